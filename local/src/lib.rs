@@ -1,0 +1,13 @@
+//! The native host: adapters over SQLite and the machine, the registry of objects, the HTTP
+//! server and the command line.
+//!
+//! **Invariant:** no Matrix rule here. What a client can see is decided in `shared`.
+
+pub mod machine;
+pub mod options;
+pub mod registry;
+pub mod run;
+pub mod serve;
+pub mod sqlite;
+pub mod store;
+mod tls;

@@ -1,0 +1,231 @@
+//! What the operator may choose: by flags, by `SKERRY_…` variables and by one TOML file, in this
+//! order of precedence.
+
+use std::{
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::{Parser, ValueEnum};
+use ruma::OwnedServerName;
+use serde::Deserialize;
+use skerry::{
+    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration},
+    store::global::tokens,
+};
+
+/// Skerry, a Matrix homeserver.
+///
+/// Without any option it serves `localhost` on port 8008, and everybody may register.
+#[derive(Clone, Debug, Default, Deserialize, Parser)]
+#[command(version, about)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Options {
+    /// The server name: what stands behind the colon in its users' IDs. It can never be changed
+    /// [default: localhost]
+    #[arg(long, env = "SKERRY_SERVER_NAME")]
+    pub server_name: Option<OwnedServerName>,
+    /// Address to listen on [default: 127.0.0.1:8008]
+    #[arg(long, env = "SKERRY_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Where the data is kept [default: ./skerry-data]
+    #[arg(long, env = "SKERRY_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// TLS certificate chain (PEM); without one the server speaks plain HTTP, for a proxy
+    #[arg(long, env = "SKERRY_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// TLS private key (PEM)
+    #[arg(long, env = "SKERRY_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// Who may register [default: open on localhost, else token]
+    #[arg(long, env = "SKERRY_REGISTRATION")]
+    pub registration: Option<Who>,
+    /// A token that lets people register
+    #[arg(long, env = "SKERRY_REGISTRATION_TOKEN", hide_env_values = true)]
+    pub registration_token: Option<String>,
+    /// Base URL that clients are told to use
+    #[arg(long, env = "SKERRY_PUBLIC_BASE_URL")]
+    pub public_base_url: Option<String>,
+    /// How the log looks [default: text]
+    #[arg(long, env = "SKERRY_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: a level, or `tracing` directives such as `warn,skerry=debug`
+    /// [default: info]
+    #[arg(long, env = "SKERRY_LOG_LEVEL")]
+    pub log_level: Option<String>,
+    /// A TOML file with the same options
+    #[arg(long, env = "SKERRY_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Who {
+    /// Everybody.
+    Open,
+    /// Who has a token.
+    Token,
+    /// Nobody.
+    Closed,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A choice that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or has options that do not exist.
+    #[error("{}: {source}", .path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why. Boxed, for it is large.
+        source: Box<toml::de::Error>,
+    },
+    /// A file with secrets in it is open to others.
+    #[error("{} can be read by other users: chmod 600 {}", .0.display(), .0.display())]
+    Exposed(PathBuf),
+    /// One of two options that belong together is missing.
+    #[error("--tls-cert and --tls-key belong together")]
+    HalfTls,
+}
+
+impl Options {
+    /// Takes what was not chosen otherwise from the file, if there is one.
+    pub fn with_file(self) -> Result<Self, OptionsError> {
+        let options = match self.config.clone() {
+            Some(path) => {
+                let file = Self::read(&path)?;
+                if file.registration_token.is_some() {
+                    refuse_exposed(&path)?;
+                }
+                self.or(file)
+            }
+            None => self,
+        };
+        if options.tls_cert.is_some() != options.tls_key.is_some() {
+            return Err(OptionsError::HalfTls);
+        }
+        Ok(options)
+    }
+
+    fn read(path: &Path) -> Result<Self, OptionsError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| OptionsError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| OptionsError::Parse { path: path.to_owned(), source: source.into() })
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            server_name: self.server_name.or(other.server_name),
+            listen: self.listen.or(other.listen),
+            data_dir: self.data_dir.or(other.data_dir),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            registration: self.registration.or(other.registration),
+            registration_token: self.registration_token.or(other.registration_token),
+            public_base_url: self.public_base_url.or(other.public_base_url),
+            log_format: self.log_format.or(other.log_format),
+            log_level: self.log_level.or(other.log_level),
+            config: self.config,
+        }
+    }
+
+    /// The server's configuration, the same on every host.
+    pub fn server_config(&self, name: &OwnedServerName) -> Config {
+        let registration = match self.registration {
+            Some(Who::Open) => Registration::Open,
+            Some(Who::Token) => Registration::Token,
+            Some(Who::Closed) => Registration::Closed,
+            None if name.host() == "localhost" => Registration::Open,
+            None => Registration::Token,
+        };
+        Config {
+            registration,
+            registration_token_hash: self.registration_token.as_deref().map(tokens::hash),
+            public_base_url: self.public_base_url.clone(),
+            access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+        }
+    }
+}
+
+/// Refuses a file with secrets that other users may read.
+pub fn refuse_exposed(path: &Path) -> Result<(), OptionsError> {
+    let metadata = std::fs::metadata(path)
+        .map_err(|source| OptionsError::Read { path: path.to_owned(), source })?;
+    match metadata.permissions().mode() & 0o007 {
+        0 => Ok(()),
+        _ => Err(OptionsError::Exposed(path.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_beats_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("skerry.toml");
+        std::fs::write(&path, "server-name = \"a.example\"\nlisten = \"127.0.0.1:1\"\n").unwrap();
+        let config = path.to_str().unwrap();
+        let options =
+            Options::parse_from(["skerry", "--listen", "127.0.0.1:2", "--config", config]);
+        let options = options.with_file().unwrap();
+        assert_eq!(options.listen.unwrap().port(), 2);
+        assert_eq!(options.server_name.unwrap(), "a.example");
+    }
+
+    #[test]
+    fn a_file_with_a_secret_is_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("skerry.toml");
+        std::fs::write(&path, "registration-token = \"swordfish\"\n").unwrap();
+        for (mode, is_fine) in [(0o644, false), (0o640, true), (0o600, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let options = Options { config: Some(path.clone()), ..Options::default() };
+            assert_eq!(options.with_file().is_ok(), is_fine, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn who_may_register_by_default() {
+        let cases = [
+            ("localhost", Registration::Open),
+            ("localhost:8448", Registration::Open),
+            ("example.org", Registration::Token),
+            ("localhost.example.org", Registration::Token),
+        ];
+        for (name, expected) in cases {
+            let config = Options::default().server_config(&name.try_into().unwrap());
+            assert_eq!(config.registration, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_does_not_exist_is_refused() {
+        let found = toml::from_str::<Options>("listne = \"127.0.0.1:1\"");
+        assert!(found.unwrap_err().to_string().contains("listne"));
+    }
+}

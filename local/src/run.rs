@@ -1,0 +1,165 @@
+//! A server's life: start, serve, stop.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ruma::OwnedServerName;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use skerry::{
+    Error, Result,
+    api::{self, Cx},
+    ports::Ports,
+    server::{Registration, bootstrap},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    machine::{SystemClock, SystemRandom},
+    options::{LogFormat, Options},
+    registry::{LocalObjects, Registry},
+    serve::Http,
+    sqlite::{FILE_NAME, Sqlite},
+    store, tls,
+};
+
+/// How long requests may take to finish when the server stops.
+const REQUEST_GRACE: Duration = Duration::from_secs(10);
+/// How long the objects may then take for work they put off.
+const OBJECT_GRACE: Duration = Duration::from_secs(10);
+
+/// Sends the log to standard error: standard output is for the operator's three lines.
+pub fn start_log(options: &Options) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(options.log_level.as_deref().unwrap_or("info"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match options.log_format.unwrap_or_default() {
+        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    }
+}
+
+/// Serves until the process is asked to stop.
+pub async fn run(options: Options) -> Result<()> {
+    let stop = stop_signal()?;
+    raise_file_limit();
+    let name = server_name(&options)?;
+    let data_dir = options.data_dir.clone().unwrap_or_else(|| PathBuf::from("skerry-data"));
+    let tls = match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
+        _ => None,
+    };
+    let sqlite = Arc::new(Sqlite::open(&data_dir).await?);
+    store::migrate(&*sqlite).await?;
+    let clock = Arc::new(SystemClock);
+    let config = options.server_config(&name);
+    let (server, first_token) =
+        bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config).await?;
+    let server = Arc::new(server);
+    let registry = Registry::new(sqlite.clone(), clock.clone(), server.clone()).await?;
+    let ports = Ports {
+        global: sqlite.clone(),
+        objects: Arc::new(LocalObjects(registry.clone())),
+        clock,
+        random: Arc::new(SystemRandom),
+    };
+
+    let address = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8008)));
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))?;
+    let url = base_url(&listener, tls.is_some())?;
+    welcome(&url, &name, server.config.registration, first_token.as_deref(), &data_dir)?;
+
+    let cx = Cx { ports, server };
+    let http = Http::new(listener, tls, api::router(), cx);
+    let serving = http.serve(stop.clone(), REQUEST_GRACE);
+    let releasing = async {
+        stop.cancelled().await;
+        tracing::info!("stopping");
+        registry.release_waiters();
+    };
+    tokio::join!(serving, releasing);
+    registry.stop(OBJECT_GRACE).await;
+    sqlite.close().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn server_name(options: &Options) -> Result<OwnedServerName> {
+    match &options.server_name {
+        Some(name) => Ok(name.clone()),
+        None => "localhost".try_into().map_err(Error::internal),
+    }
+}
+
+/// Cancelled when the process is asked to stop. Asked twice, it stops at once, as it would have
+/// without this.
+fn stop_signal() -> Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked.is_cancelled() {
+                std::process::exit(1);
+            }
+            asked.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Every connection is an open file, and the usual limit of 1,024 is meant for other programs.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+fn base_url(listener: &TcpListener, is_tls: bool) -> Result<String> {
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let scheme = if is_tls { "https" } else { "http" };
+    Ok(format!("{scheme}://{address}"))
+}
+
+/// Three lines: where it listens, what to do next, where the data is.
+fn welcome(
+    url: &str,
+    name: &OwnedServerName,
+    registration: Registration,
+    first_token: Option<&str>,
+    data_dir: &Path,
+) -> Result<()> {
+    let next = match (first_token, registration) {
+        (Some(token), _) => format!(
+            "register the first account, the admin, with this token, shown only once: {token}"
+        ),
+        (None, Registration::Open) => {
+            "everybody may register: open a Matrix client, such as Element, with this homeserver"
+                .to_owned()
+        }
+        (None, Registration::Token) => "who has a registration token may register".to_owned(),
+        (None, Registration::Closed) => "nobody may register; accounts can log in".to_owned(),
+    };
+    let file = std::path::absolute(data_dir.join(FILE_NAME)).map_err(Error::internal)?;
+    let mut out = io::stdout().lock();
+    write!(out, "{name}: listening on {url}\n{next}\nthe data is in {}\n", file.display())
+        .and_then(|()| out.flush())
+        .map_err(Error::internal)
+}

@@ -1,0 +1,126 @@
+//! The SQLite adapter keeps what the SQL port promises.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use skerry::{
+    Error, Result,
+    ports::{
+        Sql, Stmt,
+        conformance::{self, Without},
+    },
+};
+use skerry_local::sqlite::Sqlite;
+use tempfile::TempDir;
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn sqlite_conforms() {
+    let directory = directory();
+    let next = AtomicUsize::new(0);
+    let fresh = async || -> Result<Box<dyn Sql>> {
+        let name = next.fetch_add(1, Ordering::Relaxed).to_string();
+        let sqlite: Box<dyn Sql> = Box::new(Sqlite::open(&directory.path().join(name)).await?);
+        Ok(sqlite)
+    };
+    conformance::run(fresh, Without { blobs: false }).await.unwrap();
+}
+
+async fn with_table(directory: &TempDir) -> Sqlite {
+    let sqlite = Sqlite::open(directory.path()).await.unwrap();
+    let create = Stmt::new("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY) STRICT");
+    sqlite.batch(vec![create]).await.unwrap();
+    sqlite
+}
+
+fn insert(id: i64) -> Stmt {
+    Stmt::new("INSERT INTO t (id) VALUES (?)").bind(id)
+}
+
+async fn ids(sqlite: &Sqlite) -> Vec<i64> {
+    let rows = sqlite.rows(Stmt::new("SELECT id FROM t ORDER BY id")).await.unwrap();
+    rows.into_iter().map(|mut row| row.take(0).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn in_a_group_only_the_guilty_batch_fails() {
+    let directory = directory();
+    let sqlite = Arc::new(with_table(&directory).await);
+    // Far more than the writer can begin one by one: most of them share a transaction.
+    let tasks: Vec<_> = (0..500)
+        .map(|id| {
+            let sqlite = sqlite.clone();
+            // Every tenth wants a key that a neighbour has.
+            let second = if id % 10 == 0 { id + 1_001 } else { id + 1_000 };
+            tokio::spawn(async move { sqlite.batch(vec![insert(id), insert(second)]).await })
+        })
+        .collect();
+    let mut conflicts = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => {}
+            Err(Error::Conflict) => conflicts += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(conflicts, 50);
+    assert_eq!(ids(&sqlite).await.len(), 2 * 450);
+}
+
+#[tokio::test]
+async fn a_batch_is_written_even_when_nobody_waits_for_it() {
+    let directory = directory();
+    let sqlite = with_table(&directory).await;
+    let mut batch = Box::pin(sqlite.batch(vec![insert(1)]));
+    assert!(futures_util::poll!(&mut batch).is_pending());
+    drop(batch);
+    sqlite.batch(vec![insert(2)]).await.unwrap();
+    assert_eq!(ids(&sqlite).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_read_that_is_dropped_does_not_spoil_the_next() {
+    let directory = directory();
+    let sqlite = with_table(&directory).await;
+    sqlite.batch((0..5_000).map(insert).collect()).await.unwrap();
+    for _ in 0..20 {
+        let mut read = Box::pin(sqlite.rows(Stmt::new("SELECT id FROM t")));
+        assert!(futures_util::poll!(&mut read).is_pending());
+        drop(read);
+    }
+    assert_eq!(ids(&sqlite).await.len(), 5_000);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let directory = directory();
+    let sqlite = with_table(&directory).await;
+    sqlite.batch(vec![insert(7)]).await.unwrap();
+    sqlite.close().await.unwrap();
+    assert!(sqlite.batch(vec![insert(8)]).await.is_err());
+    assert!(sqlite.rows(Stmt::new("SELECT id FROM t")).await.is_err());
+    let log = directory.path().join("skerry.db-wal");
+    assert!(!log.exists(), "a closed database is one file");
+    assert_eq!(ids(&with_table(&directory).await).await, [7]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_database_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let parent = directory();
+    let data = parent.path().join("data");
+    let sqlite = Sqlite::open(&data).await.unwrap();
+    sqlite.batch(vec![Stmt::new("CREATE TABLE t (id INTEGER) STRICT")]).await.unwrap();
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(data.clone()), 0o700);
+    for file in ["skerry.db", "skerry.db-wal", "skerry.db-shm"] {
+        assert_eq!(mode(data.join(file)), 0o600, "{file}");
+    }
+}

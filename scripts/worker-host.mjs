@@ -1,0 +1,145 @@
+// Runs the built Worker in workerd, through Miniflare, for tests and for a look by hand:
+//
+//   node scripts/worker-host.mjs --dir STATE [--port 8008] [--build worker/build-test] \
+//       [--var NAME=VALUE]...
+//
+// It applies the migrations of the global store, prints `listening on http://127.0.0.1:PORT`
+// and stays until SIGTERM or SIGINT, or until its standard input is closed: the process that
+// started it holds the other end, so that a test runner that dies leaves no server behind.
+//
+// A line `evict CLASS NAME` on standard input, such as `evict RoomObject !room:example.org`, makes
+// that object leave memory as if it had been idle for ten seconds: its memory is lost, its storage
+// and its hibernating WebSockets stay. The answer is a line `evicted CLASS NAME`, or one that
+// begins with `not evicted`: an object that is not in memory cannot be evicted.
+
+import { readFile, readdir } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Miniflare, convertV4MiniflareOptions } from "miniflare";
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const WORKER = "skerry";
+
+const { values: args } = parseArgs({
+  options: {
+    dir: { type: "string" },
+    port: { type: "string", default: "0" },
+    build: { type: "string", default: join(ROOT, "worker/build-test") },
+    var: { type: "string", multiple: true, default: [] },
+  },
+});
+if (!args.dir) throw new Error("--dir is missing: where to keep the state");
+
+/** The runtime's behaviour is versioned; what is tested must be what wrangler would deploy. */
+async function compatibility() {
+  const config = await readFile(join(ROOT, "wrangler.toml"), "utf8");
+  const [, date] = config.match(/^compatibility_date\s*=\s*"([^"]+)"/m) ?? [];
+  if (!date) throw new Error("wrangler.toml has no compatibility_date");
+  const [, flags = ""] = config.match(/^compatibility_flags\s*=\s*\[([^\]]*)\]/m) ?? [];
+  return {
+    compatibilityDate: date,
+    compatibilityFlags: [...flags.matchAll(/"([^"]+)"/g)].map(([, flag]) => flag),
+  };
+}
+
+/** `entry.mjs` imports `./build/index.js`; the chosen build takes that place. */
+async function modules(build) {
+  const worker = join(ROOT, "worker");
+  const file = async (type, path, source) => ({ type, path, contents: await readFile(source) });
+  return Promise.all([
+    file("ESModule", join(worker, "entry.mjs"), join(worker, "entry.mjs")),
+    file("ESModule", join(worker, "build/index.js"), join(build, "index.js")),
+    file("CompiledWasm", join(worker, "build/index_bg.wasm"), join(build, "index_bg.wasm")),
+  ]);
+}
+
+function bindings() {
+  return Object.fromEntries(
+    args.var.map((pair) => {
+      const [name, ...value] = pair.split("=");
+      if (value.length === 0) throw new Error(`--var ${pair}: expected NAME=VALUE`);
+      return [name, value.join("=")];
+    }),
+  );
+}
+
+/** Does what `wrangler d1 migrations apply` does, in the same table, so that both agree. */
+async function migrate(db) {
+  const dir = join(ROOT, "migrations/global");
+  const files = (await readdir(dir)).filter((name) => name.endsWith(".sql")).sort();
+  await db
+    .prepare(
+      `CREATE TABLE IF NOT EXISTS d1_migrations (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         name TEXT UNIQUE,
+         applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL
+       )`,
+    )
+    .run();
+  const { results } = await db.prepare("SELECT name FROM d1_migrations").all();
+  const applied = new Set(results.map((row) => row.name));
+  for (const name of files.filter((name) => !applied.has(name))) {
+    const sql = await readFile(join(dir, name), "utf8");
+    const record = `INSERT INTO d1_migrations (name) VALUES ('${name.replaceAll("'", "''")}');`;
+    // A batch is one transaction: a file that fails half-way leaves nothing behind. One text for
+    // both, because D1 refuses a text that ends in a comment.
+    await db.batch([db.prepare(`${sql}\n${record}`)]);
+  }
+}
+
+const sqliteObject = (className) => ({ className, useSQLite: true });
+
+const miniflare = new Miniflare(
+  convertV4MiniflareOptions({
+    name: WORKER,
+    host: "127.0.0.1",
+    port: Number(args.port),
+    cf: false, // Otherwise it is downloaded.
+    ...(await compatibility()),
+    modulesRoot: ROOT,
+    modules: await modules(resolve(args.build)),
+    bindings: bindings(),
+    d1Databases: { DB: "skerry" },
+    r2Buckets: { MEDIA: "skerry-media" },
+    durableObjects: {
+      ROOM: sqliteObject("RoomObject"),
+      USER: sqliteObject("UserObject"),
+      DESTINATION: sqliteObject("DestinationObject"),
+    },
+    resourcePersistencePath: resolve(args.dir),
+  }),
+);
+
+let stopping = false;
+async function stop() {
+  if (stopping) return;
+  stopping = true;
+  await miniflare.dispose();
+  process.exit();
+}
+for (const signal of ["SIGTERM", "SIGINT"]) {
+  process.removeAllListeners(signal); // Miniflare's own would exit at once, without `dispose`.
+  process.on(signal, stop);
+}
+
+async function evict(className, name) {
+  try {
+    await miniflare.unsafeEvictDurableObject(WORKER, className, { name, webSockets: "hibernate" });
+    console.log(`evicted ${className} ${name}`);
+  } catch (error) {
+    console.log(`not evicted ${className} ${name}: ${error.message}`);
+  }
+}
+createInterface({ input: process.stdin })
+  .on("line", (line) => {
+    const [, className, name] = line.match(/^evict (\S+) (.+)$/) ?? [];
+    if (className) evict(className, name);
+    else console.log(`unknown command: ${line}`);
+  })
+  .on("close", stop);
+
+const url = await miniflare.ready;
+await migrate(await miniflare.getD1Database("DB"));
+console.log(`listening on ${url.origin}`);

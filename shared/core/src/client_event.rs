@@ -1,0 +1,181 @@
+//! The format events have in the client-server API ([spec]).
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#room-event-format
+
+use std::borrow::Cow;
+
+use ruma::{EventId, RoomId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
+
+/// What a served event is made of.
+#[derive(Clone, Debug)]
+pub struct Served<'a> {
+    /// The stored PDU.
+    pub json: &'a str,
+    /// Its ID.
+    pub event_id: &'a EventId,
+    /// Its room; none where the response says it already (`/sync`).
+    pub room_id: Option<&'a RoomId>,
+    /// What this server adds.
+    pub unsigned: Unsigned<'a>,
+}
+
+/// `unsigned` ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#definition-clientevent_unsigneddata
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Unsigned<'a> {
+    /// Milliseconds since the event was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<i64>,
+    /// The asker's membership when the event was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub membership: Option<Cow<'a, str>>,
+    /// The content of the state this event replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prev_content: Option<Box<RawJsonValue>>,
+    /// Who had sent that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prev_sender: Option<String>,
+    /// The event that redacted this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redacted_because: Option<Box<RawJsonValue>>,
+    /// The event this state event replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces_state: Option<String>,
+    /// The transaction of the asking device that sent this event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<Cow<'a, str>>,
+}
+
+/// The fields of a PDU that clients see, as they stand in its JSON.
+#[derive(Deserialize)]
+struct Stored<'a> {
+    #[serde(borrow)]
+    content: &'a RawJsonValue,
+    #[serde(borrow)]
+    origin_server_ts: &'a RawJsonValue,
+    #[serde(borrow)]
+    redacts: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    sender: &'a RawJsonValue,
+    #[serde(borrow)]
+    state_key: Option<&'a RawJsonValue>,
+    #[serde(borrow, rename = "type")]
+    event_type: &'a RawJsonValue,
+}
+
+#[derive(Serialize)]
+struct ClientEvent<'a> {
+    content: &'a RawJsonValue,
+    event_id: &'a EventId,
+    origin_server_ts: &'a RawJsonValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redacts: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_id: Option<&'a RoomId>,
+    sender: &'a RawJsonValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_key: Option<&'a RawJsonValue>,
+    #[serde(rename = "type")]
+    event_type: &'a RawJsonValue,
+    unsigned: Unsigned<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RedactionContent<'a> {
+    #[serde(borrow, default)]
+    redacts: Option<Cow<'a, str>>,
+}
+
+/// Turns a stored PDU into what clients get.
+///
+/// `redacts` is given where both older and newer clients look for it: at the top level in every
+/// room version, in the content where the version has it there.
+///
+/// # Errors
+///
+/// When what is stored is not a PDU.
+pub fn serve(event: Served<'_>, now_ms: u64) -> Result<Box<RawJsonValue>, serde_json::Error> {
+    let stored: Stored<'_> = serde_json::from_str(event.json)?;
+    let mut unsigned = event.unsigned;
+    let sent: i64 = serde_json::from_str(stored.origin_server_ts.get())?;
+    unsigned.age = Some(i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(sent));
+    let mut redacts = stored.redacts;
+    if redacts.is_none() && stored.event_type.get() == "\"m.room.redaction\"" {
+        let content: RedactionContent<'_> =
+            serde_json::from_str(stored.content.get()).unwrap_or_default();
+        redacts = content.redacts;
+    }
+    to_raw_value(&ClientEvent {
+        content: stored.content,
+        event_id: event.event_id,
+        origin_server_ts: stored.origin_server_ts,
+        redacts,
+        room_id: event.room_id,
+        sender: stored.sender,
+        state_key: stored.state_key,
+        event_type: stored.event_type,
+        unsigned,
+    })
+}
+
+/// The stripped form of a state event, for invites and knocks ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#stripped-state
+///
+/// # Errors
+///
+/// When what is stored is not a PDU.
+pub fn strip(json: &str) -> Result<Box<RawJsonValue>, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Stripped<'a> {
+        content: &'a RawJsonValue,
+        sender: &'a RawJsonValue,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        state_key: Option<&'a RawJsonValue>,
+        #[serde(rename = "type")]
+        event_type: &'a RawJsonValue,
+    }
+    let Stored { content, sender, state_key, event_type, .. } = serde_json::from_str(json)?;
+    to_raw_value(&Stripped { content, sender, state_key, event_type })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as JsonValue, json};
+
+    use super::*;
+
+    fn served(pdu: &JsonValue) -> JsonValue {
+        let json = pdu.to_string();
+        let event_id = ruma::event_id!("$abc");
+        let event = Served { json: &json, event_id, room_id: None, unsigned: Unsigned::default() };
+        serde_json::from_str(serve(event, 1_500).unwrap().get()).unwrap()
+    }
+
+    #[test]
+    fn only_what_clients_may_see_is_served() {
+        let got = served(&json!({
+            "auth_events": [], "prev_events": [], "depth": 3, "hashes": {}, "signatures": {},
+            "content": {"body": "hi"}, "origin_server_ts": 1_000, "sender": "@a:b",
+            "type": "m.room.message", "room_id": "!r:b", "unsigned": {"evil": 1},
+        }));
+        assert_eq!(
+            got,
+            json!({
+                "content": {"body": "hi"}, "event_id": "$abc", "origin_server_ts": 1_000,
+                "sender": "@a:b", "type": "m.room.message", "unsigned": {"age": 500},
+            })
+        );
+    }
+
+    #[test]
+    fn redacts_is_found_at_the_top_whatever_the_room_version() {
+        let old = json!({"content": {}, "origin_server_ts": 1, "sender": "@a:b", "type": "m.room.redaction", "redacts": "$x"});
+        let new = json!({"content": {"redacts": "$x"}, "origin_server_ts": 1, "sender": "@a:b", "type": "m.room.redaction"});
+        assert_eq!(served(&old)["redacts"], "$x");
+        assert_eq!(served(&new)["redacts"], "$x");
+    }
+}

@@ -1,0 +1,20 @@
+//! The pure core of Skerry: events, room versions, authorization, visibility and planning.
+//!
+//! **Invariant:** no async, no I/O, no clock, no randomness, no SQL. Everything that crosses a
+//! trust boundary is checked here, where a table test reaches it.
+
+pub mod authorize;
+pub mod canonical_alias;
+pub mod client_event;
+pub mod create_room;
+pub mod filter;
+pub mod notify;
+pub mod pdu;
+pub mod redact;
+pub mod room_version;
+pub mod signing_key;
+pub mod sync_token;
+pub mod user_stream;
+pub mod visibility;
+
+pub use self::{pdu::Pdu, signing_key::SigningKey};

@@ -1,0 +1,84 @@
+//! The HTTP API: one router for every host.
+//!
+//! **Invariant:** handlers hold no state and no SQL; they ask objects and the global store and
+//! answer with ruma's types. Paths and methods come from ruma's `METADATA`, never retyped.
+//!
+//! A host builds [`router`] once and puts a [`Cx`] into the extensions of every request:
+//!
+//! ```ignore
+//! request.extensions_mut().insert(cx.clone());
+//! request.extensions_mut().insert(ClientAddress("192.0.2.1".to_owned())); // where it is known
+//! let response = router.clone().oneshot(request).await;
+//! ```
+//!
+//! How to add an endpoint: write `async fn` named as ruma names the endpoint, and name it in the
+//! `routes` of its area. See [`mount`] for the kinds of handlers.
+
+mod access;
+mod answer;
+pub mod client;
+pub mod federation;
+mod input;
+mod json;
+pub mod mount;
+mod reshape;
+
+use std::sync::Arc;
+
+use axum::Router;
+use http::Method;
+use ruma::api::error::ErrorKind;
+
+pub use self::{
+    access::Session,
+    input::{Client, ClientAddress, MAX_BODY_BYTES},
+    json::MAX_JSON_DEPTH,
+};
+use crate::{Error, ports::Ports, server::Server};
+
+/// What every handler may use. Cheap to clone.
+#[derive(Clone)]
+pub struct Cx {
+    /// The host.
+    pub ports: Ports,
+    /// This homeserver.
+    pub server: Arc<Server>,
+}
+
+impl Cx {
+    /// The URL by which clients reach this server: what the operator says. A server called
+    /// `localhost` needs no such word: it is where the client found it.
+    fn base_url(&self, client: &Client) -> Option<String> {
+        match &self.server.config.public_base_url {
+            Some(base_url) => Some(base_url.clone()),
+            None if self.server.name.host() == "localhost" => {
+                client.reached.as_ref().map(|it| format!("http://{it}"))
+            }
+            None => None,
+        }
+    }
+}
+
+/// The router of all APIs, without state: built once, used for every request.
+pub fn router() -> Router {
+    let router = federation::routes(client::routes(Router::new()));
+    router.fallback(not_found).method_not_allowed_fallback(wrong_method)
+}
+
+/// Answers a path nobody knows. `OPTIONS` is answered for every path, without any logic.
+async fn not_found(method: Method) -> axum::response::Response {
+    match method {
+        Method::OPTIONS => answer::preflight(),
+        _ => answer::refuse(&Error::api(ErrorKind::Unrecognized, "there is no such endpoint")),
+    }
+}
+
+/// Answers a known path that was asked with another method.
+async fn wrong_method(method: Method) -> axum::response::Response {
+    let message = "this endpoint does not know this method";
+    let status = http::StatusCode::METHOD_NOT_ALLOWED;
+    match method {
+        Method::OPTIONS => answer::preflight(),
+        _ => answer::refuse(&Error::with_status(status, ErrorKind::Unrecognized, message)),
+    }
+}

@@ -1,0 +1,44 @@
+//! The client-server API ([spec]): one file per area or per endpoint, each with its `routes`.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/
+
+pub mod account;
+pub mod account_data;
+pub mod device;
+pub mod discovery;
+pub mod filter;
+pub mod password;
+pub mod profile;
+pub mod push;
+pub mod read_marker;
+pub mod receipt;
+pub mod room;
+pub mod secret;
+pub mod session;
+pub mod sync;
+pub mod tag;
+pub mod typing;
+pub mod uiaa;
+
+use axum::Router;
+
+/// Mounts all of it.
+pub fn routes(router: Router) -> Router {
+    let areas = [
+        account::routes,
+        account_data::routes,
+        device::routes,
+        discovery::routes,
+        filter::routes,
+        profile::routes,
+        push::routes,
+        read_marker::routes,
+        receipt::routes,
+        room::routes,
+        session::routes,
+        sync::routes,
+        tag::routes,
+        typing::routes,
+    ];
+    areas.into_iter().fold(router, |router, area| area(router))
+}

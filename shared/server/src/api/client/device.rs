@@ -1,0 +1,154 @@
+//! Devices ([spec]). They live in the `User` object; the tokens they hold live in the global
+//! store. Tokens go first: a device without a session does no harm, a session without a device
+//! would.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#device-management
+
+use axum::Router;
+use ruma::{
+    DeviceId, MilliSecondsSinceUnixEpoch, OwnedDeviceId, UInt, UserId,
+    api::client::device::{
+        Device, delete_device, delete_devices, get_device, get_devices, update_device,
+    },
+};
+
+use super::{
+    super::{Cx, mount},
+    uiaa,
+};
+use crate::{
+    Error, Result,
+    messages::{
+        Caller,
+        user::{self, Command, Reply},
+    },
+    ports::Stmt,
+    store::global::tokens,
+};
+
+/// The most bytes of a device's name.
+pub const MAX_DEVICE_NAME_BYTES: usize = 256;
+
+/// Mounts the endpoints of this area.
+pub fn routes(router: Router) -> Router {
+    let router = mount::authenticated(router, get_devices);
+    let router = mount::authenticated(router, get_device);
+    let router = mount::authenticated(router, update_device);
+    let router = mount::authenticated(router, delete_device);
+    mount::authenticated(router, delete_devices)
+}
+
+/// `GET /_matrix/client/*/devices`
+pub async fn get_devices(
+    cx: Cx,
+    caller: Caller,
+    _: get_devices::v3::Request,
+) -> Result<get_devices::v3::Response> {
+    let devices = list(&cx, &caller.user_id, Command::ListDevices).await?;
+    Ok(get_devices::v3::Response::new(devices.into_iter().map(shown).collect()))
+}
+
+/// `GET /_matrix/client/*/devices/{deviceId}`
+pub async fn get_device(
+    cx: Cx,
+    caller: Caller,
+    request: get_device::v3::Request,
+) -> Result<get_device::v3::Response> {
+    let device = find(&cx, &caller.user_id, request.device_id).await?;
+    Ok(get_device::v3::Response::new(shown(device)))
+}
+
+/// `PUT /_matrix/client/*/devices/{deviceId}`
+pub async fn update_device(
+    cx: Cx,
+    caller: Caller,
+    request: update_device::v3::Request,
+) -> Result<update_device::v3::Response> {
+    request.display_name.as_deref().map_or(Ok(()), check_name)?;
+    let mut device = find(&cx, &caller.user_id, request.device_id).await?;
+    if let Some(name) = request.display_name {
+        device.display_name = Some(name);
+        let command = Command::PutDevice { device, keep_name: false };
+        cx.ports.objects.user(&caller.user_id, command).await?;
+    }
+    Ok(update_device::v3::Response::new())
+}
+
+/// `DELETE /_matrix/client/*/devices/{deviceId}`
+pub async fn delete_device(
+    cx: Cx,
+    caller: Caller,
+    request: delete_device::v3::Request,
+) -> Result<delete_device::v3::Response> {
+    let operation = format!("delete device {}", request.device_id);
+    uiaa::require_password(&cx, &caller, &operation, request.auth.as_ref()).await?;
+    remove(&cx, &caller.user_id, vec![request.device_id]).await?;
+    Ok(delete_device::v3::Response::new())
+}
+
+/// `POST /_matrix/client/*/delete_devices`
+pub async fn delete_devices(
+    cx: Cx,
+    caller: Caller,
+    request: delete_devices::v3::Request,
+) -> Result<delete_devices::v3::Response> {
+    let operation = format!("delete devices {:?}", request.devices);
+    uiaa::require_password(&cx, &caller, &operation, request.auth.as_ref()).await?;
+    remove(&cx, &caller.user_id, request.devices).await?;
+    Ok(delete_devices::v3::Response::new())
+}
+
+/// Checks the name of a device.
+pub fn check_name(name: &str) -> Result<()> {
+    if name.len() > MAX_DEVICE_NAME_BYTES {
+        let message = format!("a device's name has at most {MAX_DEVICE_NAME_BYTES} bytes");
+        return Err(Error::invalid_param(message));
+    }
+    Ok(())
+}
+
+/// Ends these sessions and removes these devices.
+pub async fn remove(cx: &Cx, user_id: &UserId, device_ids: Vec<OwnedDeviceId>) -> Result<()> {
+    let batch = tokens::remove_of_devices(user_id, &device_ids)?;
+    cx.ports.global.batch(batch.into()).await?;
+    cx.ports.objects.user(user_id, Command::RemoveDevices { device_ids }).await?;
+    Ok(())
+}
+
+/// Ends all sessions and removes all devices, save for one if so wished. The sessions end in one
+/// batch with `before`.
+pub async fn remove_all(
+    cx: &Cx,
+    user_id: &UserId,
+    except: Option<&DeviceId>,
+    mut before: Vec<Stmt>,
+) -> Result<()> {
+    before.extend(tokens::remove_of_user(user_id, except));
+    cx.ports.global.batch(before).await?;
+    let devices = list(cx, user_id, Command::ListDevices).await?.into_iter();
+    let others = devices.map(|it| it.device_id).filter(|it| except != Some(it));
+    let device_ids = others.collect();
+    cx.ports.objects.user(user_id, Command::RemoveDevices { device_ids }).await?;
+    Ok(())
+}
+
+async fn find(cx: &Cx, user_id: &UserId, device_id: OwnedDeviceId) -> Result<user::Device> {
+    let devices = list(cx, user_id, Command::GetDevice { device_id }).await?;
+    devices.into_iter().next().ok_or_else(|| Error::not_found("there is no such device"))
+}
+
+async fn list(cx: &Cx, user_id: &UserId, command: Command) -> Result<Vec<user::Device>> {
+    match cx.ports.objects.user(user_id, command).await? {
+        Reply::Devices { devices } => Ok(devices),
+        _ => Err(Error::internal("devices were asked for, something else was answered")),
+    }
+}
+
+fn shown(device: user::Device) -> Device {
+    let mut shown = Device::new(device.device_id);
+    shown.display_name = device.display_name;
+    shown.last_seen_ip = device.last_seen_ip;
+    let last_seen_ms = device.last_seen_ms.and_then(|it| UInt::try_from(it).ok());
+    shown.last_seen_ts = last_seen_ms.map(MilliSecondsSinceUnixEpoch);
+    shown
+}

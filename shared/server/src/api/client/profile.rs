@@ -1,0 +1,215 @@
+//! Profiles ([spec]). They live in the global store; the `User` object carries a new name or
+//! avatar into the user's rooms.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#profiles
+
+use axum::Router;
+use ruma::{
+    OwnedMxcUri, UserId,
+    api::{
+        client::profile::{
+            delete_profile_field, get_profile, get_profile_field, set_profile_field,
+        },
+        error::ErrorKind,
+    },
+    profile::{ProfileFieldName, ProfileFieldValue},
+};
+use serde_json::Value as JsonValue;
+
+use super::super::{Cx, mount};
+use crate::{
+    Error, Result,
+    messages::{Caller, user::Command},
+    store::global::{accounts, profiles},
+};
+
+/// The most bytes of a field's name.
+pub const MAX_FIELD_NAME_BYTES: usize = 255;
+
+/// The most bytes of a display name: it is repeated in every membership event of the user.
+pub const MAX_DISPLAY_NAME_BYTES: usize = 1024;
+
+/// The most bytes of an avatar's URL, for the same reason.
+pub const MAX_AVATAR_URL_BYTES: usize = 1024;
+
+/// Mounts the endpoints of this area. Those of ruma for the display name and the avatar URL
+/// alone have paths that the ones for any field cover.
+pub fn routes(router: Router) -> Router {
+    let router = mount::open(router, get_profile);
+    let router = mount::open(router, get_profile_field);
+    let router = mount::authenticated(router, set_profile_field);
+    mount::authenticated(router, delete_profile_field)
+}
+
+/// `GET /_matrix/client/*/profile/{userId}`
+pub async fn get_profile(
+    cx: Cx,
+    request: get_profile::v3::Request,
+) -> Result<get_profile::v3::Response> {
+    let fields = profiles::list(&*cx.ports.global, &request.user_id).await?;
+    if fields.is_empty() {
+        let account = accounts::find(&*cx.ports.global, &request.user_id).await?;
+        if account.is_none_or(|it| it.is_deactivated) {
+            return Err(Error::not_found("this server knows no such user"));
+        }
+    }
+    Ok(fields.into_iter().collect())
+}
+
+/// `GET /_matrix/client/*/profile/{userId}/{keyName}`
+pub async fn get_profile_field(
+    cx: Cx,
+    request: get_profile_field::v3::Request,
+) -> Result<get_profile_field::v3::Response> {
+    let field = request.field.as_str();
+    let value = profiles::find(&*cx.ports.global, &request.user_id, field).await?;
+    let value = value.ok_or_else(|| Error::not_found("the profile has no such field"))?;
+    Ok(get_profile_field::v3::Response::new(ProfileFieldValue::new(field, value)?))
+}
+
+/// `PUT /_matrix/client/*/profile/{userId}/{keyName}`
+pub async fn set_profile_field(
+    cx: Cx,
+    caller: Caller,
+    request: set_profile_field::v3::Request,
+) -> Result<set_profile_field::v3::Response> {
+    refuse_others(&caller, &request.user_id)?;
+    let field = request.value.field_name();
+    check_name(field.as_str())?;
+    check_value(&request.value)?;
+    match request.value.value().into_owned() {
+        // Older clients have no other way to take a name or an avatar away.
+        JsonValue::String(text) if text.is_empty() && is_in_rooms(&field) => {
+            remove(&cx, &caller.user_id, &field).await?;
+        }
+        value => {
+            let upsert = profiles::upsert(&caller.user_id, field.as_str(), &value);
+            let returned = cx.ports.global.batch(vec![upsert]).await?;
+            if returned.iter().all(Vec::is_empty) {
+                let bytes = profiles::MAX_PROFILE_BYTES;
+                let message = format!("a profile has at most {bytes} bytes");
+                return Err(Error::api(ErrorKind::ProfileTooLarge, message));
+            }
+        }
+    }
+    carry_into_rooms(&cx, &caller.user_id, &field).await?;
+    Ok(set_profile_field::v3::Response::new())
+}
+
+/// `DELETE /_matrix/client/*/profile/{userId}/{keyName}`
+pub async fn delete_profile_field(
+    cx: Cx,
+    caller: Caller,
+    request: delete_profile_field::v3::Request,
+) -> Result<delete_profile_field::v3::Response> {
+    refuse_others(&caller, &request.user_id)?;
+    check_name(request.field.as_str())?;
+    remove(&cx, &caller.user_id, &request.field).await?;
+    carry_into_rooms(&cx, &caller.user_id, &request.field).await?;
+    Ok(delete_profile_field::v3::Response::default())
+}
+
+/// What membership events repeat of the profile of a user of this server: display name and
+/// avatar URL.
+pub async fn in_rooms(cx: &Cx, user_id: &UserId) -> Result<(Option<String>, Option<OwnedMxcUri>)> {
+    let mut fields = profiles::list(&*cx.ports.global, user_id).await?;
+    let mut text = |field: ProfileFieldName| match fields.remove(field.as_str()) {
+        Some(JsonValue::String(text)) => Some(text),
+        _ => None,
+    };
+    let displayname = text(ProfileFieldName::DisplayName);
+    Ok((displayname, text(ProfileFieldName::AvatarUrl).map(Into::into)))
+}
+
+async fn remove(cx: &Cx, user_id: &UserId, field: &ProfileFieldName) -> Result<()> {
+    cx.ports.global.batch(vec![profiles::remove(user_id, field.as_str())]).await?;
+    Ok(())
+}
+
+async fn carry_into_rooms(cx: &Cx, user_id: &UserId, field: &ProfileFieldName) -> Result<()> {
+    if !is_in_rooms(field) {
+        return Ok(());
+    }
+    let (displayname, avatar_url) = in_rooms(cx, user_id).await?;
+    let command = Command::ProfileChanged { displayname, avatar_url };
+    cx.ports.objects.user(user_id, command).await?;
+    Ok(())
+}
+
+fn is_in_rooms(field: &ProfileFieldName) -> bool {
+    matches!(field, ProfileFieldName::DisplayName | ProfileFieldName::AvatarUrl)
+}
+
+fn refuse_others(caller: &Caller, user_id: &UserId) -> Result<()> {
+    if caller.user_id != *user_id {
+        return Err(Error::forbidden("this is somebody else's profile"));
+    }
+    Ok(())
+}
+
+/// Names follow the common namespaced identifier grammar; the two oldest do too.
+fn check_name(name: &str) -> Result<()> {
+    if name.len() > MAX_FIELD_NAME_BYTES {
+        let message = format!("a field's name has at most {MAX_FIELD_NAME_BYTES} bytes");
+        return Err(Error::api(ErrorKind::KeyTooLarge, message));
+    }
+    let fits = |it: u8| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    let starts_right = name.bytes().next().is_some_and(|it| it.is_ascii_lowercase());
+    if !starts_right || !name.bytes().all(fits) {
+        return Err(Error::invalid_param("a field's name is made of a-z, 0-9 and -_."));
+    }
+    Ok(())
+}
+
+fn check_value(value: &ProfileFieldValue) -> Result<()> {
+    match value {
+        ProfileFieldValue::DisplayName(name) if name.len() > MAX_DISPLAY_NAME_BYTES => {
+            let message = format!("a display name has at most {MAX_DISPLAY_NAME_BYTES} bytes");
+            Err(Error::invalid_param(message))
+        }
+        ProfileFieldValue::AvatarUrl(url) if url.as_str().len() > MAX_AVATAR_URL_BYTES => {
+            let message = format!("an avatar URL has at most {MAX_AVATAR_URL_BYTES} bytes");
+            Err(Error::invalid_param(message))
+        }
+        ProfileFieldValue::AvatarUrl(url) if !url.as_str().is_empty() && !url.is_valid() => {
+            Err(Error::invalid_param("an avatar URL begins with mxc://"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_field_may_be_called() {
+        let longest = "a".repeat(MAX_FIELD_NAME_BYTES);
+        let cases = [
+            ("displayname", None),
+            ("avatar_url", None),
+            ("m.tz", None),
+            ("org.example.job-title", None),
+            (&longest, None),
+            (&format!("{longest}a"), Some("M_KEY_TOO_LARGE")),
+            ("", Some("M_INVALID_PARAM")),
+            ("Name", Some("M_INVALID_PARAM")),
+            (".a", Some("M_INVALID_PARAM")),
+            ("a b", Some("M_INVALID_PARAM")),
+            ("é", Some("M_INVALID_PARAM")),
+        ];
+        for (name, expected) in cases {
+            let error = check_name(name).err().map(|it| it.to_json()["errcode"].clone());
+            assert_eq!(error, expected.map(JsonValue::from), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_avatar_url_may_be() {
+        let check = |url: &str| check_value(&ProfileFieldValue::AvatarUrl(url.into()));
+        check("mxc://localhost/abc").unwrap();
+        check("").unwrap();
+        check("https://example.org/a.png").unwrap_err();
+        check(&format!("mxc://localhost/{}", "a".repeat(MAX_AVATAR_URL_BYTES))).unwrap_err();
+    }
+}

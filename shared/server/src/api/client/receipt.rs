@@ -1,0 +1,61 @@
+//! Receipts ([spec]).
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#receipts
+
+use axum::Router;
+use ruma::{
+    api::client::receipt::create_receipt::{self, v3::ReceiptType},
+    events::receipt::ReceiptThread,
+};
+
+use super::{
+    super::{Cx, mount},
+    account_data::{check_joined, set_fully_read},
+};
+use crate::{
+    Error, Result,
+    messages::{
+        Caller,
+        room::{Command, ReceiptKind, SetReceipt},
+    },
+};
+
+/// Mounts the endpoints of this area.
+pub fn routes(router: Router) -> Router {
+    mount::authenticated(router, create_receipt)
+}
+
+/// `POST /_matrix/client/*/rooms/{roomId}/receipt/{receiptType}/{eventId}`
+pub async fn create_receipt(
+    cx: Cx,
+    caller: Caller,
+    request: create_receipt::v3::Request,
+) -> Result<create_receipt::v3::Response> {
+    let create_receipt::v3::Request { room_id, receipt_type, event_id, thread, .. } = request;
+    let kind = match receipt_type {
+        ReceiptType::Read => ReceiptKind::Read,
+        ReceiptType::ReadPrivate => ReceiptKind::ReadPrivate,
+        ReceiptType::FullyRead if thread != ReceiptThread::Unthreaded => {
+            return Err(Error::invalid_param("a read marker belongs to no thread"));
+        }
+        ReceiptType::FullyRead => {
+            check_joined(&cx, &caller, &room_id).await?;
+            set_fully_read(&cx, &caller, room_id, &event_id).await?;
+            return Ok(create_receipt::v3::Response::new());
+        }
+        _ => return Err(Error::invalid_param("there is no such type of receipt")),
+    };
+    check_thread(&thread)?;
+    let user_id = caller.user_id;
+    let receipt = SetReceipt { user_id, kind, event_id, thread };
+    cx.ports.objects.room(&room_id, Command::SetReceipt(receipt)).await?;
+    Ok(create_receipt::v3::Response::new())
+}
+
+/// A thread is `main` or the event it began with.
+fn check_thread(thread: &ReceiptThread) -> Result<()> {
+    match thread {
+        ReceiptThread::Unthreaded | ReceiptThread::Main | ReceiptThread::Thread(_) => Ok(()),
+        _ => Err(Error::invalid_param("`thread_id` is neither `main` nor an event")),
+    }
+}

@@ -1,0 +1,84 @@
+//! Rooms: making them, being in them, speaking, reading, and finding them.
+//!
+//! Handlers look up what a room object cannot know (aliases, profiles, accounts), ask the object,
+//! and keep the room directory in step. Whether something is allowed is for the room to say.
+
+mod alias;
+mod canonical_alias;
+mod create_room;
+mod directory;
+mod forget_room;
+mod get_messages;
+mod get_room_event;
+mod get_state;
+mod get_summary;
+mod invite_user;
+mod join_room;
+mod joined_rooms;
+mod member_profile;
+mod members;
+mod page_token;
+mod public_rooms;
+mod redact_event;
+mod remove_user;
+mod send_message_event;
+mod send_state_event;
+
+use axum::Router;
+use ruma::{OwnedRoomId, RoomId, RoomOrAliasId};
+
+use crate::{
+    Error, Result,
+    api::Cx,
+    messages::room::{Command, Reply},
+    store::global::aliases,
+};
+
+/// Mounts the endpoints of this area.
+pub fn routes(router: Router) -> Router {
+    let groups = [
+        alias::routes,
+        create_room::routes,
+        directory::routes,
+        forget_room::routes,
+        get_messages::routes,
+        get_room_event::routes,
+        get_state::routes,
+        get_summary::routes,
+        invite_user::routes,
+        join_room::routes,
+        joined_rooms::routes,
+        members::routes,
+        public_rooms::routes,
+        redact_event::routes,
+        remove_user::routes,
+        send_message_event::routes,
+        send_state_event::routes,
+    ];
+    groups.into_iter().fold(router, |router, group| group(router))
+}
+
+/// Asks a room.
+async fn ask(cx: &Cx, room_id: &RoomId, command: Command) -> Result<Reply> {
+    cx.ports.objects.room(room_id, command).await
+}
+
+/// The room gave a reply that does not belong to the command.
+fn unexpected_reply() -> Error {
+    Error::internal("a room object gave a reply of another kind")
+}
+
+/// The room that is meant, by its ID or by an alias of this server.
+async fn resolve(cx: &Cx, room: &RoomOrAliasId) -> Result<OwnedRoomId> {
+    let alias = match <&RoomId>::try_from(room) {
+        Ok(room_id) => return Ok(room_id.to_owned()),
+        Err(alias) => alias,
+    };
+    if alias.server_name() != cx.server.name {
+        return Err(Error::not_found(
+            "this is an alias of another server, and federation is not available",
+        ));
+    }
+    let found = aliases::find(&*cx.ports.global, alias).await?;
+    found.map(|it| it.room_id).ok_or_else(|| Error::not_found("there is no such room alias"))
+}

@@ -1,0 +1,123 @@
+//! `PUT /_matrix/client/*/directory/room/{roomAlias}` ([spec][create]),
+//! `GET /_matrix/client/*/directory/room/{roomAlias}` ([spec][get]),
+//! `DELETE /_matrix/client/*/directory/room/{roomAlias}` ([spec][delete]),
+//! `GET /_matrix/client/*/rooms/{roomId}/aliases` ([spec][list])
+//!
+//! [create]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directoryroomroomalias
+//! [get]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directoryroomroomalias
+//! [delete]: https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3directoryroomroomalias
+//! [list]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidaliases
+
+use axum::Router;
+use http::StatusCode;
+use ruma::{
+    RoomAliasId, RoomId, RoomOrAliasId,
+    api::{
+        client::{
+            alias::{create_alias, delete_alias, get_alias},
+            room::aliases,
+        },
+        error::ErrorKind,
+    },
+};
+use skerry_core::create_room::is_new_alias;
+
+use super::{ask, canonical_alias, directory, resolve};
+use crate::{
+    Error, Result,
+    api::{
+        Cx,
+        mount::{authenticated, open},
+    },
+    messages::{
+        Caller,
+        room::{Action, Command},
+    },
+    store::global::{accounts, aliases as store},
+};
+
+/// Mounts the endpoints.
+pub(super) fn routes(router: Router) -> Router {
+    let router = authenticated(router, create_alias);
+    let router = open(router, get_alias);
+    let router = authenticated(router, delete_alias);
+    authenticated(router, list_aliases)
+}
+
+async fn create_alias(
+    cx: Cx,
+    caller: Caller,
+    request: create_alias::v3::Request,
+) -> Result<create_alias::v3::Response> {
+    let create_alias::v3::Request { room_alias, room_id, .. } = request;
+    check_local(&cx, &room_alias)?;
+    if !is_new_alias(&room_alias) {
+        return Err(Error::invalid_param(
+            "the name of an alias has 1 to 255 bytes in all, without space or control characters",
+        ));
+    }
+    check_may(&cx, &caller, &room_id, Action::BeJoined).await?;
+    let insert = store::insert(&room_alias, &room_id, &caller.user_id);
+    match cx.ports.global.batch(vec![insert]).await {
+        Err(Error::Conflict) => Err(Error::with_status(
+            StatusCode::CONFLICT,
+            ErrorKind::Unknown,
+            format!("the alias {room_alias} exists already"),
+        )),
+        Err(other) => Err(other),
+        Ok(_) => Ok(create_alias::v3::Response::new()),
+    }
+}
+
+async fn get_alias(cx: Cx, request: get_alias::v3::Request) -> Result<get_alias::v3::Response> {
+    let room_id = resolve(&cx, <&RoomOrAliasId>::from(&*request.room_alias)).await?;
+    Ok(get_alias::v3::Response::new(room_id, vec![cx.server.name.clone()]))
+}
+
+async fn delete_alias(
+    cx: Cx,
+    caller: Caller,
+    request: delete_alias::v3::Request,
+) -> Result<delete_alias::v3::Response> {
+    let alias = request.room_alias;
+    check_local(&cx, &alias)?;
+    let found = store::find(&*cx.ports.global, &alias).await?;
+    let found = found.ok_or_else(|| Error::not_found("there is no such room alias"))?;
+    if found.creator != caller.user_id && !is_admin(&cx, &caller).await? {
+        check_may(&cx, &caller, &found.room_id, Action::RemoveAlias).await?;
+    }
+    cx.ports.global.batch(vec![store::remove(&alias, &found.room_id)]).await?;
+    // The alias is gone whether or not its creator has the power to say so in the room.
+    match canonical_alias::drop_alias(&cx, caller, &found.room_id, &alias).await {
+        Ok(()) => directory::refresh(&cx, &found.room_id).await,
+        Err(error) => tracing::debug!(%error, %alias, "a removed alias stays listed in its room"),
+    }
+    Ok(delete_alias::v3::Response::new())
+}
+
+async fn list_aliases(
+    cx: Cx,
+    caller: Caller,
+    request: aliases::v3::Request,
+) -> Result<aliases::v3::Response> {
+    check_may(&cx, &caller, &request.room_id, Action::ReadAliases).await?;
+    let found = store::list(&*cx.ports.global, &request.room_id).await?;
+    Ok(aliases::v3::Response::new(found))
+}
+
+fn check_local(cx: &Cx, alias: &RoomAliasId) -> Result<()> {
+    if alias.server_name() != cx.server.name {
+        return Err(Error::invalid_param("this is an alias of another server"));
+    }
+    Ok(())
+}
+
+async fn check_may(cx: &Cx, caller: &Caller, room_id: &RoomId, action: Action) -> Result<()> {
+    let user_id = caller.user_id.clone();
+    ask(cx, room_id, Command::CheckMay { user_id, action }).await.map(|_| ())
+}
+
+async fn is_admin(cx: &Cx, caller: &Caller) -> Result<bool> {
+    let account = accounts::find(&*cx.ports.global, &caller.user_id).await?;
+    Ok(account.is_some_and(|it| it.is_admin))
+}

@@ -1,0 +1,215 @@
+//! `POST /_matrix/client/*/createRoom` ([spec])
+//!
+//! `skerry_core::create_room` plans the room; here is what the plan needs of the world: who is
+//! invited, a room ID, the alias.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::future::try_join_all;
+use ruma::{
+    CanonicalJsonObject, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId,
+    api::{
+        client::room::{
+            Visibility,
+            create_room::v3::{Request, Response},
+        },
+        error::ErrorKind,
+    },
+};
+use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
+use skerry_core::{
+    canonical_alias::AliasError,
+    create_room::{self, CreateRoomError, Plan, Profile, StateItem},
+    pdu::{self, BuildError},
+};
+
+use super::{ask, directory, member_profile};
+use crate::{
+    Error, Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller, RawJson,
+        room::{Command, Create, NewState},
+    },
+    store::global::aliases,
+};
+
+/// Random bytes in a room ID, where it is not a hash.
+const ROOM_ID_BYTES: usize = 18;
+
+/// How often a room is begun anew because its ID is taken. Where the ID is a hash, two rooms that
+/// one user makes in the same millisecond with the same options would have the same.
+const MAX_ATTEMPTS: u64 = 16;
+
+/// Mounts the endpoint.
+pub(super) fn routes(router: Router) -> Router {
+    authenticated(router, create_room)
+}
+
+async fn create_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
+    if !request.invite_3pid.is_empty() {
+        return Err(member_profile::no_third_party_invites());
+    }
+    let alias = create_room::alias(&request, &cx.server.name).map_err(|it| refused(&it))?;
+    let invitees = create_room::invitees(&request, &caller.user_id).map_err(|it| refused(&it))?;
+    let profiles = profiles(&cx, &caller.user_id, &invitees).await?;
+    let plan =
+        create_room::plan(&request, &caller.user_id, &profiles).map_err(|it| refused(&it))?;
+    let room_id = begin(&cx, &caller, &plan, alias.as_deref()).await?;
+    if request.visibility == Visibility::Public {
+        directory::list(&cx, &room_id).await?;
+    }
+    Ok(Response::new(room_id))
+}
+
+/// What is known of the creator and the invitees, who must exist.
+async fn profiles(
+    cx: &Cx,
+    creator: &UserId,
+    invitees: &[OwnedUserId],
+) -> Result<BTreeMap<OwnedUserId, Profile>> {
+    let invited = invitees.iter().map(async |user_id| {
+        let profile = member_profile::find_invitable(cx, user_id).await?;
+        Ok::<_, Error>((user_id.clone(), profile))
+    });
+    let mut profiles: BTreeMap<_, _> = try_join_all(invited).await?.into_iter().collect();
+    profiles.insert(creator.to_owned(), member_profile::find(cx, creator).await?);
+    Ok(profiles)
+}
+
+/// Begins the room under an ID that is free.
+async fn begin(
+    cx: &Cx,
+    caller: &Caller,
+    plan: &Plan,
+    alias: Option<&RoomAliasId>,
+) -> Result<OwnedRoomId> {
+    let now_ms = cx.ports.clock.now_ms();
+    for attempt in 0..MAX_ATTEMPTS {
+        let (room_id, create_event) = create_event(cx, caller, plan, now_ms + attempt)?;
+        if let Some(alias) = alias {
+            reserve(cx, alias, &room_id, caller).await?;
+        }
+        let create = to_command(caller, plan, create_event)?;
+        let Err(error) = ask(cx, &room_id, Command::Create(Box::new(create))).await else {
+            return Ok(room_id);
+        };
+        let is_taken = is_kind(&error, &ErrorKind::RoomInUse);
+        if let Some(alias) = alias {
+            release(cx, alias, &room_id, is_taken).await;
+        }
+        if is_kind(&error, &ErrorKind::Forbidden) {
+            return Err(Error::api(ErrorKind::InvalidRoomState, error.to_string()));
+        }
+        if !is_taken {
+            return Err(error);
+        }
+    }
+    Err(Error::internal("no free room ID was found"))
+}
+
+/// The signed create event, and the room ID that it has or makes.
+fn create_event(
+    cx: &Cx,
+    caller: &Caller,
+    plan: &Plan,
+    now_ms: u64,
+) -> Result<(OwnedRoomId, RawJson)> {
+    let is_hash = plan.rules.authorization.room_create_event_id_as_room_id;
+    let room_id = if is_hash { None } else { Some(random_room_id(cx)?) };
+    let pdu = pdu::create_event(
+        plan.create_content.clone(),
+        &caller.user_id,
+        room_id.as_deref(),
+        &plan.rules,
+        now_ms,
+        &cx.server.signing_key,
+    )
+    .map_err(|it| not_built(&it))?;
+    Ok((pdu.room_id, RawJsonValue::from_string(pdu.json.into_string())?))
+}
+
+fn random_room_id(cx: &Cx) -> Result<OwnedRoomId> {
+    let mut bytes = [0; ROOM_ID_BYTES];
+    cx.ports.random.fill(&mut bytes)?;
+    let name = URL_SAFE_NO_PAD.encode(bytes);
+    RoomId::parse(format!("!{name}:{}", cx.server.name)).map_err(Error::internal)
+}
+
+fn to_command(caller: &Caller, plan: &Plan, create_event: RawJson) -> Result<Create> {
+    let raw = |content: &CanonicalJsonObject| to_raw_value(content).map_err(Error::from);
+    let state = plan.state.iter().map(|StateItem { event_type, state_key, content }| {
+        let (event_type, state_key) = (event_type.clone(), state_key.clone());
+        Ok(NewState { event_type, state_key, content: raw(content)? })
+    });
+    let invites = plan.invites.iter().map(|(user, content)| Ok((user.clone(), raw(content)?)));
+    Ok(Create {
+        creator: caller.clone(),
+        room_version: plan.version.clone(),
+        create_event,
+        state: state.collect::<Result<_>>()?,
+        invites: invites.collect::<Result<_>>()?,
+    })
+}
+
+/// Takes the alias before the room exists, so that two rooms made at once cannot both have it.
+async fn reserve(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId, caller: &Caller) -> Result<()> {
+    let insert = aliases::insert(alias, room_id, &caller.user_id);
+    match cx.ports.global.batch(vec![insert]).await {
+        Err(Error::Conflict) => Err(Error::api(ErrorKind::RoomInUse, "this room alias is taken")),
+        other => other.map(|_| ()),
+    }
+}
+
+/// Gives the alias back, unless the room came to be and only its answer was lost.
+async fn release(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId, is_taken: bool) {
+    if !is_taken && ask(cx, room_id, Command::GetPublicInfo).await.is_ok() {
+        return;
+    }
+    let remove = aliases::remove(alias, room_id);
+    if let Err(error) = cx.ports.global.batch(vec![remove]).await {
+        tracing::warn!(%error, %alias, "the alias of a room that was not made remains");
+    }
+}
+
+fn is_kind(error: &Error, wanted: &ErrorKind) -> bool {
+    matches!(error, Error::Api { kind, .. } if kind.errcode() == wanted.errcode())
+}
+
+/// The code of the specification for a room that cannot be as asked.
+fn refused(error: &CreateRoomError) -> Error {
+    use CreateRoomError as Refusal;
+    let kind = match error {
+        Refusal::UnsupportedVersion(_) => ErrorKind::UnsupportedRoomVersion,
+        Refusal::UnknownPreset(_)
+        | Refusal::UnknownVisibility(_)
+        | Refusal::CreationContent(_)
+        | Refusal::InitialState(_)
+        | Refusal::PowerLevels
+        | Refusal::TooManyInitialState
+        | Refusal::TooManyInvites
+        | Refusal::TooManyCreators => ErrorKind::BadJson,
+        Refusal::ManagedState(_)
+        | Refusal::CreatorInPowerLevels(_)
+        | Refusal::CreatorNotInPowerLevels => ErrorKind::InvalidRoomState,
+        Refusal::AliasName | Refusal::Aliases(AliasError::Syntax(_) | AliasError::TooMany) => {
+            ErrorKind::InvalidParam
+        }
+        Refusal::ForeignAlias(_) => ErrorKind::BadAlias,
+    };
+    Error::api(kind, error.to_string())
+}
+
+/// Why the create event could not be made.
+fn not_built(error: &BuildError) -> Error {
+    let kind = match error {
+        BuildError::Content(_) => ErrorKind::BadJson,
+        BuildError::TooLarge => ErrorKind::TooLarge,
+        BuildError::Format(_) => ErrorKind::InvalidParam,
+    };
+    Error::api(kind, error.to_string())
+}

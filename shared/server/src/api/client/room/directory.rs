@@ -1,0 +1,126 @@
+//! `GET /_matrix/client/*/directory/list/room/{roomId}` ([spec][get]),
+//! `PUT /_matrix/client/*/directory/list/room/{roomId}` ([spec][set]), and how the directory
+//! follows its rooms.
+//!
+//! A room cannot write the global store, so the handler that changed something brings the room's
+//! entry up to date before it answers. If the server dies in between, the entry is stale until
+//! the next change of the room.
+//!
+//! [get]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directorylistroomroomid
+//! [set]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directorylistroomroomid
+
+use axum::Router;
+use ruma::{
+    RoomId,
+    api::client::{
+        directory::{get_room_visibility, set_room_visibility},
+        room::Visibility,
+    },
+};
+
+use super::{ask, unexpected_reply};
+use crate::{
+    Error, Result,
+    api::{
+        Cx,
+        mount::{authenticated, open},
+    },
+    messages::{
+        Caller,
+        room::{Action, Command, PublicInfo, Reply},
+    },
+    store::global::directory,
+};
+
+/// Mounts the endpoints.
+pub(super) fn routes(router: Router) -> Router {
+    let router = open(router, get_room_visibility);
+    authenticated(router, set_room_visibility)
+}
+
+async fn get_room_visibility(
+    cx: Cx,
+    request: get_room_visibility::v3::Request,
+) -> Result<get_room_visibility::v3::Response> {
+    let room_id = &request.room_id;
+    let visibility = if directory::is_listed(&*cx.ports.global, room_id).await? {
+        Visibility::Public
+    } else {
+        find_info(&cx, room_id).await.map(|_| Visibility::Private)?
+    };
+    Ok(get_room_visibility::v3::Response::new(visibility))
+}
+
+async fn set_room_visibility(
+    cx: Cx,
+    caller: Caller,
+    request: set_room_visibility::v3::Request,
+) -> Result<set_room_visibility::v3::Response> {
+    let set_room_visibility::v3::Request { room_id, visibility, .. } = request;
+    find_info(&cx, &room_id).await?;
+    let action = Action::ChangeDirectory;
+    ask(&cx, &room_id, Command::CheckMay { user_id: caller.user_id, action }).await?;
+    match visibility {
+        Visibility::Public => list(&cx, &room_id).await?,
+        Visibility::Private => {
+            let stmt = directory::update_listed(&room_id, false);
+            cx.ports.global.batch(vec![stmt]).await?;
+        }
+        _ => return Err(Error::bad_json("the visibility is neither `public` nor `private`")),
+    }
+    Ok(set_room_visibility::v3::Response::new())
+}
+
+/// Lists a room in the directory.
+pub(super) async fn list(cx: &Cx, room_id: &RoomId) -> Result<()> {
+    let info = find_info(cx, room_id).await?;
+    let upsert = directory::upsert(room_id, &info, info.position);
+    cx.ports.global.batch(vec![upsert, directory::update_listed(room_id, true)]).await?;
+    Ok(())
+}
+
+/// Brings the entry of a listed room up to date. What was asked for has been done whether or not
+/// this succeeds, so a failure is only logged.
+pub(super) async fn refresh(cx: &Cx, room_id: &RoomId) {
+    if let Err(error) = try_refresh(cx, room_id).await {
+        tracing::warn!(%error, %room_id, "the room's directory entry could not be refreshed");
+    }
+}
+
+async fn try_refresh(cx: &Cx, room_id: &RoomId) -> Result<()> {
+    if !directory::is_listed(&*cx.ports.global, room_id).await? {
+        return Ok(());
+    }
+    let info = find_info(cx, room_id).await?;
+    cx.ports.global.batch(vec![directory::upsert(room_id, &info, info.position)]).await?;
+    Ok(())
+}
+
+/// Whether the directory shows something of this state.
+pub(super) fn shows(event_type: &str) -> bool {
+    matches!(
+        event_type,
+        "m.room.avatar"
+            | "m.room.canonical_alias"
+            | "m.room.guest_access"
+            | "m.room.history_visibility"
+            | "m.room.join_rules"
+            | "m.room.member"
+            | "m.room.name"
+            | "m.room.topic"
+    )
+}
+
+/// What a room shows to everybody.
+///
+/// # Errors
+///
+/// `M_NOT_FOUND` when there is no such room.
+pub(super) async fn find_info(cx: &Cx, room_id: &RoomId) -> Result<PublicInfo> {
+    match ask(cx, room_id, Command::GetPublicInfo).await {
+        Ok(Reply::PublicInfo(info)) => Ok(*info),
+        Ok(_) => Err(unexpected_reply()),
+        Err(Error::Api { .. }) => Err(Error::not_found("no room of this ID is known here")),
+        Err(other) => Err(other),
+    }
+}

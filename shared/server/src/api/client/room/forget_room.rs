@@ -1,0 +1,23 @@
+//! `POST /_matrix/client/*/rooms/{roomId}/forget` ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidforget
+
+use axum::Router;
+use ruma::api::client::membership::forget_room::v3::{Request, Response};
+
+use crate::{
+    Result,
+    api::{Cx, mount::authenticated},
+    messages::{Caller, user::Command},
+};
+
+/// Mounts the endpoint.
+pub(super) fn routes(router: Router) -> Router {
+    authenticated(router, forget_room)
+}
+
+async fn forget_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
+    let command = Command::Forget { room_id: request.room_id };
+    cx.ports.objects.user(&caller.user_id, command).await?;
+    Ok(Response::new())
+}

@@ -1,0 +1,96 @@
+//! `GET /_matrix/client/*/rooms/{roomId}/messages` ([spec][messages]),
+//! `GET /_matrix/client/*/rooms/{roomId}/context/{eventId}` ([spec][context])
+//!
+//! [messages]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmessages
+//! [context]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidcontexteventid
+
+use axum::Router;
+use js_int::UInt;
+use ruma::{
+    api::{
+        Direction,
+        client::{context::get_context, message::get_message_events},
+    },
+    serde::Raw,
+};
+
+use super::{ask, page_token, unexpected_reply};
+use crate::{
+    Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller, RawJson,
+        room::{self, Command, GetContext, GetMessages, Reply},
+    },
+};
+
+/// Events of one page, whatever the client asks for. Ten when it does not say, by ruma's types.
+const MAX_PAGE_EVENTS: u64 = 1000;
+
+/// Mounts the endpoints.
+pub(super) fn routes(router: Router) -> Router {
+    let router = authenticated(router, get_message_events);
+    authenticated(router, get_context)
+}
+
+async fn get_message_events(
+    cx: Cx,
+    caller: Caller,
+    request: get_message_events::v3::Request,
+) -> Result<get_message_events::v3::Response> {
+    let room_id = &request.room_id;
+    let from = page_token::resolve(&cx, &caller, room_id, request.from.as_deref()).await?;
+    let to = page_token::resolve(&cx, &caller, room_id, request.to.as_deref()).await?;
+    let command = GetMessages {
+        caller,
+        from,
+        to,
+        direction: match request.dir {
+            Direction::Backward => room::Direction::Backward,
+            Direction::Forward => room::Direction::Forward,
+        },
+        // Without a single event a page could not lead anywhere.
+        limit: limit(request.limit).max(1),
+        filter: request.filter,
+    };
+    let Reply::Page(page) = ask(&cx, room_id, Command::GetMessages(Box::new(command))).await?
+    else {
+        return Err(unexpected_reply());
+    };
+    let mut response = get_message_events::v3::Response::new();
+    response.start = page_token::of(page.start);
+    response.end = page.end.map(page_token::of);
+    response.chunk = raw(page.chunk);
+    response.state = raw(page.state);
+    Ok(response)
+}
+
+async fn get_context(
+    cx: Cx,
+    caller: Caller,
+    request: get_context::v3::Request,
+) -> Result<get_context::v3::Response> {
+    let get_context::v3::Request { room_id, event_id, limit: wished, filter, .. } = request;
+    let command = GetContext { caller, event_id, limit: limit(wished), filter };
+    let Reply::Context(context) =
+        ask(&cx, &room_id, Command::GetContext(Box::new(command))).await?
+    else {
+        return Err(unexpected_reply());
+    };
+    let mut response = get_context::v3::Response::new();
+    response.start = Some(page_token::of(context.start));
+    response.end = Some(page_token::of(context.end));
+    response.event = Some(Raw::from_json(context.event));
+    response.events_before = raw(context.events_before);
+    response.events_after = raw(context.events_after);
+    response.state = raw(context.state);
+    Ok(response)
+}
+
+fn limit(wished: UInt) -> u64 {
+    u64::from(wished).min(MAX_PAGE_EVENTS)
+}
+
+fn raw<T>(events: Vec<RawJson>) -> Vec<Raw<T>> {
+    events.into_iter().map(Raw::from_json).collect()
+}

@@ -1,0 +1,32 @@
+//! `GET /_matrix/client/*/rooms/{roomId}/event/{eventId}` ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomideventeventid
+
+use axum::Router;
+use ruma::{
+    api::client::room::get_room_event::v3::{Request, Response},
+    serde::Raw,
+};
+
+use super::{ask, unexpected_reply};
+use crate::{
+    Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller,
+        room::{Command, Reply},
+    },
+};
+
+/// Mounts the endpoint.
+pub(super) fn routes(router: Router) -> Router {
+    authenticated(router, get_room_event)
+}
+
+async fn get_room_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
+    let Request { room_id, event_id, .. } = request;
+    match ask(&cx, &room_id, Command::GetEvent { caller, event_id }).await? {
+        Reply::Event { event } => Ok(Response::new(Raw::from_json(event))),
+        _ => Err(unexpected_reply()),
+    }
+}

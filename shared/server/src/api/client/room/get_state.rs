@@ -1,0 +1,88 @@
+//! `GET /_matrix/client/*/rooms/{roomId}/state` ([spec][all]),
+//! `GET /_matrix/client/*/rooms/{roomId}/state/{eventType}/{stateKey}` ([spec][one])
+//!
+//! [all]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidstate
+//! [one]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidstateeventtypestatekey
+
+use axum::Router;
+use ruma::{
+    RoomId,
+    api::client::state::{
+        get_state_event_for_key::{self, v3::StateEventFormat},
+        get_state_events,
+    },
+    serde::Raw,
+};
+use serde::Deserialize;
+
+use super::{ask, unexpected_reply};
+use crate::{
+    Error, Result,
+    api::{
+        Cx,
+        mount::{authenticated, authenticated_with_empty_tail},
+    },
+    messages::{
+        Caller, RawJson,
+        room::{Command, Reply},
+    },
+};
+
+/// Mounts the endpoints.
+pub(super) fn routes(router: Router) -> Router {
+    let router = authenticated(router, get_state_events);
+    authenticated_with_empty_tail(router, get_state_event_for_key)
+}
+
+async fn get_state_events(
+    cx: Cx,
+    caller: Caller,
+    request: get_state_events::v3::Request,
+) -> Result<get_state_events::v3::Response> {
+    let Reply::Events { events } = ask(&cx, &request.room_id, Command::GetState { caller }).await?
+    else {
+        return Err(unexpected_reply());
+    };
+    let events = events.into_iter().map(Raw::from_json).collect();
+    Ok(get_state_events::v3::Response::new(events))
+}
+
+async fn get_state_event_for_key(
+    cx: Cx,
+    caller: Caller,
+    request: get_state_event_for_key::v3::Request,
+) -> Result<get_state_event_for_key::v3::Response> {
+    let get_state_event_for_key::v3::Request { room_id, event_type, state_key, format, .. } =
+        request;
+    let event = find(&cx, caller, &room_id, event_type.to_string(), state_key).await?;
+    let answer = match format {
+        StateEventFormat::Event => event,
+        StateEventFormat::Content => content_of(&event)?,
+        _ => return Err(Error::invalid_param("the format is neither `content` nor `event`")),
+    };
+    Ok(get_state_event_for_key::v3::Response::new(answer))
+}
+
+/// A state event as this caller may see it.
+pub(super) async fn find(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    event_type: String,
+    state_key: String,
+) -> Result<RawJson> {
+    let command = Command::GetStateEvent { caller, event_type, state_key };
+    match ask(cx, room_id, command).await? {
+        Reply::Event { event } => Ok(event),
+        _ => Err(unexpected_reply()),
+    }
+}
+
+/// The content of an event.
+pub(super) fn content_of(event: &RawJson) -> Result<RawJson> {
+    #[derive(Deserialize)]
+    struct Event {
+        content: RawJson,
+    }
+    Ok(serde_json::from_str::<Event>(event.get())?.content)
+}

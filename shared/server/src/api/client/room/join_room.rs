@@ -1,0 +1,93 @@
+//! `POST /_matrix/client/*/rooms/{roomId}/join` ([spec][by ID]),
+//! `POST /_matrix/client/*/join/{roomIdOrAlias}` ([spec][by alias]),
+//! `POST /_matrix/client/*/knock/{roomIdOrAlias}` ([spec][knock])
+//!
+//! [by ID]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidjoin
+//! [by alias]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
+//! [knock]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
+
+use axum::Router;
+use ruma::{
+    RoomId,
+    api::client::{
+        knock::knock_room,
+        membership::{ThirdPartySigned, join_room_by_id, join_room_by_id_or_alias},
+    },
+};
+
+use super::{ask, directory, member_profile, resolve};
+use crate::{
+    Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller,
+        room::{Command, MembershipAction},
+    },
+};
+
+/// Mounts the endpoints.
+pub(super) fn routes(router: Router) -> Router {
+    let router = authenticated(router, join_room_by_id);
+    let router = authenticated(router, join_room_by_id_or_alias);
+    authenticated(router, knock_room)
+}
+
+async fn join_room_by_id(
+    cx: Cx,
+    caller: Caller,
+    request: join_room_by_id::v3::Request,
+) -> Result<join_room_by_id::v3::Response> {
+    let join_room_by_id::v3::Request { room_id, third_party_signed, reason, .. } = request;
+    join(&cx, caller, &room_id, third_party_signed.as_ref(), reason).await?;
+    Ok(join_room_by_id::v3::Response::new(room_id))
+}
+
+async fn join_room_by_id_or_alias(
+    cx: Cx,
+    caller: Caller,
+    request: join_room_by_id_or_alias::v3::Request,
+) -> Result<join_room_by_id_or_alias::v3::Response> {
+    let room_id = resolve(&cx, &request.room_id_or_alias).await?;
+    join(&cx, caller, &room_id, request.third_party_signed.as_ref(), request.reason).await?;
+    Ok(join_room_by_id_or_alias::v3::Response::new(room_id))
+}
+
+async fn knock_room(
+    cx: Cx,
+    caller: Caller,
+    request: knock_room::v3::Request,
+) -> Result<knock_room::v3::Response> {
+    let room_id = resolve(&cx, &request.room_id_or_alias).await?;
+    enter(&cx, caller, &room_id, MembershipAction::Knock, request.reason).await?;
+    Ok(knock_room::v3::Response::new(room_id))
+}
+
+async fn join(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    third_party_signed: Option<&ThirdPartySigned>,
+    reason: Option<String>,
+) -> Result<()> {
+    if third_party_signed.is_some() {
+        return Err(member_profile::no_third_party_invites());
+    }
+    enter(cx, caller, room_id, MembershipAction::Join, reason).await?;
+    directory::refresh(cx, room_id).await;
+    Ok(())
+}
+
+/// Changes the caller's own membership to one that shows their profile.
+async fn enter(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    action: MembershipAction,
+    reason: Option<String>,
+) -> Result<()> {
+    let profile = member_profile::find(cx, &caller.user_id).await?;
+    let target = caller.user_id.clone();
+    let change = member_profile::change(caller, &target, action, reason, profile);
+    ask(cx, room_id, Command::ChangeMembership(Box::new(change))).await?;
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! `GET /_matrix/client/*/joined_rooms` ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3joined_rooms
+
+use axum::Router;
+use ruma::{
+    OwnedRoomId, UserId,
+    api::client::membership::joined_rooms::v3::{Request, Response},
+    events::room::member::MembershipState,
+};
+
+use crate::{
+    Error, Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller,
+        user::{Command, Reply},
+    },
+};
+
+/// Mounts the endpoint.
+pub(super) fn routes(router: Router) -> Router {
+    authenticated(router, joined_rooms)
+}
+
+async fn joined_rooms(cx: Cx, caller: Caller, _: Request) -> Result<Response> {
+    list(&cx, &caller.user_id, MembershipState::Join).await.map(Response::new)
+}
+
+/// The rooms in which a user has this membership.
+pub(super) async fn list(
+    cx: &Cx,
+    user_id: &UserId,
+    membership: MembershipState,
+) -> Result<Vec<OwnedRoomId>> {
+    match cx.ports.objects.user(user_id, Command::ListRooms { membership }).await? {
+        Reply::Rooms { room_ids } => Ok(room_ids),
+        _ => Err(Error::internal("a user object gave a reply of another kind")),
+    }
+}

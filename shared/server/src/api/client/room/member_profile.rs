@@ -1,0 +1,73 @@
+//! What the membership events of this server's users say of them, and who can be invited.
+
+use http::StatusCode;
+use ruma::{OwnedMxcUri, UserId, api::error::ErrorKind};
+use serde_json::Value as JsonValue;
+use skerry_core::create_room::Profile;
+
+use crate::{
+    Error, Result,
+    api::Cx,
+    messages::{
+        Caller,
+        room::{ChangeMembership, MembershipAction},
+    },
+    store::global::{accounts, profiles},
+};
+
+/// The profile of a local user: display name and avatar.
+pub(super) async fn find(cx: &Cx, user_id: &UserId) -> Result<Profile> {
+    let mut fields = profiles::list(&*cx.ports.global, user_id).await?;
+    let mut text = |name| match fields.remove(name) {
+        Some(JsonValue::String(it)) => Some(it),
+        _ => None,
+    };
+    Ok(Profile { displayname: text("displayname"), avatar_url: text("avatar_url") })
+}
+
+/// The profile of a user who is to be invited.
+///
+/// # Errors
+///
+/// `M_FORBIDDEN` when the user is of another server, `M_NOT_FOUND` when they are of this one but
+/// nobody: no object is made for who does not exist.
+pub(super) async fn find_invitable(cx: &Cx, user_id: &UserId) -> Result<Profile> {
+    if !cx.server.is_local(user_id) {
+        return Err(Error::forbidden(format!(
+            "{user_id} cannot be invited: they are of another server, and federation is not \
+             available"
+        )));
+    }
+    match accounts::find(&*cx.ports.global, user_id).await? {
+        Some(account) if !account.is_deactivated => find(cx, user_id).await,
+        _ => Err(Error::not_found(format!("there is no user {user_id} on this server"))),
+    }
+}
+
+/// A change of membership. The profile matters where the target's own event will carry it.
+pub(super) fn change(
+    caller: Caller,
+    target: &UserId,
+    action: MembershipAction,
+    reason: Option<String>,
+    profile: Profile,
+) -> ChangeMembership {
+    ChangeMembership {
+        caller,
+        target: target.to_owned(),
+        action,
+        reason,
+        displayname: profile.displayname,
+        avatar_url: profile.avatar_url.map(OwnedMxcUri::from),
+        is_direct: false,
+    }
+}
+
+/// There is no identity server that could bring such an invitation.
+pub(super) fn no_third_party_invites() -> Error {
+    Error::with_status(
+        StatusCode::FORBIDDEN,
+        ErrorKind::ThreepidDenied,
+        "this server does not invite by third-party identifiers",
+    )
+}

@@ -1,0 +1,64 @@
+//! `GET /_matrix/client/*/rooms/{roomId}/members` ([spec][members]),
+//! `GET /_matrix/client/*/rooms/{roomId}/joined_members` ([spec][joined])
+//!
+//! [members]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmembers
+//! [joined]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidjoined_members
+
+use axum::Router;
+use ruma::{
+    OwnedMxcUri,
+    api::client::membership::{
+        get_member_events,
+        joined_members::{self, v3::RoomMember},
+    },
+    serde::Raw,
+};
+
+use super::{ask, page_token, unexpected_reply};
+use crate::{
+    Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller,
+        room::{Command, Reply},
+    },
+};
+
+/// Mounts the endpoints.
+pub(super) fn routes(router: Router) -> Router {
+    let router = authenticated(router, get_member_events);
+    authenticated(router, joined_members)
+}
+
+async fn get_member_events(
+    cx: Cx,
+    caller: Caller,
+    request: get_member_events::v3::Request,
+) -> Result<get_member_events::v3::Response> {
+    let get_member_events::v3::Request { room_id, at, membership, not_membership, .. } = request;
+    let at = page_token::resolve(&cx, &caller, &room_id, at.as_deref()).await?;
+    let command = Command::GetMembers { caller, at, membership, not_membership };
+    let Reply::Events { events } = ask(&cx, &room_id, command).await? else {
+        return Err(unexpected_reply());
+    };
+    let chunk = events.into_iter().map(Raw::from_json).collect();
+    Ok(get_member_events::v3::Response::new(chunk))
+}
+
+async fn joined_members(
+    cx: Cx,
+    caller: Caller,
+    request: joined_members::v3::Request,
+) -> Result<joined_members::v3::Response> {
+    let command = Command::GetJoinedMembers { caller };
+    let Reply::JoinedMembers { joined } = ask(&cx, &request.room_id, command).await? else {
+        return Err(unexpected_reply());
+    };
+    let joined = joined.into_iter().map(|(user_id, profile)| {
+        let mut member = RoomMember::new();
+        member.display_name = profile.displayname;
+        member.avatar_url = profile.avatar_url.map(OwnedMxcUri::from);
+        (user_id, member)
+    });
+    Ok(joined_members::v3::Response::new(joined.collect()))
+}

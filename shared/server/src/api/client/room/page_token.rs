@@ -1,0 +1,84 @@
+//! Where a page of a room's history begins or ends.
+//!
+//! `t7` is position 7 of the room. A token of `/sync` is a place in the user's own stream: their
+//! object knows how far the room had been read then.
+
+use ruma::RoomId;
+use skerry_core::sync_token::SyncToken;
+
+use crate::{
+    Error, Result,
+    api::Cx,
+    messages::{
+        Caller,
+        room::Position,
+        user::{Command, Reply},
+    },
+};
+
+/// The token of a position in a room.
+pub(super) fn of(position: Position) -> String {
+    format!("t{position}")
+}
+
+/// The greatest integer that every store can hold.
+const MAX_POSITION: u64 = (1 << 53) - 1;
+
+/// The position in the room that a token stands for. One from before the user knew the room
+/// stands before everything in it.
+pub(super) async fn resolve(
+    cx: &Cx,
+    caller: &Caller,
+    room_id: &RoomId,
+    token: Option<&str>,
+) -> Result<Option<Position>> {
+    let Some(token) = token else { return Ok(None) };
+    match parse(token) {
+        Some(Token::Room(position)) => Ok(Some(position)),
+        Some(Token::Sync(token)) => {
+            let command = Command::RoomPosition { room_id: room_id.to_owned(), token };
+            match cx.ports.objects.user(&caller.user_id, command).await? {
+                Reply::RoomPosition { position } => Ok(Some(position.unwrap_or(0))),
+                _ => Err(Error::internal("a user object gave a reply of another kind")),
+            }
+        }
+        None => Err(Error::invalid_param("this is not a token of a page or of a sync")),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    Room(Position),
+    Sync(SyncToken),
+}
+
+fn parse(token: &str) -> Option<Token> {
+    let Some(position) = token.strip_prefix('t') else {
+        return token.parse().ok().map(Token::Sync);
+    };
+    // `u64::from_str` would take a sign too.
+    if !position.bytes().all(|it| it.is_ascii_digit()) {
+        return None;
+    }
+    position.parse().ok().filter(|it| *it <= MAX_POSITION).map(Token::Room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_both_kinds_are_read() {
+        assert_eq!(parse(&of(7)), Some(Token::Room(7)));
+        assert_eq!(parse("s12"), Some(Token::Sync(SyncToken::at(12))));
+        assert_eq!(parse("t0"), Some(Token::Room(0)));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let beyond = format!("t{}", MAX_POSITION + 1);
+        for token in ["", "t", "s", "7", "t-1", "t+1", "t1.5", "x1", "t 1", "ß1", &beyond] {
+            assert_eq!(parse(token), None, "{token:?}");
+        }
+    }
+}

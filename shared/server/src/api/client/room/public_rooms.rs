@@ -1,0 +1,215 @@
+//! `GET /_matrix/client/*/publicRooms` ([spec][all]),
+//! `POST /_matrix/client/*/publicRooms` ([spec][filtered])
+//!
+//! [all]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
+//! [filtered]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms
+
+use axum::Router;
+use js_int::UInt;
+use ruma::{
+    OwnedMxcUri, ServerName,
+    api::client::directory::{get_public_rooms, get_public_rooms_filtered},
+    directory::{Filter, PublicRoomsChunk, PublicRoomsChunkInit, RoomNetwork},
+};
+
+use crate::{
+    Error, Result,
+    api::{
+        Cx,
+        mount::{authenticated, open},
+    },
+    messages::Caller,
+    store::global::directory::{self, Entry, Page, Place},
+};
+
+/// Rooms of a page when the client does not say.
+const DEFAULT_ROOMS: u64 = 100;
+
+/// Rooms of a page; the store is asked for one more, to know whether there is more.
+const MAX_ROOMS: u64 = directory::MAX_PAGE - 1;
+
+/// Bytes of a search term. None of the fields searched is meant to be longer.
+const MAX_SEARCH_BYTES: usize = 255;
+
+/// Mounts the endpoints.
+pub(super) fn routes(router: Router) -> Router {
+    let router = open(router, get_public_rooms);
+    authenticated(router, get_public_rooms_filtered)
+}
+
+async fn get_public_rooms(
+    cx: Cx,
+    request: get_public_rooms::v3::Request,
+) -> Result<get_public_rooms::v3::Response> {
+    let get_public_rooms::v3::Request { limit, since, server, .. } = request;
+    check_server(&cx, server.as_deref())?;
+    let found = find(&cx, limit, since.as_deref(), &Filter::new()).await?;
+    let mut response = get_public_rooms::v3::Response::new(found.chunk);
+    response.next_batch = found.next_batch;
+    response.prev_batch = found.prev_batch;
+    response.total_room_count_estimate = Some(found.total);
+    Ok(response)
+}
+
+async fn get_public_rooms_filtered(
+    cx: Cx,
+    _: Caller,
+    request: get_public_rooms_filtered::v3::Request,
+) -> Result<get_public_rooms_filtered::v3::Response> {
+    let get_public_rooms_filtered::v3::Request {
+        server, limit, since, filter, room_network, ..
+    } = request;
+    check_server(&cx, server.as_deref())?;
+    let mut response = get_public_rooms_filtered::v3::Response::new();
+    if let RoomNetwork::ThirdParty(_) = room_network {
+        // Rooms of other networks come with application services.
+        return Ok(response);
+    }
+    let found = find(&cx, limit, since.as_deref(), &filter).await?;
+    response.chunk = found.chunk;
+    response.next_batch = found.next_batch;
+    response.prev_batch = found.prev_batch;
+    response.total_room_count_estimate = Some(found.total);
+    Ok(response)
+}
+
+fn check_server(cx: &Cx, server: Option<&ServerName>) -> Result<()> {
+    match server {
+        Some(server) if server != cx.server.name => Err(Error::not_found(
+            "rooms of another server cannot be listed: federation is not available",
+        )),
+        _ => Ok(()),
+    }
+}
+
+struct Found {
+    chunk: Vec<PublicRoomsChunk>,
+    next_batch: Option<String>,
+    prev_batch: Option<String>,
+    total: UInt,
+}
+
+async fn find(cx: &Cx, limit: Option<UInt>, since: Option<&str>, filter: &Filter) -> Result<Found> {
+    let global = &*cx.ports.global;
+    let limit = limit.map(u64::from).filter(|it| *it > 0).unwrap_or(DEFAULT_ROOMS).min(MAX_ROOMS);
+    let since = since.map(Since::parse).transpose()?;
+    let (after, before) = match since {
+        None => (None, None),
+        Some(Since::After(place)) => (Some(place), None),
+        Some(Since::Before(place)) => (None, Some(place)),
+    };
+    let (is_after, is_before) = (after.is_some(), before.is_some());
+    let page = Page {
+        after,
+        before,
+        search: search_term(filter)?,
+        room_types: room_types(filter),
+        limit: limit + 1,
+    };
+    let mut entries = directory::list(global, &page).await?;
+    let total = directory::count(global).await?;
+    let is_more = u64::try_from(entries.len()).is_ok_and(|it| it > limit);
+    match (is_more, is_before) {
+        (true, true) => drop(entries.remove(0)),
+        (true, false) => drop(entries.pop()),
+        (false, _) => {}
+    }
+    let (has_next, has_prev) = if is_before { (true, is_more) } else { (is_more, is_after) };
+    let token = |entry: Option<&Entry>, since: fn(Place) -> Since| {
+        entry.map(|it| since(it.place()).to_string())
+    };
+    Ok(Found {
+        next_batch: has_next.then(|| token(entries.last(), Since::After)).flatten(),
+        prev_batch: has_prev.then(|| token(entries.first(), Since::Before)).flatten(),
+        total: UInt::new_saturating(total),
+        chunk: entries.into_iter().map(chunk).collect(),
+    })
+}
+
+fn search_term(filter: &Filter) -> Result<Option<String>> {
+    let term = filter.generic_search_term.as_deref().map(str::trim).filter(|it| !it.is_empty());
+    match term {
+        Some(term) if term.len() > MAX_SEARCH_BYTES => {
+            Err(Error::invalid_param("the search term is too long"))
+        }
+        term => Ok(term.map(str::to_owned)),
+    }
+}
+
+fn room_types(filter: &Filter) -> Option<Vec<Option<String>>> {
+    let types = filter.room_types.iter().map(|it| it.as_str().map(str::to_owned));
+    (!filter.room_types.is_empty()).then(|| types.collect())
+}
+
+fn chunk(entry: Entry) -> PublicRoomsChunk {
+    let Entry { room_id, info } = entry;
+    let mut chunk = PublicRoomsChunk::from(PublicRoomsChunkInit {
+        num_joined_members: UInt::new_saturating(info.joined_members),
+        room_id,
+        world_readable: info.world_readable,
+        guest_can_join: info.guest_can_join,
+    });
+    chunk.name = info.name;
+    chunk.topic = info.topic;
+    chunk.avatar_url = info.avatar_url.map(OwnedMxcUri::from);
+    chunk.canonical_alias = info.canonical_alias;
+    chunk.join_rule = info.join_rule.as_str().into();
+    chunk.room_type = info.room_type.map(Into::into);
+    chunk
+}
+
+/// What a token of a page says: the place it begins after or ends before.
+#[derive(Debug, PartialEq, Eq)]
+enum Since {
+    After(Place),
+    Before(Place),
+}
+
+impl Since {
+    fn parse(token: &str) -> Result<Self> {
+        let place = |it: &str| {
+            let (members, room_id) = it.split_once('_')?;
+            let joined_members = members.parse().ok().filter(|it| *it <= MAX_MEMBERS)?;
+            Some(Place { joined_members, room_id: room_id.to_owned() })
+        };
+        let parsed = match token.split_at_checked(1) {
+            Some(("n", rest)) => place(rest).map(Self::After),
+            Some(("p", rest)) => place(rest).map(Self::Before),
+            _ => None,
+        };
+        parsed.ok_or_else(|| Error::invalid_param("`since` is not a token of a page of rooms"))
+    }
+}
+
+impl std::fmt::Display for Since {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (side, place) = match self {
+            Self::After(place) => ('n', place),
+            Self::Before(place) => ('p', place),
+        };
+        write!(formatter, "{side}{}_{}", place.joined_members, place.room_id)
+    }
+}
+
+/// The greatest integer that the store can compare with.
+const MAX_MEMBERS: u64 = (1 << 53) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_back_as_they_went() {
+        let place = || Place { joined_members: 12, room_id: "!a_b:x.y".to_owned() };
+        for since in [Since::After(place()), Since::Before(place())] {
+            assert_eq!(Since::parse(&since.to_string()).unwrap(), since);
+        }
+    }
+
+    #[test]
+    fn other_tokens_are_refused() {
+        for token in ["", "n", "x1_!a:x.y", "n1", "n-1_!a:x.y", "nx_!a", "n99999999999999999_!a"] {
+            assert!(Since::parse(token).is_err(), "{token:?}");
+        }
+    }
+}

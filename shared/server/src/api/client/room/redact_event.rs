@@ -1,0 +1,32 @@
+//! `PUT /_matrix/client/*/rooms/{roomId}/redact/{eventId}/{txnId}` ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
+
+use axum::Router;
+use ruma::api::client::redact::redact_event::v3::{Request, Response};
+
+use super::{ask, directory, unexpected_reply};
+use crate::{
+    Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller,
+        room::{Command, Redact, Reply},
+    },
+};
+
+/// Mounts the endpoint.
+pub(super) fn routes(router: Router) -> Router {
+    authenticated(router, redact_event)
+}
+
+async fn redact_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
+    let Request { room_id, event_id, txn_id, reason, .. } = request;
+    let command = Redact { caller, event_id, reason, transaction_id: txn_id };
+    let Reply::EventId { event_id } = ask(&cx, &room_id, Command::Redact(command)).await? else {
+        return Err(unexpected_reply());
+    };
+    // The event may have been the room's name, say.
+    directory::refresh(&cx, &room_id).await;
+    Ok(Response::new(event_id))
+}

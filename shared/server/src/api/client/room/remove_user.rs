@@ -1,0 +1,90 @@
+//! `POST /_matrix/client/*/rooms/{roomId}/leave` ([spec][leave]),
+//! `POST /_matrix/client/*/rooms/{roomId}/kick` ([spec][kick]),
+//! `POST /_matrix/client/*/rooms/{roomId}/ban` ([spec][ban]),
+//! `POST /_matrix/client/*/rooms/{roomId}/unban` ([spec][unban])
+//!
+//! [leave]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidleave
+//! [kick]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidkick
+//! [ban]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidban
+//! [unban]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidunban
+
+use axum::Router;
+use ruma::{
+    RoomId, UserId,
+    api::client::membership::{ban_user, kick_user, leave_room, unban_user},
+};
+use skerry_core::create_room::Profile;
+
+use super::{ask, directory, member_profile};
+use crate::{
+    Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller,
+        room::{Command, MembershipAction},
+    },
+};
+
+/// Mounts the endpoints.
+pub(super) fn routes(router: Router) -> Router {
+    let router = authenticated(router, leave_room);
+    let router = authenticated(router, kick_user);
+    let router = authenticated(router, ban_user);
+    authenticated(router, unban_user)
+}
+
+async fn leave_room(
+    cx: Cx,
+    caller: Caller,
+    request: leave_room::v3::Request,
+) -> Result<leave_room::v3::Response> {
+    let leave_room::v3::Request { room_id, reason, .. } = request;
+    let target = caller.user_id.clone();
+    remove(&cx, caller, &room_id, &target, MembershipAction::Leave, reason).await?;
+    Ok(leave_room::v3::Response::new())
+}
+
+async fn kick_user(
+    cx: Cx,
+    caller: Caller,
+    request: kick_user::v3::Request,
+) -> Result<kick_user::v3::Response> {
+    let kick_user::v3::Request { room_id, user_id, reason, .. } = request;
+    remove(&cx, caller, &room_id, &user_id, MembershipAction::Kick, reason).await?;
+    Ok(kick_user::v3::Response::new())
+}
+
+async fn ban_user(
+    cx: Cx,
+    caller: Caller,
+    request: ban_user::v3::Request,
+) -> Result<ban_user::v3::Response> {
+    let ban_user::v3::Request { room_id, user_id, reason, .. } = request;
+    remove(&cx, caller, &room_id, &user_id, MembershipAction::Ban, reason).await?;
+    Ok(ban_user::v3::Response::new())
+}
+
+async fn unban_user(
+    cx: Cx,
+    caller: Caller,
+    request: unban_user::v3::Request,
+) -> Result<unban_user::v3::Response> {
+    let unban_user::v3::Request { room_id, user_id, reason, .. } = request;
+    remove(&cx, caller, &room_id, &user_id, MembershipAction::Unban, reason).await?;
+    Ok(unban_user::v3::Response::new())
+}
+
+/// None of these events shows the target's profile.
+async fn remove(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    target: &UserId,
+    action: MembershipAction,
+    reason: Option<String>,
+) -> Result<()> {
+    let change = member_profile::change(caller, target, action, reason, Profile::default());
+    ask(cx, room_id, Command::ChangeMembership(Box::new(change))).await?;
+    directory::refresh(cx, room_id).await;
+    Ok(())
+}

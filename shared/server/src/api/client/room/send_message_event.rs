@@ -1,0 +1,44 @@
+//! `PUT /_matrix/client/*/rooms/{roomId}/send/{eventType}/{txnId}` ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
+
+use axum::Router;
+use ruma::api::client::message::send_message_event::v3::{Request, Response};
+
+use super::{ask, directory, unexpected_reply};
+use crate::{
+    Result,
+    api::{Cx, mount::authenticated},
+    messages::{
+        Caller,
+        room::{Command, Reply, Send},
+    },
+};
+
+/// Mounts the endpoint.
+pub(super) fn routes(router: Router) -> Router {
+    authenticated(router, send_message_event)
+}
+
+async fn send_message_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
+    let event_type = request.event_type.to_string();
+    let is_redaction = event_type == "m.room.redaction";
+    let command = Send {
+        caller,
+        event_type,
+        state_key: None,
+        content: request.body.into_json(),
+        transaction_id: Some(request.txn_id),
+        // Only an application service may choose the time.
+        timestamp_ms: None,
+    };
+    let Reply::EventId { event_id } =
+        ask(&cx, &request.room_id, Command::Send(Box::new(command))).await?
+    else {
+        return Err(unexpected_reply());
+    };
+    if is_redaction {
+        directory::refresh(&cx, &request.room_id).await;
+    }
+    Ok(Response::new(event_id))
+}

@@ -1,0 +1,39 @@
+//! Random text: tokens, device IDs, generated names.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{Result, ports::Random};
+
+/// Bytes of randomness in a token: what cannot be guessed need not be slow to check.
+const TOKEN_BYTES: usize = 32;
+
+/// Characters of a generated device ID.
+const DEVICE_ID_CHARS: usize = 10;
+
+/// Characters of a generated localpart: 60 bits, so that two never meet.
+const LOCALPART_CHARS: usize = 12;
+
+/// A token of 256 random bits. The prefix tells people and secret scanners what it is.
+pub fn token(random: &dyn Random, prefix: &str) -> Result<String> {
+    let mut bytes = [0; TOKEN_BYTES];
+    random.fill(&mut bytes)?;
+    Ok(format!("{prefix}_{}", URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+/// A new device's ID.
+pub fn device_id(random: &dyn Random) -> Result<String> {
+    text(random, DEVICE_ID_CHARS, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+}
+
+/// The name of somebody who wished for none.
+pub fn localpart(random: &dyn Random) -> Result<String> {
+    text(random, LOCALPART_CHARS, b"abcdefghijklmnopqrstuvwxyz234567")
+}
+
+/// With 32 characters to choose from, a byte's remainder favours none.
+fn text(random: &dyn Random, chars: usize, alphabet: &[u8; 32]) -> Result<String> {
+    let mut bytes = vec![0; chars];
+    random.fill(&mut bytes)?;
+    let chars = bytes.iter().filter_map(|byte| alphabet.get(usize::from(byte % 32)));
+    Ok(chars.map(|it| char::from(*it)).collect())
+}

@@ -1,0 +1,136 @@
+//! `POST /_matrix/client/*/login` ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
+
+use http::{Method, StatusCode};
+use ruma::{
+    OwnedUserId, UserId,
+    api::{
+        IncomingRequest, Metadata,
+        client::{
+            session::login::v3::{
+                DiscoveryInfo, HomeserverInfo, LoginInfo, Password, Request, Response,
+            },
+            uiaa::UserIdentifier,
+        },
+        error::{DeserializationError, ErrorKind},
+    },
+};
+
+use super::{Wishes, open};
+use crate::{
+    Error, Result,
+    api::{Client, Cx, client::password},
+    server::Server,
+    store::global::accounts,
+};
+
+/// Logs in on a device.
+pub async fn login(cx: Cx, client: Client, Checked(request): Checked) -> Result<Response> {
+    let LoginInfo::Password(given) = request.login_info else {
+        let message = "this type of login is not offered";
+        return Err(Error::with_status(StatusCode::BAD_REQUEST, ErrorKind::Unknown, message));
+    };
+    let wishes = Wishes {
+        device_id: request.device_id,
+        device_name: request.initial_device_display_name,
+        refreshable: request.refresh_token,
+    };
+    wishes.check()?;
+    let user_id = named(&cx.server, &given)?;
+    let account = match &user_id {
+        Some(user_id) => accounts::find(&*cx.ports.global, user_id).await?,
+        None => None,
+    };
+    let is_deactivated = account.as_ref().is_some_and(|it| it.is_deactivated);
+    let hash = account.and_then(|it| it.password_hash);
+    let right = password::verify(&given.password, hash.as_deref()).await?;
+    if is_deactivated {
+        let message = "this account was deactivated";
+        return Err(Error::api(ErrorKind::UserDeactivated, message));
+    }
+    let (true, Some(user_id), Some(hash)) = (right, user_id, hash) else {
+        return Err(wrong());
+    };
+    let opened = open(&cx, client, &user_id, wishes, &hash, Vec::new()).await?.ok_or_else(wrong)?;
+    let mut response = Response::new(user_id, opened.access_token, opened.device_id);
+    response.refresh_token = opened.refresh_token;
+    response.expires_in = opened.expires_in;
+    let base_url = cx.server.config.public_base_url.clone();
+    response.well_known = base_url.map(|it| DiscoveryInfo::new(HomeserverInfo::new(it)));
+    Ok(response)
+}
+
+/// The user of this server whom a localpart or a full user ID names.
+pub fn local_user(server: &Server, name: &str) -> Option<OwnedUserId> {
+    // Names differ by more than case, and phones like to begin them with a capital.
+    let name = name.to_lowercase();
+    let user_id = if name.starts_with('@') {
+        UserId::parse(name)
+    } else {
+        UserId::parse(format!("@{name}:{}", server.name))
+    };
+    user_id.ok().filter(|it| server.is_local(it))
+}
+
+/// Whom the request names. Nobody of this server: that is found out where a password is.
+#[expect(deprecated, reason = "older clients still name the user beside the password")]
+fn named(server: &Server, given: &Password) -> Result<Option<OwnedUserId>> {
+    match (&given.identifier, &given.user) {
+        (Some(UserIdentifier::Matrix(it)), _) => Ok(local_user(server, &it.user)),
+        (Some(_), _) => Err(Error::forbidden("this server knows users by their user ID only")),
+        (None, Some(user)) => Ok(local_user(server, user)),
+        (None, None) => Err(Error::missing_param("the identifier is missing")),
+    }
+}
+
+/// One answer for a wrong password and an unknown user.
+fn wrong() -> Error {
+    Error::forbidden("the user name or the password is wrong")
+}
+
+/// A login request that has a `type`: ruma panics on one without.
+#[derive(Debug)]
+pub struct Checked(pub Request);
+
+impl Metadata for Checked {
+    const METHOD: Method = Request::METHOD;
+    const RATE_LIMITED: bool = Request::RATE_LIMITED;
+    type Authentication = <Request as Metadata>::Authentication;
+    type PathBuilder = <Request as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = Request::PATH_BUILDER;
+}
+
+impl IncomingRequest for Checked {
+    type EndpointError = <Request as IncomingRequest>::EndpointError;
+    type OutgoingResponse = <Request as IncomingRequest>::OutgoingResponse;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path_args: &[&str],
+    ) -> std::result::Result<Self, DeserializationError> {
+        #[derive(serde::Deserialize)]
+        struct Typed {
+            #[serde(rename = "type")]
+            _type: String,
+        }
+        serde_json::from_slice::<Typed>(request.body())?;
+        Request::try_from_http_request_inner(request, path_args).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_without_a_type_is_an_error_and_no_panic() {
+        let parse = |body: &'static [u8]| {
+            Checked::try_from_http_request_inner(http::Request::new(body), &[])
+        };
+        for body in [&b"{}"[..], b"{\"type\":1}", b"{\"type\":null}", b"{\"password\":\"x\"}"] {
+            parse(body).unwrap_err();
+        }
+        parse(br#"{"type":"m.login.password","password":"x"}"#).unwrap();
+    }
+}

@@ -1,0 +1,32 @@
+//! `POST /_matrix/client/*/logout` ([spec]) and `POST /_matrix/client/*/logout/all` ([all])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3logout
+//! [all]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3logoutall
+
+use ruma::api::client::session::{logout, logout_all};
+
+use crate::{
+    Result,
+    api::{Cx, client::device},
+    messages::Caller,
+};
+
+/// Ends the session, and with it the device.
+pub async fn logout(
+    cx: Cx,
+    caller: Caller,
+    _: logout::v3::Request,
+) -> Result<logout::v3::Response> {
+    device::remove(&cx, &caller.user_id, vec![caller.device_id]).await?;
+    Ok(logout::v3::Response::new())
+}
+
+/// Ends all sessions of the user, and all their devices.
+pub async fn logout_all(
+    cx: Cx,
+    caller: Caller,
+    _: logout_all::v3::Request,
+) -> Result<logout_all::v3::Response> {
+    device::remove_all(&cx, &caller.user_id, None, Vec::new()).await?;
+    Ok(logout_all::v3::Response::new())
+}

@@ -1,0 +1,78 @@
+//! Reading the rooms that have something new, side by side.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use ruma::OwnedUserId;
+
+use super::{ROOMS_AT_ONCE, wanted::Wanted};
+use crate::{
+    Error, Result,
+    api::Cx,
+    messages::{
+        Caller,
+        room::{Command, Reply, RoomSync, SyncRoom},
+        user::{Changes, RoomChange},
+    },
+};
+
+/// A room, and what it says.
+pub(super) struct ReadRoom {
+    /// What the user's object says of it.
+    pub(super) change: RoomChange,
+    /// Whether the user is joined; else they left.
+    pub(super) is_joined: bool,
+    /// What the room itself says, where it has something new.
+    pub(super) sync: Option<Box<RoomSync>>,
+}
+
+/// Reads the rooms. One that refuses is left out: the user lost access since their object was
+/// asked, and it will say so. It is not recorded as read.
+pub(super) async fn read_rooms(
+    cx: &Cx,
+    caller: &Caller,
+    wanted: &Wanted,
+    changes: Changes,
+) -> Result<Vec<ReadRoom>> {
+    let Changes { joined, left, ignored_users, .. } = changes;
+    let joined = joined.into_iter().map(|it| (it, true));
+    let rooms = joined.chain(left.into_iter().map(|it| (it, false)));
+    let ignored_users = ignored_users.as_slice();
+    let reads: Vec<_> = rooms
+        .map(|(change, is_joined)| read_room(cx, caller, wanted, ignored_users, change, is_joined))
+        .collect();
+    let rooms: Vec<Option<ReadRoom>> =
+        stream::iter(reads).buffer_unordered(ROOMS_AT_ONCE).try_collect().await?;
+    Ok(rooms.into_iter().flatten().collect())
+}
+
+async fn read_room(
+    cx: &Cx,
+    caller: &Caller,
+    wanted: &Wanted,
+    ignored_users: &[OwnedUserId],
+    mut change: RoomChange,
+    is_joined: bool,
+) -> Result<Option<ReadRoom>> {
+    if !change.has_events {
+        return Ok(Some(ReadRoom { change, is_joined, sync: None }));
+    }
+    let filter = &wanted.filter.room;
+    let command = SyncRoom {
+        caller: caller.clone(),
+        from: change.from,
+        full_state: wanted.full_state,
+        state_after: wanted.state_after,
+        timeline: filter.timeline.clone(),
+        state: filter.state.clone(),
+        ephemeral: filter.ephemeral.clone(),
+        known_members: std::mem::take(&mut change.known_members),
+        thread_counts: filter.timeline.unread_thread_notifications,
+        ignored_users: ignored_users.to_vec(),
+        federation_format: wanted.is_federation_format(),
+    };
+    match cx.ports.objects.room(&change.room_id, Command::Sync(Box::new(command))).await {
+        Ok(Reply::Sync(sync)) => Ok(Some(ReadRoom { change, is_joined, sync: Some(sync) })),
+        Ok(_) => Err(Error::internal("a room object gave another reply")),
+        Err(Error::Api { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

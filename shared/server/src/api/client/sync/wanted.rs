@@ -1,0 +1,116 @@
+//! What a client wants of `/sync`: its filter and the options of its request.
+
+use ruma::{
+    RoomId,
+    api::client::{
+        filter::{EventFormat, FilterDefinition, LazyLoadOptions},
+        sync::sync_events::v3::{Filter, Request},
+    },
+};
+use serde::Deserialize;
+use skerry_core::filter::{self, EventFields, Subject};
+
+use crate::{
+    Error, Result,
+    api::Cx,
+    messages::{
+        Caller, RawJson,
+        user::{Command, Reply},
+    },
+};
+
+/// What a client wants.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// Its filter.
+    pub(super) filter: FilterDefinition,
+    /// The whole state of every room.
+    pub(super) full_state: bool,
+    /// The state behind the timeline and not before it.
+    pub(super) state_after: bool,
+    /// Which fields of events, if not all.
+    fields: Option<EventFields>,
+}
+
+impl Wanted {
+    /// Reads the request, and its filter from where it is stored.
+    pub(super) async fn resolve(cx: &Cx, caller: &Caller, request: &Request) -> Result<Self> {
+        let filter = match &request.filter {
+            None => FilterDefinition::default(),
+            Some(Filter::FilterDefinition(filter)) => filter.clone(),
+            Some(Filter::FilterId(id)) => stored_filter(cx, caller, id).await?,
+            Some(_) => return Err(Error::invalid_param("an unknown kind of filter")),
+        };
+        let fields = filter.event_fields.as_deref().map(EventFields::new);
+        let (full_state, state_after) = (request.full_state, request.use_state_after);
+        Ok(Self { filter, full_state, state_after, fields })
+    }
+
+    /// Whether anything of the room is wanted.
+    pub(super) fn passes_room(&self, room_id: &RoomId) -> bool {
+        let filter = &self.filter.room;
+        filter::passes_room(filter.rooms.as_deref(), &filter.not_rooms, room_id)
+    }
+
+    /// Whether members that were sent once need not be sent again.
+    pub(super) fn remembers_members(&self) -> bool {
+        self.filter.room.state.lazy_load_options
+            == LazyLoadOptions::Enabled { include_redundant_members: false }
+    }
+
+    /// Whether events are wanted as they go over federation.
+    pub(super) fn is_federation_format(&self) -> bool {
+        self.filter.event_format == EventFormat::Federation
+    }
+
+    /// Account data of no room that is wanted.
+    pub(super) fn account_data(&self, mut events: Vec<RawJson>) -> Vec<RawJson> {
+        let filter = &self.filter.account_data;
+        events.retain(|it| with_subject(it, |subject| filter::passes_event(filter, subject)));
+        events
+    }
+
+    /// Account data of a room that is wanted.
+    pub(super) fn room_account_data(
+        &self,
+        room_id: &RoomId,
+        mut events: Vec<RawJson>,
+    ) -> Vec<RawJson> {
+        let filter = &self.filter.room.account_data;
+        events.retain(|it| {
+            with_subject(it, |subject| filter::passes_room_event(filter, room_id, subject))
+        });
+        events
+    }
+
+    /// Room events with the fields that are wanted.
+    pub(super) fn fields(&self, events: Vec<RawJson>) -> Result<Vec<RawJson>> {
+        let Some(fields) = &self.fields else { return Ok(events) };
+        events.iter().map(|it| fields.keep(it).map_err(Error::internal)).collect()
+    }
+}
+
+async fn stored_filter(cx: &Cx, caller: &Caller, id: &str) -> Result<FilterDefinition> {
+    // What began like a filter and did not parse as one.
+    if id.trim_start().starts_with('{') {
+        return Err(Error::bad_json("the filter is not valid"));
+    }
+    let command = Command::GetFilter { filter_id: id.to_owned() };
+    match cx.ports.objects.user(&caller.user_id, command).await? {
+        Reply::Json { content: Some(filter) } => Ok(serde_json::from_str(filter.get())?),
+        Reply::Json { content: None } => Err(Error::invalid_param("there is no such filter")),
+        _ => Err(Error::internal("a user object gave another reply")),
+    }
+}
+
+/// What a filter looks at in an event that has neither sender nor URL.
+fn with_subject(event: &RawJson, passes: impl FnOnce(Subject<'_>) -> bool) -> bool {
+    #[derive(Deserialize)]
+    struct Event {
+        #[serde(rename = "type")]
+        event_type: String,
+    }
+    serde_json::from_str::<Event>(event.get()).is_ok_and(|it| {
+        passes(Subject { event_type: &it.event_type, sender: None, has_url: false })
+    })
+}

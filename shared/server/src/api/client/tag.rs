@@ -1,0 +1,87 @@
+//! Tags of rooms ([spec]).
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#room-tagging
+
+use axum::Router;
+use ruma::{
+    OwnedRoomId,
+    api::client::tag::{create_tag, delete_tag, get_tags},
+    events::tag::{TagEventContent, Tags},
+};
+use serde_json::value::to_raw_value;
+
+use super::{
+    super::{Cx, mount},
+    account_data::{check_joined, check_own},
+};
+use crate::{
+    Error, Result,
+    messages::{
+        Caller, RawJson,
+        user::{Command, Reply},
+    },
+};
+
+/// Mounts the endpoints of this area.
+pub fn routes(router: Router) -> Router {
+    let router = mount::authenticated(router, create_tag);
+    let router = mount::authenticated(router, delete_tag);
+    mount::authenticated(router, get_tags)
+}
+
+/// `PUT /_matrix/client/*/user/{userId}/rooms/{roomId}/tags/{tag}`
+pub async fn create_tag(
+    cx: Cx,
+    caller: Caller,
+    request: create_tag::v3::Request,
+) -> Result<create_tag::v3::Response> {
+    let create_tag::v3::Request { user_id, room_id, tag, tag_info, .. } = request;
+    check_own(&caller, &user_id)?;
+    check_joined(&cx, &caller, &room_id).await?;
+    set(&cx, &caller, room_id, tag, Some(to_raw_value(&tag_info)?)).await?;
+    Ok(create_tag::v3::Response::new())
+}
+
+/// `DELETE /_matrix/client/*/user/{userId}/rooms/{roomId}/tags/{tag}`
+pub async fn delete_tag(
+    cx: Cx,
+    caller: Caller,
+    request: delete_tag::v3::Request,
+) -> Result<delete_tag::v3::Response> {
+    check_own(&caller, &request.user_id)?;
+    set(&cx, &caller, request.room_id, request.tag, None).await?;
+    Ok(delete_tag::v3::Response::new())
+}
+
+/// `GET /_matrix/client/*/user/{userId}/rooms/{roomId}/tags`
+pub async fn get_tags(
+    cx: Cx,
+    caller: Caller,
+    request: get_tags::v3::Request,
+) -> Result<get_tags::v3::Response> {
+    check_own(&caller, &request.user_id)?;
+    let command =
+        Command::GetAccountData { room_id: Some(request.room_id), event_type: "m.tag".to_owned() };
+    let tags = match cx.ports.objects.user(&caller.user_id, command).await? {
+        // A client may have written anything as account data of that type.
+        Reply::Json { content: Some(content) } => {
+            serde_json::from_str::<TagEventContent>(content.get())
+                .map_or_else(|_| Tags::new(), |it| it.tags)
+        }
+        Reply::Json { content: None } => Tags::new(),
+        _ => return Err(Error::internal("a user object gave another reply")),
+    };
+    Ok(get_tags::v3::Response::new(tags))
+}
+
+async fn set(
+    cx: &Cx,
+    caller: &Caller,
+    room_id: OwnedRoomId,
+    tag: String,
+    info: Option<RawJson>,
+) -> Result<()> {
+    let command = Command::SetTag { room_id, tag, info };
+    cx.ports.objects.user(&caller.user_id, command).await?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! A request on its way to its handler: path arguments, the body within its limits, and who sent
+//! it over which connection.
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts as _, RawPathParams, rejection::RawPathParamsRejection},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use http::{Method, header, request::Parts};
+use ruma::api::{IncomingRequest, error::ErrorKind};
+
+use super::{Cx, access, access::Access, access::Session, json};
+use crate::{Error, Result};
+
+/// The largest body of a JSON request. An event may have 64 KiB, `/createRoom` brings several.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// How much of a body that is too large is read and thrown away. Most clients send all of a
+/// request before they look at the answer, and never see it when the connection breaks off.
+const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
+
+/// The address a request came from. A host puts it into the extensions where it knows it; behind
+/// a proxy that is what the proxy says, if the operator trusts it.
+#[derive(Clone, Debug)]
+pub struct ClientAddress(pub String);
+
+/// What is known of the program that sent a request.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// Its address.
+    pub address: Option<String>,
+    /// Its `User-Agent`.
+    pub user_agent: Option<String>,
+    /// The host and port by which it reached this server, as far as it may be believed.
+    pub reached: Option<String>,
+}
+
+/// A request that has been let in: authenticated as its endpoint asks, and within all limits.
+pub(super) struct Input {
+    pub(super) cx: Cx,
+    pub(super) session: Option<Session>,
+    parts: Parts,
+    path_args: Vec<String>,
+    body: Bytes,
+}
+
+impl Input {
+    /// Lets a request in. Nothing of the body is read before the sender is known.
+    pub(super) async fn read(
+        request: axum::extract::Request,
+        access: Access,
+        empty_tail: bool,
+    ) -> Result<Self> {
+        let (mut parts, body) = request.into_parts();
+        let cx = parts.extensions.remove::<Cx>();
+        let cx = cx.ok_or_else(|| Error::internal("the host gave the request no Cx"))?;
+        let session = access::check(&cx, access, &parts.headers).await?;
+        let mut path_args = path_args(&mut parts).await?;
+        if empty_tail {
+            path_args.push(String::new());
+        }
+        let body = match parts.method {
+            Method::GET | Method::HEAD => Bytes::new(),
+            _ => read_body(body).await?,
+        };
+        Ok(Self { cx, session, parts, path_args, body })
+    }
+
+    /// Reads the request as what its endpoint wants, and gives the rest.
+    pub(super) fn parse<R: IncomingRequest>(self) -> Result<(Cx, Option<Session>, Client, R)> {
+        let client = self.client();
+        let request = http::Request::from_parts(self.parts, &*self.body);
+        let path_args: Vec<&str> = self.path_args.iter().map(String::as_str).collect();
+        let request = R::try_from_http_request_inner(request, &path_args)
+            .map_err(|error| json::refusal(&error))?;
+        Ok((self.cx, self.session, client, request))
+    }
+
+    fn client(&self) -> Client {
+        let address = self.parts.extensions.get::<ClientAddress>().map(|it| it.0.clone());
+        let header = |name| {
+            let value = self.parts.headers.get(name)?;
+            value.to_str().ok().map(ToOwned::to_owned)
+        };
+        let authority = self.parts.uri.authority().map(ToString::to_string);
+        let reached = authority.or_else(|| header(header::HOST));
+        Client { address, user_agent: header(header::USER_AGENT), reached }
+    }
+}
+
+/// The arguments in the path, percent-decoded, in their order.
+async fn path_args(parts: &mut Parts) -> Result<Vec<String>> {
+    match RawPathParams::from_request_parts(parts, &()).await {
+        Ok(params) => Ok(params.iter().map(|(_, value)| value.to_owned()).collect()),
+        Err(RawPathParamsRejection::MissingPathParams(_)) => Ok(Vec::new()),
+        Err(_) => Err(Error::invalid_param("the path is not UTF-8")),
+    }
+}
+
+/// The body: within its size, JSON, an object, not too deep. None at all is an empty object.
+async fn read_body(body: Body) -> Result<Bytes> {
+    let mut chunks = body.into_data_stream();
+    let mut whole = Bytes::new();
+    let mut size = 0_usize;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Error::api(ErrorKind::NotJson, "the body broke off"))?;
+        size = size.saturating_add(chunk.len());
+        if size > MAX_DRAINED_BYTES {
+            return Err(too_large());
+        }
+        whole = if size > MAX_BODY_BYTES {
+            Bytes::new()
+        } else if whole.is_empty() {
+            chunk
+        } else {
+            let mut longer = BytesMut::from(whole);
+            longer.extend_from_slice(&chunk);
+            longer.freeze()
+        };
+    }
+    if size > MAX_BODY_BYTES {
+        return Err(too_large());
+    }
+    if whole.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    json::check(&whole)?;
+    Ok(whole)
+}
+
+fn too_large() -> Error {
+    Error::api(ErrorKind::TooLarge, format!("the body is larger than {MAX_BODY_BYTES} bytes"))
+}

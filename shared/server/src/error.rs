@@ -1,0 +1,149 @@
+//! The one error that leaves `shared`, and its JSON form ([spec]).
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#standard-error-response
+
+use std::{borrow::Cow, error::Error as StdError};
+
+use http::StatusCode;
+use ruma::api::{
+    client::uiaa::UiaaInfo,
+    error::{ErrorKind, UnknownTokenErrorData},
+};
+use serde_json::{Value as JsonValue, json};
+
+/// What every fallible function of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything a request may fail with. A variant exists only if a client can tell it apart.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A refusal with a code of the specification and a message a person can act on.
+    #[error("{message}")]
+    Api {
+        /// The `errcode`, and what belongs to it.
+        kind: Box<ErrorKind>,
+        /// The HTTP status.
+        status: StatusCode,
+        /// The `error` text.
+        message: Cow<'static, str>,
+    },
+    /// The request needs (more) user-interactive authentication.
+    #[error("user-interactive authentication is required")]
+    Uiaa(Box<UiaaInfo>),
+    /// A unique or primary key exists already. A handler turns it into the code that fits.
+    #[error("a row with this key exists already")]
+    Conflict,
+    /// Ours, not the client's: the source is logged at the boundary, once, and never sent.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl Error {
+    /// A refusal with the status that usually goes with its code.
+    pub fn api(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        let status = default_status(&kind);
+        Self::Api { kind: Box::new(kind), status, message: message.into() }
+    }
+
+    /// A refusal whose status is not the usual one of its code.
+    pub fn with_status(
+        status: StatusCode,
+        kind: ErrorKind,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::Api { kind: Box::new(kind), status, message: message.into() }
+    }
+
+    /// `403 M_FORBIDDEN`.
+    pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::api(ErrorKind::Forbidden, message)
+    }
+
+    /// `404 M_NOT_FOUND`.
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::api(ErrorKind::NotFound, message)
+    }
+
+    /// `400 M_INVALID_PARAM`.
+    pub fn invalid_param(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::api(ErrorKind::InvalidParam, message)
+    }
+
+    /// `400 M_MISSING_PARAM`.
+    pub fn missing_param(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::api(ErrorKind::MissingParam, message)
+    }
+
+    /// `400 M_BAD_JSON`.
+    pub fn bad_json(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::api(ErrorKind::BadJson, message)
+    }
+
+    /// `401 M_UNKNOWN_TOKEN`; with `soft_logout` the client keeps its data and logs in again.
+    pub fn unknown_token(soft_logout: bool, message: impl Into<Cow<'static, str>>) -> Self {
+        let mut data = UnknownTokenErrorData::new();
+        data.soft_logout = soft_logout;
+        Self::api(ErrorKind::UnknownToken(data), message)
+    }
+
+    /// A fault of ours.
+    pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// The HTTP status this error is answered with.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Api { status, .. } => *status,
+            Self::Uiaa(_) => StatusCode::UNAUTHORIZED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The body this error is answered with.
+    pub fn to_json(&self) -> JsonValue {
+        match self {
+            Self::Api { kind, message, .. } => {
+                let mut body = serde_json::to_value(kind).unwrap_or_else(|_| json!({}));
+                if let Some(body) = body.as_object_mut() {
+                    body.insert("errcode".to_owned(), json!(kind.errcode()));
+                    body.insert("error".to_owned(), json!(message));
+                }
+                body
+            }
+            Self::Uiaa(info) => serde_json::to_value(info).unwrap_or_else(|_| json!({})),
+            Self::Conflict | Self::Internal(_) => {
+                json!({ "errcode": "M_UNKNOWN", "error": self.to_string() })
+            }
+        }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    /// For JSON of our own making only; what a client sent is parsed by the `api` layer.
+    fn from(error: serde_json::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+/// The status that usually goes with a code.
+fn default_status(kind: &ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Forbidden
+        | ErrorKind::GuestAccessForbidden
+        | ErrorKind::Exclusive
+        | ErrorKind::UserDeactivated
+        | ErrorKind::UserSuspended
+        | ErrorKind::InviteBlocked => StatusCode::FORBIDDEN,
+        ErrorKind::MissingToken
+        | ErrorKind::UnknownToken(_)
+        | ErrorKind::Unauthorized
+        | ErrorKind::UserLocked => StatusCode::UNAUTHORIZED,
+        ErrorKind::NotFound | ErrorKind::Unrecognized => StatusCode::NOT_FOUND,
+        ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::LimitExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}

@@ -1,0 +1,14 @@
+//! Skerry, a Matrix homeserver: everything but the host.
+//!
+//! Layers, each of which may name only what stands left of it:
+//! `messages ← ports ← store ← objects ← api`. See `ARCHITECTURE.md`.
+
+pub mod api;
+pub mod error;
+pub mod messages;
+pub mod objects;
+pub mod ports;
+pub mod server;
+pub mod store;
+
+pub use self::error::{Error, Result};

@@ -1,0 +1,300 @@
+//! Reading events, state, members and history.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use ruma::{
+    EventId, UserId,
+    api::client::filter::{LazyLoadOptions, RoomEventFilter},
+    events::{
+        StateEventType,
+        room::{history_visibility::HistoryVisibility, member::MembershipState},
+    },
+};
+use serde_json::Value as JsonValue;
+
+use super::{
+    Room, limits,
+    load::{Loaded, membership_of},
+    serve::{Asker, content_of, passes},
+};
+use crate::{
+    Error, Result,
+    messages::{
+        Caller, RawJson,
+        room::{
+            Action, Context, Direction, GetContext, GetMessages, Page, Position, PublicInfo, Reply,
+            RoomProfile,
+        },
+    },
+    store::room::{
+        events::{self, StateAt, Stored},
+        members, state,
+    },
+};
+
+impl Room {
+    pub(super) async fn get_event(
+        self: &Arc<Self>,
+        caller: &Caller,
+        event_id: &EventId,
+    ) -> Result<Reply> {
+        let room = self.read().await?;
+        let view = self.view(&room, &caller.user_id).await?;
+        let stored = self.stored_event(event_id).await?;
+        let stored = stored
+            .filter(|it| it.position <= view.upto && view.timeline.may_see(it.position))
+            .ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
+        let asker = Asker { caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        let events = self.serve(asker, std::slice::from_ref(&stored)).await?;
+        one(events)
+    }
+
+    pub(super) async fn get_state(self: &Arc<Self>, caller: &Caller) -> Result<Reply> {
+        let room = self.read().await?;
+        let view = self.view(&room, &caller.user_id).await?;
+        let entries = state::list(self.sql(), self.scope(), view.state).await?;
+        let positions: Vec<_> = entries.into_iter().map(|(_, at)| at).collect();
+        let asker = Asker { caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        Ok(Reply::Events { events: self.serve_at(asker, &positions).await? })
+    }
+
+    pub(super) async fn get_state_event(
+        self: &Arc<Self>,
+        caller: &Caller,
+        event_type: String,
+        state_key: String,
+    ) -> Result<Reply> {
+        let room = self.read().await?;
+        let view = self.view(&room, &caller.user_id).await?;
+        let key = (event_type, state_key);
+        let found =
+            state::find(self.sql(), self.scope(), view.state, std::slice::from_ref(&key)).await?;
+        let positions: Vec<_> = found.into_iter().map(|(_, at)| at).collect();
+        let asker = Asker { caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        one(self.serve_at(asker, &positions).await?)
+    }
+
+    pub(super) async fn get_members(
+        self: &Arc<Self>,
+        caller: &Caller,
+        at: Option<Position>,
+        membership: Option<MembershipState>,
+        not_membership: Option<MembershipState>,
+    ) -> Result<Reply> {
+        let room = self.read().await?;
+        let view = self.view(&room, &caller.user_id).await?;
+        let group = at.map_or(view.state.group, |at| at.min(view.state.group));
+        let at = StateAt { group, ..view.state };
+        let entries = state::list_members(self.sql(), self.scope(), at).await?;
+        let positions: Vec<_> = entries.into_iter().map(|(_, at)| at).collect();
+        let mut events = events::list(self.sql(), self.scope(), &positions).await?;
+        if membership.is_some() || not_membership.is_some() {
+            events.retain(|it| {
+                let is = content_of(&it.json).map(|it| membership_of(it.get()));
+                is.is_ok_and(|is| {
+                    membership.as_ref().is_none_or(|it| *it == is)
+                        && not_membership.as_ref().is_none_or(|it| *it != is)
+                })
+            });
+        }
+        let asker = Asker { caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        Ok(Reply::Events { events: self.serve(asker, &events).await? })
+    }
+
+    pub(super) async fn get_joined_members(self: &Arc<Self>, caller: &Caller) -> Result<Reply> {
+        let room = self.read().await?;
+        self.check_joined(&room, &caller.user_id).await?;
+        let mut joined = std::collections::BTreeMap::new();
+        for (user_id, json) in members::list_joined_events(self.sql(), self.scope()).await? {
+            let content: JsonValue = serde_json::from_str(content_of(&json)?.get())?;
+            let text = |name: &str| content.get(name)?.as_str().map(str::to_owned);
+            let profile =
+                RoomProfile { displayname: text("displayname"), avatar_url: text("avatar_url") };
+            joined.insert(user_id, profile);
+        }
+        Ok(Reply::JoinedMembers { joined })
+    }
+
+    pub(super) async fn get_messages(self: &Arc<Self>, command: GetMessages) -> Result<Reply> {
+        let GetMessages { caller, from, to, direction, limit, filter } = command;
+        let room = self.read().await?;
+        let view = self.view(&room, &caller.user_id).await?;
+        let limit = limit.min(limits::PAGE_EVENTS);
+        let asker = Asker { caller: &caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        let (start, range) = match direction {
+            Direction::Backward => {
+                let from = from.unwrap_or(view.upto);
+                (from, (to.unwrap_or(0), from.min(view.upto)))
+            }
+            Direction::Forward => {
+                let from = from.unwrap_or(0);
+                (from, (from, to.unwrap_or(view.upto).min(view.upto)))
+            }
+        };
+        let scan = self.scan(asker, range, direction, limit, &filter).await?;
+        let state =
+            self.members_of_senders(&room, asker, &view.state, &scan.events, &filter).await?;
+        let end = match (scan.next, direction) {
+            // New events may come at the end of a room that is read forward.
+            (None, Direction::Forward) => scan.events.last().map(|it| it.position),
+            (next, _) => next,
+        };
+        let chunk = self.serve(asker, &scan.events).await?;
+        Ok(Reply::Page(Box::new(Page { start, end, chunk, state })))
+    }
+
+    pub(super) async fn get_context(self: &Arc<Self>, command: GetContext) -> Result<Reply> {
+        let GetContext { caller, event_id, limit, filter } = command;
+        let room = self.read().await?;
+        let view = self.view(&room, &caller.user_id).await?;
+        let stored = self.stored_event(&event_id).await?;
+        let stored = stored
+            .filter(|it| it.position <= view.upto && view.timeline.may_see(it.position))
+            .ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
+        let asker = Asker { caller: &caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        let at = stored.position;
+        let limit = limit.min(limits::PAGE_EVENTS);
+        let (before, after) = (limit / 2, limit - limit / 2);
+        let before = self.scan(asker, (0, at - 1), Direction::Backward, before, &filter).await?;
+        let after = self.scan(asker, (at, view.upto), Direction::Forward, after, &filter).await?;
+        let last = after.events.last().map_or(at, |it| it.position);
+        let first = before.events.last().map_or(at, |it| it.position);
+        let shown: Vec<_> = before
+            .events
+            .iter()
+            .chain(std::iter::once(&stored))
+            .chain(&after.events)
+            .cloned()
+            .collect();
+        let state_at = StateAt { group: last.min(view.state.group), ..view.state };
+        let state = self.context_state(&room, asker, state_at, &shown, &filter).await?;
+        let event = self.serve(asker, std::slice::from_ref(&stored)).await?;
+        Ok(Reply::Context(Box::new(Context {
+            start: first.saturating_sub(1),
+            end: last,
+            event: event.into_iter().next().ok_or_else(|| Error::internal("nothing served"))?,
+            events_before: self.serve(asker, &before.events).await?,
+            events_after: self.serve(asker, &after.events).await?,
+            state,
+        })))
+    }
+
+    /// The state that goes with a context.
+    async fn context_state(
+        &self,
+        room: &Loaded,
+        asker: Asker<'_>,
+        at: StateAt,
+        shown: &[Stored],
+        filter: &RoomEventFilter,
+    ) -> Result<Vec<RawJson>> {
+        let lazy = matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. });
+        let entries = if lazy {
+            state::list_without_members(self.sql(), self.scope(), at).await?
+        } else {
+            state::list(self.sql(), self.scope(), at).await?
+        };
+        let positions: Vec<_> = entries.into_iter().map(|(_, at)| at).collect();
+        let mut events = events::list(self.sql(), self.scope(), &positions).await?;
+        events.retain(|it| passes(filter, &self.id, it));
+        let mut state = self.serve(asker, &events).await?;
+        state.extend(self.members_of_senders(room, asker, &at, shown, filter).await?);
+        Ok(state)
+    }
+
+    /// Membership events of the senders of events, when members are lazy-loaded.
+    async fn members_of_senders(
+        &self,
+        _room: &Loaded,
+        asker: Asker<'_>,
+        at: &StateAt,
+        events: &[Stored],
+        filter: &RoomEventFilter,
+    ) -> Result<Vec<RawJson>> {
+        if !matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. }) {
+            return Ok(Vec::new());
+        }
+        let senders: BTreeSet<_> = events.iter().map(|it| it.sender.clone()).collect();
+        let keys: Vec<_> = senders.into_iter().map(|it| ("m.room.member".to_owned(), it)).collect();
+        let found = state::find(self.sql(), self.scope(), *at, &keys).await?;
+        let positions: Vec<_> = found.into_iter().map(|(_, at)| at).collect();
+        self.serve_at(asker, &positions).await
+    }
+
+    pub(super) async fn get_public_info(self: &Arc<Self>) -> Result<Reply> {
+        let room = self.read().await?;
+        let keys: Vec<_> =
+            PUBLIC_STATE.iter().map(|it| ((*it).to_owned(), String::new())).collect();
+        let events = self.state_events(&room, &keys).await?;
+        let text = |event_type: &str, field: &str| -> Option<String> {
+            let (_, (_, event)) = events.iter().find(|(key, _)| key.0 == event_type)?;
+            let content: JsonValue = serde_json::from_str(event.content.get()).ok()?;
+            content.get(field)?.as_str().filter(|it| !it.is_empty()).map(str::to_owned)
+        };
+        let visibility = text("m.room.history_visibility", "history_visibility");
+        Ok(Reply::PublicInfo(Box::new(PublicInfo {
+            name: text("m.room.name", "name"),
+            topic: text("m.room.topic", "topic"),
+            avatar_url: text("m.room.avatar", "url"),
+            canonical_alias: text("m.room.canonical_alias", "alias")
+                .and_then(|it| it.try_into().ok()),
+            joined_members: room.joined,
+            join_rule: text("m.room.join_rules", "join_rule").unwrap_or_else(|| "invite".into()),
+            world_readable: visibility.as_deref()
+                == Some(HistoryVisibility::WorldReadable.as_str()),
+            guest_can_join: text("m.room.guest_access", "guest_access").as_deref()
+                == Some("can_join"),
+            room_type: text("m.room.create", "type"),
+            room_version: room.version.to_string(),
+            encryption: text("m.room.encryption", "algorithm"),
+            position: room.head,
+        })))
+    }
+
+    pub(super) async fn check_may(
+        self: &Arc<Self>,
+        user_id: &UserId,
+        action: Action,
+    ) -> Result<Reply> {
+        let room = self.read().await?;
+        match action {
+            Action::BeJoined => self.check_joined(&room, user_id).await?,
+            Action::ReadAliases => {
+                let timeline = self.timeline_of(&room, user_id).await?;
+                if timeline.membership() != MembershipState::Join && !timeline.is_world_readable() {
+                    return Err(Self::unknown());
+                }
+            }
+            Action::ChangeDirectory | Action::RemoveAlias => {
+                self.check_joined(&room, user_id).await?;
+                let power = self.power_levels(&room).await?;
+                if !power.user_can_send_state(user_id, StateEventType::RoomCanonicalAlias) {
+                    return Err(Error::forbidden(
+                        "you lack the power to change the room's aliases",
+                    ));
+                }
+            }
+        }
+        Ok(Reply::Done)
+    }
+}
+
+/// State events that a directory shows something of.
+const PUBLIC_STATE: [&str; 9] = [
+    "m.room.avatar",
+    "m.room.canonical_alias",
+    "m.room.create",
+    "m.room.encryption",
+    "m.room.guest_access",
+    "m.room.history_visibility",
+    "m.room.join_rules",
+    "m.room.name",
+    "m.room.topic",
+];
+
+/// The only event, or "not found".
+fn one(events: Vec<RawJson>) -> Result<Reply> {
+    let event = events.into_iter().next();
+    let event = event.ok_or_else(|| Error::not_found("the room has no such state"))?;
+    Ok(Reply::Event { event })
+}

@@ -1,0 +1,216 @@
+//! Receipts, typing, and the unread counts that receipts decide.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ruma::{EventId, OwnedEventId, UserId, events::receipt::ReceiptThread};
+use serde_json::{Value as JsonValue, json, value::to_raw_value};
+
+use super::{Room, limits, loaded, tell::Watchers};
+use crate::{
+    Error, Result,
+    messages::{
+        RawJson,
+        room::{Position, ReceiptKind, Reply, SetReceipt, UnreadCount},
+    },
+    ports::Sql,
+    store::room::{
+        events,
+        receipts::{self, Receipt},
+        typing,
+    },
+};
+
+/// Unread events of a room: outside threads, and by thread root.
+pub(super) type Unread = (UnreadCount, BTreeMap<OwnedEventId, UnreadCount>);
+
+impl Room {
+    /// [`super::Command::SetReceipt`]. A receipt never goes backward.
+    pub(super) async fn set_receipt(self: &Arc<Self>, command: SetReceipt) -> Result<Reply> {
+        let SetReceipt { user_id, kind, event_id, thread } = command;
+        let mut guard = self.write().await?;
+        let room = loaded(&mut guard)?;
+        self.check_joined(room, &user_id).await?;
+        let event = self
+            .stored_event(&event_id)
+            .await?
+            .ok_or_else(|| Error::not_found("this event is not in the room"))?;
+        let thread = match &thread {
+            ReceiptThread::Unthreaded => String::new(),
+            other => other.as_str().unwrap_or_default().to_owned(),
+        };
+        let kind_text = match kind {
+            ReceiptKind::Read => "m.read",
+            ReceiptKind::ReadPrivate => "m.read.private",
+        };
+        let before = receipts::list_by_user(self.sql(), self.scope(), &user_id).await?;
+        let is_newer = before
+            .iter()
+            .filter(|it| it.kind == kind_text && it.thread == thread)
+            .all(|it| it.event_position < event.position);
+        if !is_newer {
+            return Ok(Reply::Done);
+        }
+        let position = room.head + 1;
+        let receipt = Receipt {
+            user_id: user_id.to_string(),
+            kind: kind_text.to_owned(),
+            thread,
+            event_id: event_id.to_string(),
+            event_position: event.position,
+            ts: self.now_ms(),
+            position,
+        };
+        self.commit_and_settle(vec![receipts::upsert(self.scope(), &receipt)]).await?;
+        room.head = position;
+        let watchers = match kind {
+            ReceiptKind::Read => self.watch().take_watchers(),
+            // Nobody else has anything to read.
+            ReceiptKind::ReadPrivate => self.watchers_of(&user_id),
+        };
+        drop(guard);
+        self.tell_activity_later(watchers, position);
+        Ok(Reply::Done)
+    }
+
+    fn watchers_of(&self, user_id: &UserId) -> Watchers {
+        let watches = self.watch().take_watcher(user_id);
+        Watchers::These(watches.then(|| user_id.to_owned()).into_iter().collect())
+    }
+
+    /// [`super::Command::SetTyping`].
+    pub(super) async fn set_typing(
+        self: &Arc<Self>,
+        user_id: &UserId,
+        typing_for_ms: Option<u64>,
+    ) -> Result<Reply> {
+        let mut guard = self.write().await?;
+        let room = loaded(&mut guard)?;
+        self.check_joined(room, user_id).await?;
+        let (scope, now) = (self.scope(), self.now_ms());
+        let typing = typing::list(self.sql(), scope).await?;
+        let was_typing =
+            typing.iter().any(|(it, expires)| it == user_id.as_str() && *expires > now);
+        if typing_for_ms.is_none() && !was_typing {
+            return Ok(Reply::Done);
+        }
+        let mut alarm = None;
+        let mut stmts = Vec::new();
+        match typing_for_ms {
+            Some(ms) => {
+                let expires_ms = now + ms.min(limits::TYPING_MS);
+                stmts.push(typing::upsert(scope, user_id, expires_ms));
+                alarm = self.alarm_before(expires_ms);
+            }
+            None => stmts.push(typing::remove(scope, user_id.as_str())),
+        }
+        // Going on typing changes nothing that anybody sees.
+        let is_change = typing_for_ms.is_some() != was_typing;
+        let position = room.head + u64::from(is_change);
+        if is_change {
+            stmts.push(typing::upsert_changed(scope, position));
+        }
+        self.host.commit(stmts, alarm).await?;
+        if !is_change {
+            return Ok(Reply::Done);
+        }
+        room.head = position;
+        let watchers = self.watch().take_watchers();
+        drop(guard);
+        self.tell_activity_later(watchers, position);
+        Ok(Reply::Done)
+    }
+
+    /// Ephemeral events that are new after a position: receipts and who is typing.
+    pub(super) async fn ephemeral_since(
+        &self,
+        after: Position,
+        user_id: &UserId,
+    ) -> Result<Vec<RawJson>> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let mut events = Vec::new();
+        let receipts = receipts::list_after(sql, scope, after, user_id, limits::RECEIPTS).await?;
+        if !receipts.is_empty() {
+            events.push(receipt_event(&receipts)?);
+        }
+        let changed = typing::find_changed(sql, scope).await?;
+        if changed > after {
+            let typing = self.typing(sql, scope).await?;
+            // A client that begins anew need not be told that nobody types.
+            if after > 0 || !typing.is_empty() {
+                let event = json!({ "type": "m.typing", "content": { "user_ids": typing } });
+                events.push(to_raw_value(&event)?);
+            }
+        }
+        Ok(events)
+    }
+
+    async fn typing(&self, sql: &dyn Sql, scope: i64) -> Result<Vec<String>> {
+        let now = self.now_ms();
+        let typing = typing::list(sql, scope).await?;
+        Ok(typing.into_iter().filter(|(_, at)| *at > now).map(|(user, _)| user).collect())
+    }
+
+    /// What of the room a user has not read. `since` is where they joined: what came before does
+    /// not count.
+    pub(super) async fn unread(
+        &self,
+        user_id: &UserId,
+        since: Position,
+        by_thread: bool,
+    ) -> Result<Unread> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let mut everywhere = since;
+        let mut by: BTreeMap<String, Position> = BTreeMap::new();
+        for receipt in receipts::list_by_user(sql, scope, user_id).await? {
+            if receipt.thread.is_empty() {
+                everywhere = everywhere.max(receipt.event_position);
+            } else {
+                let read = by.entry(receipt.thread).or_default();
+                *read = (*read).max(receipt.event_position);
+            }
+        }
+        let events =
+            events::list_unread(sql, scope, everywhere, user_id, limits::UNREAD_EVENTS).await?;
+        let mut main = UnreadCount::default();
+        let mut threads: BTreeMap<OwnedEventId, UnreadCount> = BTreeMap::new();
+        for event in events {
+            let thread = event.thread.as_deref().unwrap_or("main");
+            if by.get(thread).is_some_and(|read| *read >= event.position) {
+                continue;
+            }
+            let is_mentioned = event.mentions.as_deref().is_some_and(|mentions| {
+                serde_json::from_str::<Vec<String>>(mentions)
+                    .is_ok_and(|it| it.iter().any(|it| it == user_id.as_str()))
+            });
+            let root = event.thread.as_deref().filter(|_| by_thread);
+            let count = match root.and_then(|it| EventId::parse(it).ok()) {
+                Some(root) => threads.entry(root).or_default(),
+                None => &mut main,
+            };
+            count.notifications += u64::from(event.notifies > 0 || is_mentioned);
+            count.highlights += u64::from(event.notifies > 1 || is_mentioned);
+        }
+        threads.retain(|_, count| *count != UnreadCount::default());
+        Ok((main, threads))
+    }
+}
+
+/// One `m.receipt` event.
+fn receipt_event(receipts: &[Receipt]) -> Result<RawJson> {
+    let mut content: BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, JsonValue>>> = BTreeMap::new();
+    // Oldest first, so that of two receipts for one event the newer one is seen.
+    for it in receipts.iter().rev() {
+        let data = if it.thread.is_empty() {
+            json!({ "ts": it.ts })
+        } else {
+            json!({ "ts": it.ts, "thread_id": it.thread })
+        };
+        content
+            .entry(&it.event_id)
+            .or_default()
+            .entry(&it.kind)
+            .or_default()
+            .insert(&it.user_id, data);
+    }
+    Ok(to_raw_value(&json!({ "type": "m.receipt", "content": content }))?)
+}

@@ -1,0 +1,267 @@
+//! One room's part of a `/sync` response.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use ruma::{
+    OwnedUserId, RoomId, UserId,
+    api::client::filter::{LazyLoadOptions, RoomEventFilter},
+    events::room::member::MembershipState,
+};
+use skerry_core::{authorize::StateKey, filter};
+
+use super::{
+    Room, limits,
+    load::Loaded,
+    serve::{Asker, Scan, passes},
+    timeline::View,
+};
+use crate::{
+    Result,
+    messages::{
+        RawJson,
+        room::{Direction, Position, Reply, RoomSync, SyncRoom},
+    },
+    store::room::{
+        events::{self, StateAt, Stored},
+        members,
+        state::{self, Change},
+    },
+};
+
+impl Room {
+    /// [`super::Command::Sync`]. Whoever has read the room is told of what comes next.
+    pub(super) async fn sync(self: &Arc<Self>, command: SyncRoom) -> Result<Reply> {
+        let room = self.read().await?;
+        let user_id = &command.caller.user_id;
+        let view = self.view(&room, user_id).await?;
+        let is_joined = view.timeline.membership() == MembershipState::Join;
+        if is_joined {
+            // Under the same lock as the reading: what comes later finds them watching.
+            self.watch().watch(user_id);
+        }
+        let asker = Asker { caller: &command.caller, timeline: &view.timeline, room_id: None };
+        let from = command.from.unwrap_or(0);
+        let scan = self.sync_timeline(asker, &command, &view).await?;
+        let limited = scan.next.is_some();
+        let changes = match command.from {
+            Some(from) => state::list_changes(self.sql(), self.scope(), from, view.upto).await?,
+            None => Vec::new(),
+        };
+        let first = scan.events.last().map_or(view.upto + 1, |it| it.position);
+        let state = self.sync_state(asker, &command, &view, &scan, &changes, first).await?;
+        let mut timeline = self.serve(asker, &scan.events).await?;
+        timeline.reverse();
+        let (heroes, counts) = self.summary(&room, &command, &changes).await?;
+        let mut sync = RoomSync {
+            to: room.head,
+            timeline,
+            limited,
+            prev_batch: first.saturating_sub(1),
+            state: state.events,
+            ephemeral: Vec::new(),
+            members_sent: state.members_sent,
+            heroes,
+            joined_member_count: counts.map(|it| it.0),
+            invited_member_count: counts.map(|it| it.1),
+            unread: crate::messages::room::UnreadCount::default(),
+            unread_threads: BTreeMap::new(),
+        };
+        if is_joined {
+            let joined_at = start_of_stay(&view.timeline.memberships);
+            (sync.unread, sync.unread_threads) =
+                self.unread(user_id, joined_at, command.thread_counts).await?;
+            sync.ephemeral = self.ephemeral_since(from, user_id).await?;
+            sync.ephemeral.retain(|it| passes_ephemeral(&command.ephemeral, &self.id, it));
+        }
+        Ok(Reply::Sync(Box::new(sync)))
+    }
+
+    /// The newest events after what was seen, newest first.
+    async fn sync_timeline(
+        &self,
+        asker: Asker<'_>,
+        command: &SyncRoom,
+        view: &View,
+    ) -> Result<Scan> {
+        let wanted = command.timeline.limit.map_or(limits::DEFAULT_TIMELINE_EVENTS, u64::from);
+        let limit = wanted.min(limits::TIMELINE_EVENTS);
+        let range = (command.from.unwrap_or(0), view.upto);
+        let mut scan =
+            self.scan(asker, range, Direction::Backward, limit, &command.timeline).await?;
+        let ignored = &command.ignored_users;
+        scan.events.retain(|it| {
+            it.state_key.is_some() || !ignored.iter().any(|user| user.as_str() == it.sender)
+        });
+        Ok(scan)
+    }
+
+    /// The state that goes with the timeline.
+    async fn sync_state(
+        &self,
+        asker: Asker<'_>,
+        command: &SyncRoom,
+        view: &View,
+        scan: &Scan,
+        changes: &[Change],
+        first: Position,
+    ) -> Result<State> {
+        let lazy = Lazy::new(command, asker.caller.user_id.as_str(), &scan.events);
+        let whole = command.full_state || command.from.is_none();
+        let upto = if command.state_after { view.upto } else { first.saturating_sub(1) };
+        let at = StateAt { group: upto.min(view.state.group), ..view.state };
+        let mut entries: BTreeMap<StateKey, Position> = BTreeMap::new();
+        if whole {
+            let (sql, scope) = (self.sql(), self.scope());
+            let listed = if lazy.is_on {
+                state::list_without_members(sql, scope, at).await?
+            } else {
+                state::list(sql, scope, at).await?
+            };
+            entries.extend(listed);
+        } else {
+            let relevant = changes.iter().filter(|it| it.position <= upto);
+            entries.extend(relevant.map(|it| (it.key.clone(), it.event)));
+        }
+        let wanted = lazy.missing(&entries);
+        entries.extend(state::find(self.sql(), self.scope(), at, &wanted).await?);
+        let positions: Vec<_> = entries.into_values().collect();
+        let mut found = events::list(self.sql(), self.scope(), &positions).await?;
+        found.retain(|it| passes(&command.state, &self.id, it));
+        if let Some(limit) = command.state.limit {
+            found.truncate(usize::try_from(u64::from(limit)).unwrap_or(usize::MAX));
+        }
+        let members_sent = lazy.sent(&found, &scan.events);
+        Ok(State { events: self.serve(asker, &found).await?, members_sent })
+    }
+
+    /// Heroes and member counts, when they may have changed.
+    async fn summary(
+        &self,
+        room: &Loaded,
+        command: &SyncRoom,
+        changes: &[Change],
+    ) -> Result<(Option<Vec<OwnedUserId>>, Option<(u64, u64)>)> {
+        let is_new = command.from.is_none() || command.full_state;
+        let touches = |name: &str| changes.iter().any(|it| it.key.0 == name);
+        let members_changed = is_new || touches("m.room.member");
+        let names = ["m.room.name", "m.room.canonical_alias"];
+        if !members_changed && !names.iter().any(|it| touches(it)) {
+            return Ok((None, None));
+        }
+        let counts = members_changed.then_some((room.joined, room.invited));
+        let keys: Vec<_> = names.iter().map(|it| ((*it).to_owned(), String::new())).collect();
+        let named = self.state_events(room, &keys).await?.iter().any(|(_, (_, event))| {
+            let content: serde_json::Value =
+                serde_json::from_str(event.content.get()).unwrap_or_default();
+            ["name", "alias"].iter().any(|it| {
+                content.get(it).and_then(|it| it.as_str()).is_some_and(|it| !it.is_empty())
+            })
+        });
+        if named {
+            return Ok((None, counts));
+        }
+        Ok((Some(self.heroes(&command.caller.user_id).await?), counts))
+    }
+
+    /// The first members but the asker: joined and invited ones, or else those who left.
+    async fn heroes(&self, asker: &UserId) -> Result<Vec<OwnedUserId>> {
+        let groups = [
+            [MembershipState::Join, MembershipState::Invite],
+            [MembershipState::Leave, MembershipState::Ban],
+        ];
+        for group in groups {
+            let mut found = Vec::new();
+            for membership in &group {
+                found.extend(
+                    members::list(self.sql(), self.scope(), membership, limits::HEROES + 1).await?,
+                );
+            }
+            found.retain(|it| it.user_id != asker);
+            found.sort_by_key(|it| it.position);
+            found.truncate(usize::try_from(limits::HEROES).unwrap_or(usize::MAX));
+            if !found.is_empty() {
+                return Ok(found.into_iter().map(|it| it.user_id).collect());
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// State events to send, and the members among what is sent.
+struct State {
+    events: Vec<RawJson>,
+    members_sent: Vec<OwnedUserId>,
+}
+
+/// Lazy loading of members ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members
+struct Lazy<'a> {
+    is_on: bool,
+    /// Members that the client needs for this timeline.
+    needed: BTreeSet<&'a str>,
+}
+
+impl<'a> Lazy<'a> {
+    fn new(command: &'a SyncRoom, asker: &'a str, timeline: &'a [Stored]) -> Self {
+        let LazyLoadOptions::Enabled { include_redundant_members } =
+            command.state.lazy_load_options
+        else {
+            return Self { is_on: false, needed: BTreeSet::new() };
+        };
+        let mut needed: BTreeSet<_> = timeline.iter().map(|it| it.sender.as_str()).collect();
+        if command.from.is_none() || command.full_state {
+            needed.insert(asker);
+        }
+        if !include_redundant_members && !command.full_state {
+            for known in &command.known_members {
+                needed.remove(known.as_str());
+            }
+        }
+        Self { is_on: true, needed }
+    }
+
+    /// Needed members whose state is not among the entries.
+    fn missing(&self, entries: &BTreeMap<StateKey, Position>) -> Vec<StateKey> {
+        self.needed
+            .iter()
+            .map(|it| ("m.room.member".to_owned(), (*it).to_owned()))
+            .filter(|key| !entries.contains_key(key))
+            .collect()
+    }
+
+    /// Members whose events the client has after this response.
+    fn sent(&self, state: &[Stored], timeline: &[Stored]) -> Vec<OwnedUserId> {
+        if !self.is_on {
+            return Vec::new();
+        }
+        state
+            .iter()
+            .chain(timeline)
+            .filter(|it| it.event_type == "m.room.member")
+            .filter_map(|it| UserId::parse(it.state_key.as_deref()?).ok())
+            .collect()
+    }
+}
+
+/// Where the present stay of a joined member began.
+fn start_of_stay(memberships: &[(Position, MembershipState)]) -> Position {
+    let stay = memberships.iter().rev().take_while(|(_, it)| *it == MembershipState::Join);
+    stay.last().map_or(0, |(at, _)| *at)
+}
+
+/// Whether the filter lets an ephemeral event through.
+fn passes_ephemeral(filter: &RoomEventFilter, room_id: &RoomId, event: &RawJson) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Event<'a> {
+        #[serde(rename = "type", borrow)]
+        event_type: std::borrow::Cow<'a, str>,
+    }
+    serde_json::from_str::<Event<'_>>(event.get()).is_ok_and(|it| {
+        let subject = filter::Subject { event_type: &it.event_type, sender: None, has_url: false };
+        filter::passes_room_event(filter, room_id, subject)
+    })
+}

@@ -1,0 +1,291 @@
+//! What a room must tell its local members, so that nothing is lost and little is said.
+//!
+//! A membership is told before the request is answered; it stays marked in the store until it
+//! was. Activity is told to a member once, and not again until they have read the room: a room
+//! of a thousand sleeping members costs nothing per message. Who has been told is kept in memory
+//! alone; the alarm writes down how far everybody has been told, and a room that finds itself
+//! behind when it is loaded tells everybody again. Both messages are idempotent.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::{StreamExt as _, stream};
+use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+use skerry_core::{Pdu, client_event};
+
+use super::{Room, limits, load::Loaded, loaded};
+use crate::{
+    Result,
+    messages::{RawJson, room::Position, user},
+    ports::Stmt,
+    store::room::{events, members, meta, typing},
+};
+
+/// State events that an invitation or a knock shows ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#stripped-state
+const STRIPPED: [&str; 8] = [
+    "m.room.avatar",
+    "m.room.canonical_alias",
+    "m.room.create",
+    "m.room.encryption",
+    "m.room.history_visibility",
+    "m.room.join_rules",
+    "m.room.name",
+    "m.room.topic",
+];
+
+/// Who waits to be told of the next activity.
+#[derive(Debug, Default)]
+pub(super) enum Watchers {
+    /// Every local member: the room was loaded and does not know better.
+    #[default]
+    Everyone,
+    /// These members have read everything.
+    These(BTreeSet<OwnedUserId>),
+}
+
+/// What the room has told and not yet written down.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    watchers: Watchers,
+    /// Members who have been told of their membership at this position.
+    told: Vec<(OwnedUserId, Position)>,
+    /// Members who could not be told of activity: the alarm tries again.
+    failed: BTreeSet<OwnedUserId>,
+    /// When the alarm is due, if one is set.
+    alarm_at_ms: Option<u64>,
+}
+
+impl Watch {
+    /// Who is to be told of what happened just now. They are not told again until they read.
+    pub(super) fn take_watchers(&mut self) -> Watchers {
+        std::mem::replace(&mut self.watchers, Watchers::These(BTreeSet::new()))
+    }
+
+    /// This member has read everything and wants to be told of what comes.
+    pub(super) fn watch(&mut self, user_id: &UserId) {
+        if let Watchers::These(users) = &mut self.watchers
+            && !users.contains(user_id)
+        {
+            users.insert(user_id.to_owned());
+        }
+    }
+
+    /// Whether this member wants to be told; if so they are taken off the list.
+    pub(super) fn take_watcher(&mut self, user_id: &UserId) -> bool {
+        match &mut self.watchers {
+            Watchers::Everyone => true,
+            Watchers::These(users) => users.remove(user_id),
+        }
+    }
+}
+
+impl Room {
+    /// Commits statements together with what is still to be written down, and sees to it that
+    /// the alarm will come.
+    pub(super) async fn commit_and_settle(&self, mut stmts: Vec<Stmt>) -> Result<()> {
+        let scope = self.scope();
+        let due = self.now_ms() + limits::SETTLE_MS;
+        let (told, alarm) = {
+            let mut watch = self.watch();
+            let alarm = watch.alarm_at_ms.is_none().then_some(due);
+            watch.alarm_at_ms.get_or_insert(due);
+            (std::mem::take(&mut watch.told), alarm)
+        };
+        stmts.extend(
+            told.iter().map(|(user, position)| members::update_told(scope, user, *position)),
+        );
+        let result = self.host.commit(stmts, alarm).await;
+        if result.is_err() {
+            let mut watch = self.watch();
+            watch.told.extend(told);
+            if alarm.is_some() {
+                watch.alarm_at_ms = None;
+            }
+        }
+        result
+    }
+
+    /// Tells users of their new membership, before the request is answered.
+    pub(super) async fn tell_memberships(
+        self: &Arc<Self>,
+        memberships: Vec<(OwnedUserId, MembershipState, Position, Arc<Pdu>)>,
+    ) {
+        for (user_id, membership, position, pdu) in memberships {
+            if let Err(error) = self.tell_membership(&user_id, membership, position, &pdu).await {
+                // The alarm will tell them again.
+                tracing::warn!(%error, %user_id, "a user could not be told of a membership");
+            }
+        }
+    }
+
+    /// Tells one user of their new membership.
+    async fn tell_membership(
+        self: &Arc<Self>,
+        user_id: &UserId,
+        membership: MembershipState,
+        position: Position,
+        pdu: &Pdu,
+    ) -> Result<()> {
+        let stripped_state = match membership {
+            MembershipState::Invite | MembershipState::Knock => self.stripped_state(pdu).await?,
+            _ => Vec::new(),
+        };
+        let message = user::Membership {
+            room_id: self.id.clone(),
+            membership,
+            position,
+            sender: pdu.sender.clone(),
+            stripped_state,
+        };
+        let command = user::Command::Membership(Box::new(message));
+        self.host.objects().user(user_id, command).await?;
+        self.watch().told.push((user_id.to_owned(), position));
+        Ok(())
+    }
+
+    /// What an invitation or a knock shows of the room.
+    async fn stripped_state(self: &Arc<Self>, pdu: &Pdu) -> Result<Vec<RawJson>> {
+        let room = self.read().await?;
+        let mut keys: Vec<_> =
+            STRIPPED.iter().map(|it| ((*it).to_owned(), String::new())).collect();
+        keys.push(("m.room.member".to_owned(), pdu.sender.to_string()));
+        let mut stripped = Vec::new();
+        for (_, (_, event)) in self.state_events(&room, &keys).await? {
+            if event.event_id != pdu.event_id {
+                stripped.push(client_event::strip(&event.json)?);
+            }
+        }
+        stripped.push(client_event::strip(&pdu.json)?);
+        Ok(stripped)
+    }
+
+    /// Tells those who wait of activity up to `head`, after the reply.
+    pub(super) fn tell_activity_later(self: &Arc<Self>, watchers: Watchers, head: Position) {
+        if matches!(&watchers, Watchers::These(users) if users.is_empty()) {
+            return;
+        }
+        let room = Arc::clone(self);
+        self.host.defer(Box::pin(async move { room.tell_activity(watchers, head).await }));
+    }
+
+    /// Tells every local member, after the reply: the room was behind when it was loaded.
+    pub(super) fn tell_everyone_later(self: &Arc<Self>) {
+        let room = Arc::clone(self);
+        self.host.defer(Box::pin(async move {
+            let head = match room.read().await {
+                Ok(loaded) => loaded.head,
+                Err(error) => return tracing::warn!(%error, "a room could not be read again"),
+            };
+            room.tell_activity(Watchers::Everyone, head).await;
+        }));
+    }
+
+    async fn tell_activity(self: &Arc<Self>, watchers: Watchers, head: Position) {
+        let users = match watchers {
+            Watchers::These(users) => users,
+            Watchers::Everyone => match self.local_members().await {
+                Ok(users) => users,
+                Err(error) => return tracing::warn!(%error, "a room's members could not be read"),
+            },
+        };
+        let tell = |user_id: OwnedUserId| async move {
+            let command = user::Command::RoomActivity { room_id: self.id.clone(), position: head };
+            if let Err(error) = self.host.objects().user(&user_id, command).await {
+                tracing::warn!(%error, %user_id, "a user could not be told of activity");
+                self.watch().failed.insert(user_id);
+            }
+        };
+        stream::iter(users).for_each_concurrent(limits::TOLD_AT_ONCE, tell).await;
+    }
+
+    async fn local_members(self: &Arc<Self>) -> Result<BTreeSet<OwnedUserId>> {
+        let joined =
+            members::list(self.sql(), self.scope(), &MembershipState::Join, limits::MEMBERS)
+                .await?;
+        let local = joined.into_iter().map(|it| it.user_id).filter(|it| self.server.is_local(it));
+        Ok(local.collect())
+    }
+
+    /// The alarm: writes down who has been told, tells again who has not, and ends typing that
+    /// has expired.
+    ///
+    /// # Errors
+    ///
+    /// When the store or another object fails; the host calls again.
+    pub async fn alarm(self: &Arc<Self>) -> Result<()> {
+        self.watch().alarm_at_ms = None;
+        let mut guard = self.write().await?;
+        let expired = self.end_expired_typing(loaded(&mut guard)?).await?;
+        let head = loaded(&mut guard)?.head;
+        if expired {
+            let watchers = self.watch().take_watchers();
+            drop(guard);
+            self.tell_activity(watchers, head).await;
+        } else {
+            drop(guard);
+        }
+        let failed = std::mem::take(&mut self.watch().failed);
+        self.tell_activity(Watchers::These(failed), head).await;
+        let told = std::mem::take(&mut self.watch().told);
+        let scope = self.scope();
+        let mut stmts: Vec<_> = told
+            .iter()
+            .map(|(user, position)| members::update_told(scope, user, *position))
+            .collect();
+        stmts.push(meta::update_notified(scope, head));
+        let retry = (!self.watch().failed.is_empty()).then(|| self.now_ms() + limits::SETTLE_MS);
+        let typing = typing::list(self.sql(), scope).await?;
+        let next = typing.iter().map(|(_, at)| *at).chain(retry).min();
+        self.watch().alarm_at_ms = next;
+        self.host.commit(stmts, next).await?;
+        self.tell_untold().await
+    }
+
+    /// Tells members whom a crash or a failure kept from being told of their membership.
+    async fn tell_untold(self: &Arc<Self>) -> Result<()> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let untold = members::list_untold(sql, scope, limits::TOLD_MEMBERS).await?;
+        if untold.is_empty() {
+            return Ok(());
+        }
+        let positions: Vec<_> = untold.iter().map(|it| it.position).collect();
+        let stored = events::list(sql, scope, &positions).await?;
+        for member in untold {
+            let Some(event) = stored.iter().find(|it| it.position == member.position) else {
+                continue;
+            };
+            let pdu = self.to_pdu(event.event_id.clone(), event.json.clone())?;
+            self.tell_membership(&member.user_id, member.membership, member.position, &pdu).await?;
+        }
+        self.commit_and_settle(Vec::new()).await
+    }
+
+    /// Removes typing that has expired; whether there was any.
+    async fn end_expired_typing(&self, room: &mut Loaded) -> Result<bool> {
+        let (scope, now) = (self.scope(), self.now_ms());
+        let typing = typing::list(self.sql(), scope).await?;
+        let mut stmts: Vec<_> = typing
+            .iter()
+            .filter(|(_, expires_ms)| *expires_ms <= now)
+            .map(|(user_id, _)| typing::remove(scope, user_id))
+            .collect();
+        if stmts.is_empty() {
+            return Ok(false);
+        }
+        stmts.push(typing::upsert_changed(scope, room.head + 1));
+        self.host.commit(stmts, None).await?;
+        room.head += 1;
+        Ok(true)
+    }
+
+    /// Brings the alarm forward to `at_ms`, when it would come later.
+    pub(super) fn alarm_before(&self, at_ms: u64) -> Option<u64> {
+        let mut watch = self.watch();
+        if watch.alarm_at_ms.is_some_and(|it| it <= at_ms) {
+            return None;
+        }
+        watch.alarm_at_ms = Some(at_ms);
+        Some(at_ms)
+    }
+}

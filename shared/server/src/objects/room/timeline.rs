@@ -1,0 +1,72 @@
+//! What one user may see of the room.
+
+use ruma::{
+    UserId,
+    events::room::history_visibility::{HistoryVisibility, RoomHistoryVisibilityEventContent},
+};
+use skerry_core::visibility::{Access, Timeline};
+
+use super::{
+    Room,
+    load::{Loaded, membership_of},
+};
+use crate::{
+    Result,
+    messages::room::Position,
+    store::room::{events::StateAt, state},
+};
+
+impl Room {
+    /// The user's memberships and the history's visibilities over the life of the room.
+    pub(super) async fn timeline_of(&self, _room: &Loaded, user_id: &UserId) -> Result<Timeline> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let content = |json: &str| -> Option<String> {
+            let event: Stored<'_> = serde_json::from_str(json).ok()?;
+            Some(event.content.get().to_owned())
+        };
+        let memberships = state::history(sql, scope, "m.room.member", user_id.as_str()).await?;
+        let visibilities = state::history(sql, scope, "m.room.history_visibility", "").await?;
+        let membership = |(at, json): (Position, String)| {
+            (at, membership_of(&content(&json).unwrap_or_default()))
+        };
+        let visibility = |(at, json): (Position, String)| {
+            let content = content(&json).unwrap_or_default();
+            let content = serde_json::from_str::<RoomHistoryVisibilityEventContent>(&content);
+            (at, content.map_or(HistoryVisibility::Shared, |it| it.history_visibility))
+        };
+        Ok(Timeline {
+            memberships: memberships.into_iter().map(membership).collect(),
+            visibilities: visibilities.into_iter().map(visibility).collect(),
+        })
+    }
+
+    /// How far a user may look, or the refusal that does not say whether the room exists.
+    pub(super) async fn view(&self, room: &Loaded, user_id: &UserId) -> Result<View> {
+        let timeline = self.timeline_of(room, user_id).await?;
+        let upto = match timeline.access() {
+            Access::Member | Access::Peeker => room.head,
+            Access::Former(position) => position,
+            Access::None => return Err(Self::unknown()),
+        };
+        let is_current = upto == room.head;
+        let state = if is_current { room.state } else { StateAt { group: upto, ..room.state } };
+        Ok(View { timeline, upto, state })
+    }
+}
+
+/// What one user may see.
+#[derive(Debug)]
+pub(super) struct View {
+    /// Tells for each event.
+    pub(super) timeline: Timeline,
+    /// Nothing after this position is for them.
+    pub(super) upto: Position,
+    /// The state they see.
+    pub(super) state: StateAt,
+}
+
+#[derive(serde::Deserialize)]
+struct Stored<'a> {
+    #[serde(borrow)]
+    content: &'a serde_json::value::RawValue,
+}

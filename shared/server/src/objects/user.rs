@@ -1,0 +1,196 @@
+//! `User`: one local user's stream, devices, account data, tags and filters, and the only writer
+//! of them.
+//!
+//! A command holds the lock for the whole of plan → batch → apply. It never asks another object
+//! while it does: rooms ask users while they hold their own lock. What rooms must be asked is in
+//! [`errands`]; which rooms have something new for whom is decided in
+//! [`skerry_core::user_stream`].
+
+mod account_data;
+mod changes;
+mod devices;
+mod errands;
+mod filters;
+mod rooms;
+mod sent_members;
+
+use std::sync::Arc;
+
+use ruma::OwnedUserId;
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+
+use self::sent_members::SentMembers;
+use crate::{
+    Error, Result,
+    messages::user::{Command, Reply, StreamPosition},
+    ports::{ObjectHost, Sql, Stmt},
+    server::Server,
+    store::user::meta,
+};
+
+/// The limits of a user, in one place. Marks: [`skerry_core::user_stream::MAX_MARKS_PER_ROOM`].
+pub mod limits {
+    /// Bytes of the content of one piece of account data.
+    pub const ACCOUNT_DATA_BYTES: usize = 256 * 1024;
+    /// Pieces of account data of the user, and of each room.
+    pub const ACCOUNT_DATA_TYPES: u64 = 500;
+    /// Bytes of a type of account data, as of an event.
+    pub const ACCOUNT_DATA_TYPE_BYTES: usize = 255;
+    /// Tags of one room.
+    pub const TAGS_PER_ROOM: usize = 100;
+    /// Bytes of a tag ([spec]).
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#room-tagging
+    pub const TAG_BYTES: usize = 255;
+    /// Users that `m.ignored_user_list` may have an effect on; more are not ignored.
+    pub const IGNORED_USERS: usize = 5_000;
+    /// Stored filters; the oldest goes when one more is stored.
+    pub const FILTERS: u64 = 100;
+    /// Bytes of a filter.
+    pub const FILTER_BYTES: usize = 32 * 1024;
+    /// Devices.
+    pub const DEVICES: u64 = 1_000;
+    /// Characters of a device's name; the rest is cut off.
+    pub const DEVICE_NAME_CHARS: usize = 100;
+    /// Events of stripped state kept of an invitation or a knock.
+    pub const STRIPPED_STATE_EVENTS: usize = 100;
+    /// Members that are remembered as sent to this user's devices.
+    pub const SENT_MEMBERS: usize = 10_000;
+    /// Rooms that are asked at once to carry something out for their member.
+    pub const ERRANDS_AT_ONCE: usize = 8;
+    /// Rooms that are asked in one round.
+    pub const ERRANDS_PER_ROUND: u64 = 50;
+    /// How often a room is asked before it is given up.
+    pub const ERRAND_ATTEMPTS: u64 = 30;
+    /// How soon errands are taken up again, at first.
+    pub const ERRAND_RETRY_MS: u64 = 30_000;
+    /// How often that time is doubled at most: to an hour.
+    pub const ERRAND_RETRY_DOUBLINGS: u64 = 7;
+}
+
+/// One user.
+pub struct User {
+    id: OwnedUserId,
+    host: Arc<dyn ObjectHost>,
+    state: Mutex<Option<State>>,
+    /// Held by whoever runs the errands.
+    errands: Mutex<()>,
+}
+
+/// What is kept in memory: little, and all of it can be read or made again.
+#[derive(Debug)]
+struct State {
+    seq: StreamPosition,
+    /// A batch is on its way, or failed without saying how far it got.
+    is_in_doubt: bool,
+    ignored_users: Option<Vec<OwnedUserId>>,
+    sent_members: SentMembers,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("User").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl User {
+    /// The object of this user. Nothing is read before the first command.
+    pub fn new(id: OwnedUserId, _server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
+        Arc::new(Self { id, host, state: Mutex::new(None), errands: Mutex::new(()) })
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    ///
+    /// What the specification says of the request behind the command.
+    pub async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
+        match command {
+            Command::Membership(it) => self.take_membership(*it).await,
+            Command::RoomActivity { room_id, position } => {
+                self.take_activity(&room_id, position).await
+            }
+            Command::Changes(it) => self.changes(it).await,
+            Command::Read(it) => self.read(*it).await,
+            Command::RoomPosition { room_id, token } => self.room_position(&room_id, token).await,
+            Command::ListRooms { membership } => self.list_rooms(&membership).await,
+            Command::Forget { room_id } => self.forget(&room_id).await,
+            Command::PutDevice { device, keep_name } => self.put_device(device, keep_name).await,
+            Command::ListDevices => self.list_devices().await,
+            Command::GetDevice { device_id } => self.get_device(&device_id).await,
+            Command::RemoveDevices { device_ids } => self.remove_devices(&device_ids).await,
+            Command::SetAccountData { room_id, event_type, content } => {
+                self.set_account_data(room_id.as_deref(), event_type, &content).await
+            }
+            Command::GetAccountData { room_id, event_type } => {
+                self.get_account_data(room_id.as_deref(), &event_type).await
+            }
+            Command::SetTag { room_id, tag, info } => self.set_tag(&room_id, tag, info).await,
+            Command::CreateFilter { filter } => self.create_filter(&filter).await,
+            Command::GetFilter { filter_id } => self.get_filter(&filter_id).await,
+            Command::ProfileChanged { displayname, avatar_url } => {
+                self.change_profile(displayname, avatar_url).await
+            }
+            Command::Deactivate { caller } => self.deactivate(caller).await,
+        }
+    }
+
+    /// The position of the stream, for a host that must compare it with a waiting client's after
+    /// the object was built again.
+    pub async fn position(&self) -> Result<StreamPosition> {
+        Ok(self.lock().await?.seq)
+    }
+
+    fn sql(&self) -> &dyn Sql {
+        self.host.sql()
+    }
+
+    fn scope(&self) -> i64 {
+        self.host.scope()
+    }
+
+    /// The user, alone: no other command reads or writes until the guard is dropped.
+    async fn lock(&self) -> Result<MappedMutexGuard<'_, State>> {
+        let mut guard = self.state.lock().await;
+        if guard.as_ref().is_none_or(|it| it.is_in_doubt) {
+            let seq = meta::find_seq(self.sql(), self.scope()).await?.unwrap_or_default();
+            *guard = Some(State {
+                seq,
+                is_in_doubt: false,
+                ignored_users: None,
+                sent_members: SentMembers::default(),
+            });
+        }
+        MutexGuard::try_map(guard, Option::as_mut)
+            .map_err(|_| Error::internal("the user was unloaded while it was being read"))
+    }
+
+    /// Writes a batch that moves the stream one step on.
+    async fn commit(
+        &self,
+        state: &mut State,
+        mut stmts: Vec<Stmt>,
+        alarm_at_ms: Option<u64>,
+    ) -> Result<StreamPosition> {
+        let seq = state.seq + 1;
+        stmts.push(meta::upsert_seq(self.scope(), seq));
+        // Also when this future is dropped at the `await`: then nobody knows what was written.
+        state.is_in_doubt = true;
+        self.host.commit(stmts, alarm_at_ms).await?;
+        state.is_in_doubt = false;
+        state.seq = seq;
+        Ok(seq)
+    }
+
+    /// As [`Self::commit`], and wakes those who wait.
+    async fn commit_and_wake(
+        &self,
+        state: &mut State,
+        stmts: Vec<Stmt>,
+        alarm_at_ms: Option<u64>,
+    ) -> Result<()> {
+        let seq = self.commit(state, stmts, alarm_at_ms).await?;
+        self.host.wake(seq);
+        Ok(())
+    }
+}

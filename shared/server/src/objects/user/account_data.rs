@@ -1,0 +1,132 @@
+//! Account data ([spec]), tags and ignored users among it.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#client-config
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedUserId, RoomId, UserId, api::error::ErrorKind};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
+
+use super::{State, User, limits};
+use crate::{
+    Error, Result,
+    messages::{RawJson, user::Reply},
+    store::user::{
+        account_data::{self, AccountData, GLOBAL},
+        rooms,
+    },
+};
+
+const TAG: &str = "m.tag";
+const IGNORED_USER_LIST: &str = "m.ignored_user_list";
+
+/// The content of `m.tag`.
+#[derive(Default, Deserialize, Serialize)]
+struct Tags {
+    #[serde(default)]
+    tags: BTreeMap<String, RawJson>,
+}
+
+impl User {
+    /// Sets account data of the user or of a room.
+    pub(super) async fn set_account_data(
+        &self,
+        room_id: Option<&RoomId>,
+        event_type: String,
+        content: &RawJsonValue,
+    ) -> Result<Reply> {
+        let mut state = self.lock().await?;
+        self.write_account_data(&mut state, room_id, event_type, content.get().to_owned()).await?;
+        Ok(Reply::Done)
+    }
+
+    async fn write_account_data(
+        &self,
+        state: &mut State,
+        room_id: Option<&RoomId>,
+        event_type: String,
+        content: String,
+    ) -> Result<()> {
+        let too_large = |message| Err(Error::api(ErrorKind::TooLarge, message));
+        if event_type.len() > limits::ACCOUNT_DATA_TYPE_BYTES {
+            return too_large("the type is too long");
+        }
+        if content.len() > limits::ACCOUNT_DATA_BYTES {
+            return too_large("the content is too large");
+        }
+        let (sql, scope) = (self.sql(), self.scope());
+        let room = room_id.map_or(GLOBAL, RoomId::as_str);
+        if account_data::find(sql, scope, room, &event_type).await?.is_none()
+            && account_data::count(sql, scope, room).await? >= limits::ACCOUNT_DATA_TYPES
+        {
+            return too_large("there is account data of too many types");
+        }
+        let it = AccountData { room_id: room.to_owned(), event_type, content };
+        let seq = state.seq + 1;
+        let mut stmts = vec![account_data::upsert(scope, &it, seq)];
+        stmts.extend(room_id.map(|room_id| rooms::update_last_seq(scope, room_id, seq)));
+        if it.room_id == GLOBAL && it.event_type == IGNORED_USER_LIST {
+            state.ignored_users = None;
+        }
+        self.commit_and_wake(state, stmts, None).await
+    }
+
+    /// Gets account data of the user or of a room.
+    pub(super) async fn get_account_data(
+        &self,
+        room_id: Option<&RoomId>,
+        event_type: &str,
+    ) -> Result<Reply> {
+        let _state = self.lock().await?;
+        let room = room_id.map_or(GLOBAL, RoomId::as_str);
+        let content = account_data::find(self.sql(), self.scope(), room, event_type).await?;
+        let content = content.map(RawJsonValue::from_string).transpose()?;
+        Ok(Reply::Json { content })
+    }
+
+    /// Sets or removes one tag of a room; the others stay.
+    pub(super) async fn set_tag(
+        &self,
+        room_id: &RoomId,
+        tag: String,
+        info: Option<RawJson>,
+    ) -> Result<Reply> {
+        if tag.len() > limits::TAG_BYTES {
+            return Err(Error::invalid_param("the tag is too long"));
+        }
+        let mut state = self.lock().await?;
+        let stored = account_data::find(self.sql(), self.scope(), room_id.as_str(), TAG).await?;
+        // A client may have written anything as account data of that type.
+        let mut content: Tags =
+            stored.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
+        match info {
+            Some(info) => {
+                content.tags.insert(tag, info);
+            }
+            None if content.tags.remove(&tag).is_none() => return Ok(Reply::Done),
+            None => {}
+        }
+        if content.tags.len() > limits::TAGS_PER_ROOM {
+            return Err(Error::api(ErrorKind::TooLarge, "the room has too many tags"));
+        }
+        let content = to_raw_value(&content)?.get().to_owned();
+        self.write_account_data(&mut state, Some(room_id), TAG.to_owned(), content).await?;
+        Ok(Reply::Done)
+    }
+
+    /// Whom `m.ignored_user_list` names; not the user themselves, who could be locked out of
+    /// their own messages by it.
+    pub(super) async fn find_ignored_users(&self) -> Result<Vec<OwnedUserId>> {
+        #[derive(Default, Deserialize)]
+        struct Content {
+            ignored_users: BTreeMap<String, serde::de::IgnoredAny>,
+        }
+        let stored =
+            account_data::find(self.sql(), self.scope(), GLOBAL, IGNORED_USER_LIST).await?;
+        let content: Content =
+            stored.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
+        let named = content.ignored_users.into_keys().filter_map(|it| UserId::parse(it).ok());
+        Ok(named.filter(|it| *it != self.id).take(limits::IGNORED_USERS).collect())
+    }
+}

@@ -1,0 +1,104 @@
+//! What rooms tell their member, and what is known of rooms.
+
+use ruma::{RoomId, UserId, api::error::ErrorKind, events::room::member::MembershipState};
+use skerry_core::{
+    sync_token::SyncToken,
+    user_stream::{self, MembershipPlan},
+};
+
+use super::{User, limits};
+use crate::{
+    Error, Result,
+    messages::{
+        room::Position,
+        user::{Membership, Reply},
+    },
+    store::user::{marks, rooms},
+};
+
+impl User {
+    /// A room tells of a membership.
+    pub(super) async fn take_membership(&self, told: Membership) -> Result<Reply> {
+        let Membership { room_id, membership, position, sender, mut stripped_state } = told;
+        let mut state = self.lock().await?;
+        let room = rooms::find(self.sql(), self.scope(), &room_id, None).await?;
+        let entry = room.map(|it| it.entry);
+        let seq = state.seq + 1;
+        let plan = user_stream::plan_membership(entry.as_ref(), membership, position, seq);
+        let Some(MembershipPlan { entry, drops_marks }) = plan else {
+            return Ok(Reply::Done);
+        };
+        stripped_state.truncate(limits::STRIPPED_STATE_EVENTS);
+        let stripped_state = match stripped_state.is_empty() {
+            true => None,
+            false => Some(serde_json::to_string(&stripped_state)?),
+        };
+        let scope = self.scope();
+        let mut stmts = vec![rooms::upsert(scope, &room_id, &entry, &sender, stripped_state, seq)];
+        if drops_marks {
+            stmts.push(marks::remove_room(scope, &room_id));
+            stmts.push(rooms::update_unread(scope, &room_id));
+        }
+        self.commit_and_wake(&mut state, stmts, None).await?;
+        Ok(Reply::Done)
+    }
+
+    /// A room tells that something waits to be read.
+    pub(super) async fn take_activity(
+        &self,
+        room_id: &RoomId,
+        position: Position,
+    ) -> Result<Reply> {
+        let mut state = self.lock().await?;
+        let room = rooms::find(self.sql(), self.scope(), room_id, None).await?;
+        if room.is_none_or(|it| !user_stream::is_news(&it.entry, position)) {
+            return Ok(Reply::Done);
+        }
+        let seq = state.seq + 1;
+        let stmts = vec![rooms::update_known(self.scope(), room_id, position, seq)];
+        self.commit_and_wake(&mut state, stmts, None).await?;
+        Ok(Reply::Done)
+    }
+
+    /// How far a room had been read at a token.
+    pub(super) async fn room_position(&self, room_id: &RoomId, token: SyncToken) -> Result<Reply> {
+        let _state = self.lock().await?;
+        let room = rooms::find(self.sql(), self.scope(), room_id, Some(token)).await?;
+        Ok(Reply::RoomPosition { position: room.and_then(|it| it.seen) })
+    }
+
+    /// The rooms of one membership.
+    pub(super) async fn list_rooms(&self, membership: &MembershipState) -> Result<Reply> {
+        let _state = self.lock().await?;
+        let room_ids = rooms::list_by_membership(self.sql(), self.scope(), membership).await?;
+        Ok(Reply::Rooms { room_ids })
+    }
+
+    /// Forgets a room that was left.
+    pub(super) async fn forget(&self, room_id: &RoomId) -> Result<Reply> {
+        let mut state = self.lock().await?;
+        let room = rooms::find(self.sql(), self.scope(), room_id, None).await?;
+        let entry = match room {
+            Some(room) => room.entry,
+            None => return Err(Error::not_found(format!("you have never been in {room_id}"))),
+        };
+        if !matches!(entry.membership, MembershipState::Leave | MembershipState::Ban) {
+            let status = http::StatusCode::BAD_REQUEST;
+            let message = "leave the room before you forget it";
+            return Err(Error::with_status(status, ErrorKind::Unknown, message));
+        }
+        if !entry.forgotten {
+            let stmts = vec![
+                rooms::update_forgotten(self.scope(), room_id),
+                marks::remove_room(self.scope(), room_id),
+            ];
+            self.commit_and_wake(&mut state, stmts, None).await?;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Whether what this user sends is hidden.
+    pub(super) fn is_ignored(ignored_users: &[ruma::OwnedUserId], user_id: &UserId) -> bool {
+        ignored_users.iter().any(|it| it == user_id)
+    }
+}

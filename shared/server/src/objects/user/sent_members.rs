@@ -1,0 +1,152 @@
+//! Which members a device has been sent, so that they are not sent again (lazy loading, [spec]).
+//!
+//! Kept in memory alone: when it is lost, or there is no more room for it, members are sent
+//! again. A member counts once the device comes back with a token that covers the answer it was
+//! in: an answer that got lost was not read.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members
+
+use std::collections::BTreeMap;
+
+use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
+use skerry_core::sync_token::SyncToken;
+
+use super::limits;
+use crate::messages::user::{ReadRoom, StreamPosition};
+
+/// Members sent to the devices of one user.
+#[derive(Debug, Default)]
+pub(super) struct SentMembers {
+    devices: BTreeMap<OwnedDeviceId, Device>,
+    count: usize,
+}
+
+#[derive(Debug, Default)]
+struct Device {
+    rooms: BTreeMap<OwnedRoomId, BTreeMap<OwnedUserId, StreamPosition>>,
+    /// The newest position in `rooms`.
+    newest: StreamPosition,
+}
+
+impl Device {
+    fn count(&self) -> usize {
+        self.rooms.values().map(BTreeMap::len).sum()
+    }
+}
+
+impl SentMembers {
+    /// The device asks with this token: what it was sent beyond that did not arrive.
+    pub(super) fn confirm(&mut self, device_id: &DeviceId, since: Option<SyncToken>) {
+        let Some(since) = since else {
+            return self.forget(device_id);
+        };
+        let Some(device) = self.devices.get_mut(device_id) else { return };
+        if device.newest <= since.base {
+            return;
+        }
+        let before = device.count();
+        for members in device.rooms.values_mut() {
+            members.retain(|_, seq| since.covers(*seq));
+        }
+        device.rooms.retain(|_, members| !members.is_empty());
+        device.newest = since.newest();
+        self.count -= before - device.count();
+    }
+
+    /// The members of a room that the device has.
+    pub(super) fn list(&self, device_id: &DeviceId, room_id: &RoomId) -> Vec<OwnedUserId> {
+        let room = self.devices.get(device_id).and_then(|it| it.rooms.get(room_id));
+        room.map(|it| it.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The room begins anew for the device.
+    pub(super) fn forget_room(&mut self, device_id: &DeviceId, room_id: &RoomId) {
+        let device = self.devices.get_mut(device_id);
+        let members = device.and_then(|it| it.rooms.remove(room_id));
+        self.count -= members.map_or(0, |it| it.len());
+    }
+
+    /// The device is gone, or begins anew.
+    pub(super) fn forget(&mut self, device_id: &DeviceId) {
+        self.count -= self.devices.remove(device_id).map_or(0, |it| it.count());
+    }
+
+    /// The device is sent these members in the answer that a token at `seq` covers.
+    pub(super) fn insert(
+        &mut self,
+        device_id: &DeviceId,
+        rooms: Vec<ReadRoom>,
+        seq: StreamPosition,
+    ) {
+        let sent: usize = rooms.iter().map(|it| it.members.len()).sum();
+        if sent == 0 {
+            return;
+        }
+        if self.count + sent > limits::SENT_MEMBERS {
+            *self = Self::default();
+        }
+        if sent > limits::SENT_MEMBERS {
+            return;
+        }
+        let device = self.devices.entry(device_id.to_owned()).or_default();
+        device.newest = device.newest.max(seq);
+        for ReadRoom { room_id, members, .. } in rooms {
+            if members.is_empty() {
+                continue;
+            }
+            let room = device.rooms.entry(room_id).or_default();
+            for user_id in members {
+                self.count += usize::from(room.insert(user_id, seq).is_none());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{device_id, owned_room_id, room_id, user_id};
+
+    use super::*;
+
+    fn read(members: impl IntoIterator<Item = OwnedUserId>) -> Vec<ReadRoom> {
+        let members = members.into_iter().collect();
+        vec![ReadRoom { room_id: owned_room_id!("!a:example.org"), to: 1, members }]
+    }
+
+    #[test]
+    fn a_member_counts_when_the_answer_has_arrived() {
+        let (phone, room) = (device_id!("PHONE"), room_id!("!a:example.org"));
+        let ann = user_id!("@ann:example.org");
+        let cases = [
+            ("the answer arrived", Some(SyncToken::at(7)), true),
+            ("a later one arrived", Some(SyncToken::at(9)), true),
+            ("it arrived, others not", Some(SyncToken { base: 5, own: Some(7) }), true),
+            ("it got lost", Some(SyncToken::at(6)), false),
+            ("another read arrived", Some(SyncToken { base: 5, own: Some(8) }), false),
+            ("the client begins anew", None, false),
+        ];
+        for (name, since, expected) in cases {
+            let mut sent = SentMembers::default();
+            sent.insert(phone, read([ann.to_owned()]), 7);
+            sent.confirm(phone, since);
+            assert_eq!(!sent.list(phone, room).is_empty(), expected, "{name}");
+            assert_eq!(sent.count, usize::from(expected), "{name}");
+            assert_eq!(sent.list(device_id!("TABLET"), room).len(), 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut sent = SentMembers::default();
+        for device in 0..30 {
+            let user = |it| OwnedUserId::try_from(format!("@u{it}:example.org")).unwrap();
+            let device_id = OwnedDeviceId::from(format!("D{device}"));
+            sent.insert(&device_id, read((0..1_000).map(user)), 1);
+            assert!(sent.count <= limits::SENT_MEMBERS);
+            assert_eq!(sent.list(&device_id, room_id!("!a:example.org")).len(), 1_000);
+        }
+        sent.insert(device_id!("D29"), read([user_id!("@u1:example.org").to_owned()]), 2);
+        let counted: usize = sent.devices.values().map(Device::count).sum();
+        assert_eq!(sent.count, counted, "sent twice, counted once");
+    }
+}

@@ -1,0 +1,65 @@
+//! Who this server is: its name, its signing key and its configuration.
+
+mod bootstrap;
+
+use ruma::{OwnedServerName, ServerName, UserId};
+use skerry_core::SigningKey;
+
+pub use self::bootstrap::bootstrap;
+
+/// One homeserver. Shared by the API layer and all objects.
+#[derive(Debug)]
+pub struct Server {
+    /// The server name: the domain of its users.
+    pub name: OwnedServerName,
+    /// The key that signs its events.
+    pub signing_key: SigningKey,
+    /// What the operator chose.
+    pub config: Config,
+}
+
+impl Server {
+    /// Whether this user is one of ours.
+    pub fn is_local(&self, user_id: &UserId) -> bool {
+        user_id.server_name() == self.name
+    }
+}
+
+/// What the operator may choose, the same on every host.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who may register.
+    pub registration: Registration,
+    /// SHA-256 (`store::global::tokens::hash`) of the operator's registration token: whoever has
+    /// it may register, any number of times.
+    pub registration_token_hash: Option<String>,
+    /// The base URL clients are told to use (`.well-known/matrix/client`), if it is known.
+    pub public_base_url: Option<String>,
+    /// Lifetime of an access token of a client that asked for refresh tokens, in milliseconds.
+    pub access_token_lifetime_ms: u64,
+}
+
+/// Lifetime of a refreshable access token unless configured otherwise: one hour.
+pub const DEFAULT_ACCESS_TOKEN_LIFETIME_MS: u64 = 60 * 60 * 1000;
+
+/// Who may register an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody (`m.login.dummy`).
+    Open,
+    /// Who has a token (`m.login.registration_token`).
+    Token,
+    /// Nobody.
+    Closed,
+}
+
+impl Registration {
+    /// Who may register unless configured otherwise: everybody on a server that nobody else
+    /// reaches, and else who has a token.
+    pub fn default_for(name: &ServerName) -> Self {
+        match name.host() {
+            "localhost" => Self::Open,
+            _ => Self::Token,
+        }
+    }
+}

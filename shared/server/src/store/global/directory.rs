@@ -1,0 +1,185 @@
+//! The room directory: which rooms are shown to everybody, and what is shown of them.
+
+use ruma::{OwnedRoomId, RoomId};
+
+use crate::{
+    Error, Result,
+    messages::room::PublicInfo,
+    ports::{Row, Sql, Stmt},
+};
+
+/// The most rooms of one page.
+pub const MAX_PAGE: u64 = 500;
+
+/// A room as the directory shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// What is shown of it.
+    pub info: PublicInfo,
+}
+
+/// A place between two entries. Pages are ordered by size, largest first, then by ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The members of the entry beside it.
+    pub joined_members: u64,
+    /// The ID of the entry beside it.
+    pub room_id: String,
+}
+
+impl Entry {
+    /// The place of this entry.
+    pub fn place(&self) -> Place {
+        Place { joined_members: self.info.joined_members, room_id: self.room_id.to_string() }
+    }
+}
+
+/// Which rooms are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Where the page begins: with what stands after this place. None: with the first.
+    pub after: Option<Place>,
+    /// The page that ends before this place instead; it too is in the directory's order.
+    pub before: Option<Place>,
+    /// Only rooms with this in their name, topic or canonical alias, whatever the case.
+    pub search: Option<String>,
+    /// Only rooms of these types; `None` in the list stands for rooms without a type.
+    pub room_types: Option<Vec<Option<String>>>,
+    /// The most rooms wanted, at most [`MAX_PAGE`].
+    pub limit: u64,
+}
+
+/// Whether a room is listed.
+pub async fn is_listed(global: &dyn Sql, room_id: &RoomId) -> Result<bool> {
+    let find = Stmt::new("SELECT 1 FROM room_directory WHERE room_id = ? AND listed = 1");
+    Ok(global.row(find.bind(room_id.as_str())).await?.is_some())
+}
+
+/// The number of listed rooms.
+pub async fn count(global: &dyn Sql) -> Result<u64> {
+    let count = Stmt::new("SELECT count(*) FROM room_directory WHERE listed = 1");
+    global.row(count).await?.map_or(Ok(0), |mut row| row.take(0))
+}
+
+/// A page of listed rooms, in the directory's order. One more than `limit` is never given: ask
+/// for one more to learn whether there is more.
+pub async fn list(global: &dyn Sql, page: &Page) -> Result<Vec<Entry>> {
+    let (sql, place) = match (&page.before, &page.after) {
+        (Some(before), _) => (LIST_BEFORE, Some(before)),
+        (None, after) => (LIST_AFTER, after.as_ref()),
+    };
+    let members = place.map(|it| it.joined_members);
+    let room_id = place.map(|it| it.room_id.as_str());
+    let search = page.search.as_deref().map(searchable);
+    let types = page.room_types.as_ref().map(|it| serde_json::to_string(&with_blanks(it)));
+    let types = types.transpose()?;
+    let list = Stmt::new(sql).bind(members).bind(members).bind(members).bind(room_id);
+    let list = list.bind(search.clone()).bind(search).bind(types.clone()).bind(types);
+    let rows = global.rows(list.bind(page.limit.min(MAX_PAGE))).await?;
+    let entries = rows.into_iter().map(entry).collect::<Result<Vec<_>>>();
+    match page.before {
+        Some(_) => entries.map(|it| it.into_iter().rev().collect()),
+        None => entries,
+    }
+}
+
+/// What a room shows, as of a position of it. Whether it is listed stays as it is; a room that
+/// was not known is not listed.
+pub fn upsert(room_id: &RoomId, info: &PublicInfo, position: u64) -> Stmt {
+    let texts = [&info.name, &info.topic].into_iter().flatten().map(String::as_str);
+    let texts = texts.chain(info.canonical_alias.as_ref().map(|it| it.as_str()));
+    let search = searchable(&texts.collect::<Vec<_>>().join("\n"));
+    Stmt::new(
+        "INSERT INTO room_directory (room_id, listed, name, topic, avatar_url, canonical_alias, \
+             joined_members, join_rule, world_readable, guest_can_join, room_type, search, updated) \
+         VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (room_id) DO UPDATE SET \
+             name = excluded.name, topic = excluded.topic, avatar_url = excluded.avatar_url, \
+             canonical_alias = excluded.canonical_alias, \
+             joined_members = excluded.joined_members, join_rule = excluded.join_rule, \
+             world_readable = excluded.world_readable, guest_can_join = excluded.guest_can_join, \
+             room_type = excluded.room_type, search = excluded.search, updated = excluded.updated \
+         WHERE excluded.updated >= updated",
+    )
+    .bind(room_id.as_str())
+    .bind(info.name.clone())
+    .bind(info.topic.clone())
+    .bind(info.avatar_url.as_ref().map(ToString::to_string))
+    .bind(info.canonical_alias.as_ref().map(ToString::to_string))
+    .bind(info.joined_members)
+    .bind(info.join_rule.as_str())
+    .bind(info.world_readable)
+    .bind(info.guest_can_join)
+    .bind(info.room_type.clone())
+    .bind(search)
+    .bind(position)
+}
+
+/// Lists a room or takes it out. It has to be known: see [`upsert`].
+pub fn update_listed(room_id: &RoomId, listed: bool) -> Stmt {
+    Stmt::new("UPDATE room_directory SET listed = ? WHERE room_id = ?")
+        .bind(listed)
+        .bind(room_id.as_str())
+}
+
+/// Forgets a room.
+pub fn remove(room_id: &RoomId) -> Stmt {
+    Stmt::new("DELETE FROM room_directory WHERE room_id = ?").bind(room_id.as_str())
+}
+
+macro_rules! list {
+    ($place:literal, $order:literal) => {
+        concat!(
+            "SELECT room_id, name, topic, avatar_url, canonical_alias, joined_members, join_rule, \
+                 world_readable, guest_can_join, room_type \
+             FROM room_directory \
+             WHERE listed = 1 AND ",
+            $place,
+            " AND (? IS NULL OR instr(search, ?) > 0) \
+             AND (? IS NULL OR coalesce(room_type, '') IN (SELECT value FROM json_each(?))) \
+             ORDER BY ",
+            $order,
+            " LIMIT ?",
+        )
+    };
+}
+
+const LIST_AFTER: &str = list!(
+    "(? IS NULL OR joined_members < ? OR (joined_members = ? AND room_id > ?))",
+    "joined_members DESC, room_id"
+);
+
+const LIST_BEFORE: &str = list!(
+    "(? IS NULL OR joined_members > ? OR (joined_members = ? AND room_id < ?))",
+    "joined_members, room_id DESC"
+);
+
+/// `SQLite` folds ASCII only, so the case is taken out here, on both sides.
+fn searchable(text: &str) -> String {
+    text.to_lowercase()
+}
+
+fn with_blanks(room_types: &[Option<String>]) -> Vec<&str> {
+    room_types.iter().map(|it| it.as_deref().unwrap_or_default()).collect()
+}
+
+fn entry(mut row: Row) -> Result<Entry> {
+    let alias: Option<String> = row.take(4)?;
+    Ok(Entry {
+        room_id: RoomId::parse(row.take::<String>(0)?).map_err(Error::internal)?,
+        info: PublicInfo {
+            name: row.take(1)?,
+            topic: row.take(2)?,
+            avatar_url: row.take(3)?,
+            canonical_alias: alias.map(TryInto::try_into).transpose().map_err(Error::internal)?,
+            joined_members: row.take(5)?,
+            join_rule: row.take(6)?,
+            world_readable: row.take(7)?,
+            guest_can_join: row.take(8)?,
+            room_type: row.take(9)?,
+            ..PublicInfo::default()
+        },
+    })
+}

@@ -1,0 +1,113 @@
+//! Memberships of the current state: `room_members`.
+
+use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+
+use crate::{
+    Error, Result,
+    messages::room::Position,
+    ports::{Row, Sql, Stmt},
+};
+
+/// A member.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The membership.
+    pub membership: MembershipState,
+    /// The position of the membership event.
+    pub position: Position,
+}
+
+fn member(mut row: Row) -> Result<Member> {
+    let user_id: String = row.take(0)?;
+    let membership: String = row.take(1)?;
+    Ok(Member {
+        user_id: UserId::parse(user_id).map_err(Error::internal)?,
+        membership: membership.into(),
+        position: row.take(2)?,
+    })
+}
+
+/// Sets a membership. A local user is `told` later; a remote one needs not be.
+pub fn upsert(
+    scope: i64,
+    user_id: &UserId,
+    membership: &MembershipState,
+    position: Position,
+    is_local: bool,
+) -> Stmt {
+    Stmt::new(
+        "INSERT INTO room_members (scope, user_id, membership, position, told) \
+         VALUES (?, ?, ?, ?, ?) ON CONFLICT (scope, user_id) DO UPDATE SET \
+         membership = excluded.membership, position = excluded.position, told = excluded.told",
+    )
+    .bind(scope)
+    .bind(user_id.as_str())
+    .bind(membership.as_str())
+    .bind(position)
+    .bind(if is_local { 0 } else { position })
+}
+
+/// The user has been told of the membership at `position`.
+pub fn update_told(scope: i64, user_id: &UserId, position: Position) -> Stmt {
+    Stmt::new("UPDATE room_members SET told = ? WHERE scope = ? AND user_id = ? AND position = ?")
+        .bind(position)
+        .bind(scope)
+        .bind(user_id.as_str())
+        .bind(position)
+}
+
+/// Members who have not been told of their membership, by position.
+pub async fn list_untold(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<Member>> {
+    let stmt = Stmt::new(
+        "SELECT user_id, membership, position FROM room_members \
+         WHERE scope = ? AND told < position ORDER BY position LIMIT ?",
+    )
+    .bind(scope)
+    .bind(limit);
+    sql.rows(stmt).await?.into_iter().map(member).collect()
+}
+
+/// Members with a membership, in the order of their events.
+pub async fn list(
+    sql: &dyn Sql,
+    scope: i64,
+    membership: &MembershipState,
+    limit: u64,
+) -> Result<Vec<Member>> {
+    let stmt = Stmt::new(
+        "SELECT user_id, membership, position FROM room_members \
+         WHERE scope = ? AND membership = ? ORDER BY position LIMIT ?",
+    )
+    .bind(scope)
+    .bind(membership.as_str())
+    .bind(limit);
+    sql.rows(stmt).await?.into_iter().map(member).collect()
+}
+
+/// Joined members and their membership events.
+pub async fn list_joined_events(sql: &dyn Sql, scope: i64) -> Result<Vec<(OwnedUserId, String)>> {
+    let stmt = Stmt::new(
+        "SELECT m.user_id, e.json FROM room_members m \
+         JOIN room_events e ON e.scope = m.scope AND e.position = m.position \
+         WHERE m.scope = ? AND m.membership = 'join' ORDER BY m.position",
+    )
+    .bind(scope);
+    let read = |mut row: Row| {
+        let user_id: String = row.take(0)?;
+        Ok((UserId::parse(user_id).map_err(Error::internal)?, row.take(1)?))
+    };
+    sql.rows(stmt).await?.into_iter().map(read).collect()
+}
+
+/// How many are joined and invited.
+pub async fn count(sql: &dyn Sql, scope: i64) -> Result<(u64, u64)> {
+    let stmt = Stmt::new(
+        "SELECT coalesce(sum(membership = 'join'), 0), coalesce(sum(membership = 'invite'), 0) \
+         FROM room_members WHERE scope = ?",
+    )
+    .bind(scope);
+    let Some(mut row) = sql.row(stmt).await? else { return Ok((0, 0)) };
+    Ok((row.take(0)?, row.take(1)?))
+}

@@ -1,0 +1,9 @@
+//! The private store of a `User` object.
+
+pub mod account_data;
+pub mod devices;
+pub mod filters;
+pub mod marks;
+pub mod meta;
+pub mod outbox;
+pub mod rooms;

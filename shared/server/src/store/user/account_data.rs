@@ -1,0 +1,102 @@
+//! Account data of the user and of their rooms: `user_account_data`.
+
+use ruma::RoomId;
+
+use crate::{
+    Error, Result,
+    messages::user::StreamPosition,
+    ports::{Row, Sql, Stmt},
+};
+
+/// The `room_id` of what belongs to no room.
+pub const GLOBAL: &str = "";
+
+/// One piece of account data.
+#[derive(Clone, Debug)]
+pub struct AccountData {
+    /// The room, or [`GLOBAL`].
+    pub room_id: String,
+    /// Its type.
+    pub event_type: String,
+    /// Its content, JSON.
+    pub content: String,
+}
+
+fn account_data(mut row: Row) -> Result<AccountData> {
+    Ok(AccountData { room_id: row.take(0)?, event_type: row.take(1)?, content: row.take(2)? })
+}
+
+/// The content of one type.
+pub async fn find(
+    sql: &dyn Sql,
+    scope: i64,
+    room_id: &str,
+    event_type: &str,
+) -> Result<Option<String>> {
+    let stmt = Stmt::new(
+        "SELECT content FROM user_account_data WHERE scope = ? AND room_id = ? AND type = ?",
+    )
+    .bind(scope)
+    .bind(room_id)
+    .bind(event_type);
+    sql.row(stmt).await?.map(|mut row| row.take(0)).transpose()
+}
+
+/// How many types there are.
+pub async fn count(sql: &dyn Sql, scope: i64, room_id: &str) -> Result<u64> {
+    let stmt = Stmt::new("SELECT COUNT(*) FROM user_account_data WHERE scope = ? AND room_id = ?")
+        .bind(scope)
+        .bind(room_id);
+    let row = sql.row(stmt).await?;
+    row.ok_or_else(|| Error::internal("a count gave no row"))?.take(0)
+}
+
+/// What changed after a position, of all rooms and of none.
+pub async fn list_since(
+    sql: &dyn Sql,
+    scope: i64,
+    since: StreamPosition,
+) -> Result<Vec<AccountData>> {
+    let stmt = Stmt::new(
+        "SELECT room_id, type, content FROM user_account_data WHERE scope = ? AND seq > ?",
+    )
+    .bind(scope)
+    .bind(since);
+    sql.rows(stmt).await?.into_iter().map(account_data).collect()
+}
+
+/// All of some rooms that is not newer than a position.
+pub async fn list_older(
+    sql: &dyn Sql,
+    scope: i64,
+    room_ids: &[&RoomId],
+    until: StreamPosition,
+) -> Result<Vec<AccountData>> {
+    let stmt = Stmt::new(
+        "SELECT room_id, type, content FROM user_account_data WHERE scope = ? AND seq <= ? \
+         AND room_id IN (SELECT value FROM json_each(?))",
+    )
+    .bind(scope)
+    .bind(until)
+    .bind(serde_json::to_string(room_ids)?);
+    sql.rows(stmt).await?.into_iter().map(account_data).collect()
+}
+
+/// Sets one piece.
+pub fn upsert(scope: i64, it: &AccountData, seq: StreamPosition) -> Stmt {
+    Stmt::new(
+        "INSERT INTO user_account_data (scope, room_id, type, content, seq) \
+         VALUES (?, ?, ?, ?, ?) ON CONFLICT (scope, room_id, type) DO UPDATE SET \
+         content = excluded.content, seq = excluded.seq",
+    )
+    .bind(scope)
+    .bind(it.room_id.as_str())
+    .bind(it.event_type.as_str())
+    .bind(it.content.as_str())
+    .bind(seq)
+}
+
+/// Removes everything.
+pub fn remove_all(scope: i64) -> Stmt {
+    Stmt::new("DELETE FROM user_account_data WHERE scope = ?").bind(scope)
+}

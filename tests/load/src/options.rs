@@ -1,0 +1,141 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::{
+    error::{Error, Result},
+    measure::Measure,
+    scale::Scale,
+};
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+skerry-load: measures a Matrix homeserver over the client-server API
+
+  --url URL                 base URL, plain HTTP (default http://localhost:8008)
+  --scale small|full        how much to do (default full)
+  --only NAME,...           only these measurements (--list names them)
+  --json FILE               also write the figures as JSON
+  --pid PID                 the server's process: CPU and memory of it and its children
+  --data-dir DIR            the server's data: disk use
+  --spawn COMMAND           start the server with this shell command (nothing may listen on
+                            the URL yet), measure cold starts, stop it at the end
+  --registration-token T    for servers that register with a token
+  --i-own-this-server       allow an address that is not loopback
+  --list                    print the names of the measurements
+  --help                    print this
+";
+
+/// A parsed command line.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) url: String,
+    pub(crate) scale: Scale,
+    /// In the order they run, whatever the order on the command line.
+    pub(crate) measures: Vec<Measure>,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) spawn: Option<String>,
+    pub(crate) registration_token: Option<String>,
+    pub(crate) any_address: bool,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    Run(Box<Options>),
+    Help,
+    List,
+}
+
+/// Reads the arguments, without the program's own name.
+pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invocation> {
+    let mut options = Options {
+        url: "http://localhost:8008".to_owned(),
+        scale: Scale::full(),
+        measures: Measure::ALL.to_vec(),
+        json: None,
+        pid: None,
+        data_dir: None,
+        spawn: None,
+        registration_token: None,
+        any_address: false,
+    };
+    while let Some(name) = arguments.next() {
+        let mut value =
+            || arguments.next().ok_or_else(|| Error::Usage(format!("{name} needs a value")));
+        match name.as_str() {
+            "--url" => options.url = value()?,
+            "--scale" => options.scale = scale(&value()?)?,
+            "--only" => options.measures = measures(&value()?)?,
+            "--json" => options.json = Some(value()?.into()),
+            "--pid" => options.pid = Some(process(&value()?)?),
+            "--data-dir" => options.data_dir = Some(value()?.into()),
+            "--spawn" => options.spawn = Some(value()?),
+            "--registration-token" => options.registration_token = Some(value()?),
+            "--i-own-this-server" => options.any_address = true,
+            "--list" => return Ok(Invocation::List),
+            "--help" | "-h" => return Ok(Invocation::Help),
+            _ => return Err(Error::Usage(format!("unknown option {name} (try --help)"))),
+        }
+    }
+    if options.spawn.is_some() && options.pid.is_some() {
+        return Err(Error::Usage("--spawn knows the process: leave out --pid".to_owned()));
+    }
+    Ok(Invocation::Run(Box::new(options)))
+}
+
+fn scale(name: &str) -> Result<Scale> {
+    match name {
+        "small" => Ok(Scale::small()),
+        "full" => Ok(Scale::full()),
+        _ => Err(Error::Usage(format!("--scale is small or full, not {name}"))),
+    }
+}
+
+fn process(text: &str) -> Result<u32> {
+    text.parse().map_err(|_| Error::Usage(format!("--pid is a number, not {text}")))
+}
+
+fn measures(list: &str) -> Result<Vec<Measure>> {
+    let names: Vec<&str> = list.split(',').map(str::trim).collect();
+    if let Some(unknown) = names.iter().find(|it| !Measure::ALL.iter().any(|m| m.name() == **it)) {
+        return Err(Error::Usage(format!("no measurement is called {unknown:?} (try --list)")));
+    }
+    Ok(Measure::ALL.iter().copied().filter(|it| names.contains(&it.name())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Invocation, Options, parse};
+    use crate::{error::Error, measure::Measure};
+
+    fn read(line: &str) -> Result<Options, Error> {
+        match parse(line.split_whitespace().map(str::to_owned))? {
+            Invocation::Run(options) => Ok(*options),
+            Invocation::Help | Invocation::List => panic!("not a run: {line}"),
+        }
+    }
+
+    #[test]
+    fn chosen_measurements_keep_their_order() {
+        let options = read("--only members,register --scale small").expect("a valid line");
+        assert_eq!(options.measures, [Measure::Register, Measure::Members]);
+        assert_eq!(options.scale.name, "small");
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        for line in [
+            "--only nonsense",
+            "--only",
+            "--scale huge",
+            "--pid x",
+            "--verbose",
+            "--pid 1 --spawn x",
+        ] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+}

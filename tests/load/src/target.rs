@@ -1,0 +1,112 @@
+//! The server under load: its address, and the rule that it is on this machine.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::error::{Error, Result};
+
+/// Where requests go, and what all connections count together.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The `Host` header.
+    pub(crate) authority: String,
+    /// A path before `/_matrix`, without a slash at its end. Usually empty.
+    pub(crate) prefix: String,
+    /// Resolved once, so that what was checked is what is connected to.
+    pub(crate) addresses: Vec<SocketAddr>,
+    limited: AtomicU64,
+}
+
+impl Target {
+    /// Resolves a base URL. Refuses addresses that are not loopback, unless told otherwise:
+    /// a load generator pointed at somebody else's server is an attack.
+    pub(crate) async fn resolve(url: &str, any_address: bool) -> Result<Self> {
+        let (authority, prefix) = split(url)?;
+        let (host, port) = host_and_port(authority)?;
+        let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
+        if addresses.is_empty() {
+            return Err(Error::Usage(format!("{host} has no address")));
+        }
+        if let Some(far) = addresses.iter().find(|it| !it.ip().to_canonical().is_loopback())
+            && !any_address
+        {
+            return Err(Error::Usage(format!(
+                "{far} is not a loopback address: put load only on a server of your own \
+                 (--i-own-this-server)"
+            )));
+        }
+        Ok(Self {
+            authority: authority.to_owned(),
+            prefix: prefix.to_owned(),
+            addresses,
+            limited: AtomicU64::new(0),
+        })
+    }
+
+    /// Notes that a request was answered with 429.
+    pub(crate) fn note_limited(&self) {
+        self.limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests were answered with 429 so far.
+    pub(crate) fn limited(&self) -> u64 {
+        self.limited.load(Ordering::Relaxed)
+    }
+}
+
+fn split(url: &str) -> Result<(&str, &str)> {
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or_else(|| Error::Usage(format!("the URL starts with http:// (no TLS), not {url}")))?;
+    let (authority, prefix) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    if authority.is_empty() || rest.contains(['?', '#', '@', ' ']) {
+        return Err(Error::Usage(format!("{url} is not a base URL")));
+    }
+    Ok((authority, prefix.trim_end_matches('/')))
+}
+
+fn host_and_port(authority: &str) -> Result<(&str, u16)> {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        Some(_) | None => (authority, "80"),
+    };
+    let port = port.parse().map_err(|_| Error::Usage(format!("{port} is not a port")))?;
+    Ok((host.trim_start_matches('[').trim_end_matches(']'), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Target, host_and_port, split};
+
+    #[test]
+    fn base_urls_are_taken_apart() {
+        let cases = [
+            ("http://localhost:8008", "localhost", 8008, ""),
+            ("http://127.0.0.1/", "127.0.0.1", 80, ""),
+            ("http://[::1]:80/matrix/", "::1", 80, "/matrix"),
+            ("http://[::1]", "::1", 80, ""),
+        ];
+        for (url, host, port, prefix) in cases {
+            let (authority, found) = split(url).expect(url);
+            assert_eq!(found, prefix, "{url}");
+            assert_eq!(host_and_port(authority).expect(url), (host, port), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_that_cannot_be_spoken_to_are_refused() {
+        for url in ["https://localhost", "localhost:8008", "http://", "http://a@localhost"] {
+            assert!(split(url).is_err(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_this_machine_is_put_under_load() {
+        assert!(Target::resolve("http://127.0.0.1:1", false).await.is_ok());
+        assert!(Target::resolve("http://[::ffff:127.0.0.1]:1", false).await.is_ok());
+        assert!(Target::resolve("http://192.0.2.1:1", false).await.is_err());
+        assert!(Target::resolve("http://192.0.2.1:1", true).await.is_ok());
+    }
+}

@@ -1,0 +1,256 @@
+//! Starting and stopping a server under test: the native binary or the Worker in workerd.
+//!
+//! A server must die with the test process however that ends, so its life hangs on the read end of
+//! a pipe: when the process is gone, the pipe closes.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+/// A cold start may have to compile Wasm beside other tests; a broken one is reported at once.
+const START_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Runs a program in the background and kills it without mercy when standard input closes. Plain
+/// `sh`, because the program itself knows nothing of tests.
+const GUARD: &str = r#""$@" & child=$!; cat >/dev/null; kill -9 $child 2>/dev/null; wait"#;
+
+/// Where the same code can be hosted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// The binary `skerry`.
+    Native,
+    /// The Worker in workerd.
+    Worker,
+}
+
+impl Host {
+    /// Whether `SKERRY_HOSTS` (a comma-separated list, both by default) asks for this host.
+    pub fn selected(self) -> bool {
+        let name = match self {
+            Self::Native => "native",
+            Self::Worker => "worker",
+        };
+        match std::env::var("SKERRY_HOSTS") {
+            Ok(hosts) => hosts.split(',').any(|it| it.trim() == name),
+            Err(_) => true,
+        }
+    }
+}
+
+/// How a private server differs from the shared one.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The server name.
+    pub server_name: String,
+    /// `open`, `token` or `closed`.
+    pub registration: String,
+    /// The registration token, when there is one.
+    pub registration_token: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            server_name: "localhost".to_owned(),
+            registration: "open".to_owned(),
+            registration_token: None,
+        }
+    }
+}
+
+/// A running server and its data.
+#[derive(Debug)]
+pub struct Server {
+    host: Host,
+    options: Options,
+    data: DataDir,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// Starts a server with fresh data and waits until it listens.
+    pub fn start(host: Host, options: Options) -> Self {
+        let data = DataDir::new();
+        let process = Some(Process::start(host, &options, data.path()));
+        Self { host, options, data, process }
+    }
+
+    /// `http://127.0.0.1:port`
+    pub fn url(&self) -> &str {
+        &self.process.as_ref().expect("a running server").url
+    }
+
+    /// Stops the server at once: the native one by `kill -9`, the Worker by ending its host.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it again on the same data, after [`Server::kill`] or instead of it.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.process = Some(Process::start(self.host, &self.options, self.data.path()));
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    url: String,
+}
+
+impl Process {
+    fn start(host: Host, options: &Options, data: &Path) -> Self {
+        let mut command = match host {
+            Host::Native => native_command(options, data),
+            Host::Worker => worker_command(options, data),
+        };
+        let log = data.with_extension("log");
+        let stderr = fs::File::options().create(true).append(true).open(&log).expect("a log file");
+        command.current_dir(repository()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(stderr).spawn().expect("the server can be spawned");
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().expect("standard output"));
+        let mut process = Self { child, stdin, url: String::new() };
+        let Some(url) = wait_until_listening(stdout) else {
+            drop(process);
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            panic!("{host:?} did not start: {command:?}\n{log}");
+        };
+        process.url = url;
+        process
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stdin = None;
+        if let Err(error) = self.child.wait() {
+            eprintln!("the server did not end: {error}");
+        }
+    }
+}
+
+fn native_command(options: &Options, data: &Path) -> Command {
+    let binary = std::env::var_os("SKERRY_BIN")
+        .map_or_else(|| repository().join("target/release/skerry"), PathBuf::from);
+    assert!(binary.exists(), "{} is missing: cargo build --release", binary.display());
+    let mut command = Command::new("sh");
+    command.args(["-c", GUARD, "guard"]).arg(binary).arg("--data-dir").arg(data);
+    command.args(["--listen", "127.0.0.1:0", "--server-name", &options.server_name]);
+    command.args(["--registration", &options.registration]);
+    if let Some(token) = &options.registration_token {
+        command.args(["--registration-token", token]);
+    }
+    command
+}
+
+fn worker_command(options: &Options, data: &Path) -> Command {
+    let variable = |name: &str, value: &str| ["--var".to_owned(), format!("{name}={value}")];
+    let mut command = Command::new("node");
+    command.args(["scripts/worker-host.mjs", "--port", "0", "--build", "worker/build-test"]);
+    command.arg("--dir").arg(data);
+    command.args(variable("SERVER_NAME", &options.server_name));
+    command.args(variable("REGISTRATION", &options.registration));
+    if let Some(token) = &options.registration_token {
+        command.args(variable("REGISTRATION_TOKEN", token));
+    }
+    command
+}
+
+/// Reads standard output to its end, so that the server never blocks on it, and hands over the
+/// address. `None` when the output ends or the time is over first.
+fn wait_until_listening(stdout: BufReader<impl std::io::Read + Send + 'static>) -> Option<String> {
+    const MARK: &str = "listening on http://";
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            if let Some((_, rest)) = line.split_once(MARK) {
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !".:-[]".contains(c));
+                let address = &rest[..end.unwrap_or(rest.len())];
+                // Nobody listens any more when the time is over; the output is still drained.
+                tell.send(format!("http://{address}")).unwrap_or_default();
+            }
+        }
+    });
+    told.recv_timeout(START_TIMEOUT).ok()
+}
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent")
+}
+
+/// A directory of its own, in memory where the system offers that: what is tested is the server,
+/// not the disk. It is removed on drop, and directories of test processes that are gone are removed
+/// by the next one.
+#[derive(Debug)]
+struct DataDir(PathBuf);
+
+impl DataDir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            remove_abandoned();
+        }
+        let path = data_root().join(format!("{PREFIX}{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("a data directory");
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+const PREFIX: &str = "skerry-test-";
+
+fn data_root() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
+/// Statics are not dropped when a process ends, so the shared servers leave their data behind.
+fn remove_abandoned() {
+    let processes = Path::new("/proc");
+    let Ok(entries) = fs::read_dir(data_root()) else { return };
+    if !processes.is_dir() {
+        return;
+    }
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(owner) = name.strip_prefix(PREFIX).and_then(|it| it.split(['-', '.']).next())
+        else {
+            continue;
+        };
+        if !processes.join(owner).exists() {
+            remove(&entry.path());
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    for path in [path.to_owned(), path.with_extension("log")] {
+        let result = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        if let Err(error) = result
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            eprintln!("{} stays behind: {error}", path.display());
+        }
+    }
+}

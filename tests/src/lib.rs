@@ -1,0 +1,34 @@
+//! The harness of the black-box suite: it starts a host of Skerry on a free port with its own
+//! data, and speaks the client-server API to it. It knows the command line of each host and nothing
+//! of their insides.
+//!
+//! **Invariant**: a test never learns which host it runs against, so no expectation can depend on it.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking, and indexing JSON cannot panic"
+)]
+
+mod client;
+mod host;
+mod path;
+mod reply;
+mod run;
+mod sync;
+mod user;
+
+pub use client::{Client, Request};
+pub use host::{Host, Options, Server, repository};
+pub use path::{encode, path};
+pub use reply::Reply;
+pub use run::{on_private, on_shared};
+pub use serde_json::{Value, json};
+pub use sync::{Room, Sync, SyncRequest, Watch, events, ids};
+pub use user::{PASSWORD, User, message, unique};
+
+/// How long the suite waits for something that must happen. It bounds a failure, never a success:
+/// what is awaited is asked for again as soon as the server answers.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

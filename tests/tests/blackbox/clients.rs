@@ -1,0 +1,24 @@
+//! Real clients live through the whole story of a conversation.
+
+use skerry_tests::{Server, repository};
+use std::process::Command;
+
+both_hosts![matrix_js_sdk_holds_a_conversation, matrix_nio_holds_a_conversation];
+
+fn run(program: &str, script: &str, server: &Server) {
+    let script = repository().join("tests/clients").join(script);
+    let output = Command::new(program).arg(script).arg(server.url()).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{} said {}:\n{told}", program, output.status);
+    assert!(told.contains("all done"), "the story ended early:\n{told}");
+}
+
+async fn matrix_js_sdk_holds_a_conversation(server: &Server) {
+    run("node", "js-sdk.mjs", server);
+}
+
+async fn matrix_nio_holds_a_conversation(server: &Server) {
+    run("python3", "nio.py", server);
+}

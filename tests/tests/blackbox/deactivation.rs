@@ -1,0 +1,52 @@
+//! Deactivating an account.
+
+use skerry_tests::{Client, PASSWORD, Server, User, json};
+
+both_hosts![
+    deactivation_needs_the_password,
+    a_deactivated_account_has_no_session_and_no_login,
+    a_deactivated_name_is_never_free_again,
+];
+
+async fn deactivate(alice: &User) {
+    let body = json!({});
+    let reply = alice.post("/account/deactivate").uia(body, alice.password_auth()).await;
+    let result = reply.ok();
+    let unbind = result["id_server_unbind_result"].as_str().expect("an unbind result");
+    assert!(["success", "no-support"].contains(&unbind), "{result}");
+}
+
+/// S-B3
+async fn deactivation_needs_the_password(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let challenge = alice.post("/account/deactivate").send().await;
+    assert_eq!(challenge.status, 401, "{challenge}");
+    assert!(challenge.json["flows"].is_array(), "{challenge}");
+    let wrong = json!({ "type": "m.login.password", "password": "wrong",
+        "identifier": { "type": "m.id.user", "user": alice.id } });
+    let refusal = alice.post("/account/deactivate").uia(json!({}), wrong).await;
+    refusal.refused(401, "M_FORBIDDEN");
+    alice.get("/account/whoami").ok().await;
+}
+
+/// S-B3
+async fn a_deactivated_account_has_no_session_and_no_login(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let phone = User::log_in(server, &alice.id).await;
+    deactivate(&alice).await;
+    alice.get("/account/whoami").refused(401, "M_UNKNOWN_TOKEN").await;
+    phone.get("/account/whoami").refused(401, "M_UNKNOWN_TOKEN").await;
+    let login = json!({ "type": "m.login.password", "password": PASSWORD,
+        "identifier": { "type": "m.id.user", "user": alice.id } });
+    let reply = alice.post("/login").json(&login).send().await;
+    reply.refused_with_any(&[(403, "M_USER_DEACTIVATED"), (403, "M_FORBIDDEN")]);
+}
+
+/// T7: whoever took the name over would be taken for its first owner.
+async fn a_deactivated_name_is_never_free_again(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    deactivate(&alice).await;
+    let anyone = Client::new(server.url());
+    let body = json!({ "username": alice.localpart(), "password": PASSWORD });
+    anyone.post("/register").json(&body).refused(400, "M_USER_IN_USE").await;
+}

@@ -1,0 +1,80 @@
+//! The black-box suite: what any Matrix client may expect, asked over HTTP of every host.
+//!
+//! One binary, so that there is one link and one shared server per host. Tests share it and keep
+//! apart by unique names; those that restart or configure a server start their own.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking, and indexing JSON cannot panic"
+)]
+
+/// Runs each of these `async fn(&Server)` on both hosts. Leaving one out is a dead-code error.
+macro_rules! both_hosts {
+    ($($name:ident),+ $(,)?) => {
+        mod native { $(
+            #[test]
+            fn $name() {
+                skerry_tests::on_shared(skerry_tests::Host::Native, super::$name);
+            }
+        )+ }
+        mod worker { $(
+            #[test]
+            fn $name() {
+                skerry_tests::on_shared(skerry_tests::Host::Worker, super::$name);
+            }
+        )+ }
+    };
+}
+
+/// Runs each of these `async fn(Host)`, which start their own server, on the named hosts.
+macro_rules! private_server {
+    ($($module:ident: $host:ident => [$($name:ident),+ $(,)?]),+ $(,)?) => { $(
+        mod $module { $(
+            #[test]
+            fn $name() {
+                skerry_tests::on_private(skerry_tests::Host::$host, super::$name);
+            }
+        )+ }
+    )+ };
+}
+
+mod account_data;
+mod aliases;
+mod authorization;
+mod clients;
+mod context;
+mod crash;
+mod create_room;
+mod cross_origin;
+mod deactivation;
+mod devices;
+mod discovery;
+mod filters;
+mod history_visibility;
+mod input;
+mod lazy_loading;
+mod login;
+mod members;
+mod membership;
+mod messages;
+mod privacy;
+mod profiles;
+mod public_rooms;
+mod read_markers;
+mod receipts;
+mod recovery;
+mod redaction;
+mod registration;
+mod restart;
+mod room_versions;
+mod sending;
+mod state_events;
+mod sync;
+mod sync_memberships;
+mod sync_timeline;
+mod sync_wake;
+mod tags;
+mod typing;
+mod unread;

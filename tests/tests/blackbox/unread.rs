@@ -1,0 +1,122 @@
+//! Unread counts by the default push rules.
+
+use skerry_tests::{Room, Server, User, json, message, path};
+
+both_hosts![
+    a_message_counts_and_a_receipt_clears,
+    own_messages_do_not_count,
+    a_mention_is_highlighted,
+    a_private_receipt_clears_too,
+    an_older_receipt_leaves_the_newer_unread,
+    reading_on_one_device_clears_another,
+    notices_and_state_do_not_count,
+];
+
+/// Notification and highlight counts.
+fn counts(room: Room<'_>) -> Option<(u64, u64)> {
+    let counts = room.0.get("unread_notifications")?;
+    Some((counts["notification_count"].as_u64()?, counts["highlight_count"].as_u64()?))
+}
+
+/// Waits until an initial sync shows these counts; the message they come from is already there.
+async fn settles_at(user: &User, room: &str, expected: (u64, u64)) {
+    let what = format!("the counts {expected:?}");
+    let found =
+        user.sync().until(&what, |sync| counts(sync.joined(room)?).filter(|it| *it == expected));
+    found.await;
+}
+
+async fn read(user: &User, room: &str, kind: &str, event: &str) {
+    user.post(path(["rooms", room, "receipt", kind, event])).ok().await;
+}
+
+async fn a_message_counts_and_a_receipt_clears(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let carol = User::register(server, "carol").await;
+    let room = alice.public_room(&[&bob, &carol]).await;
+    let mut watch = bob.watch().await;
+    for number in 1..=3 {
+        let event = alice.say(&room, "unread").await;
+        // The specification wants the count in the very answer that brings the event.
+        let told = watch.room("the message", &room, |it| it.event(&event).and(counts(it))).await;
+        assert_eq!(told, (number, 0));
+        if number == 3 {
+            read(&bob, &room, "m.read", &event).await;
+        }
+    }
+    watch.room("cleared counts", &room, |it| counts(it).filter(|it| *it == (0, 0))).await;
+    settles_at(&bob, &room, (0, 0)).await;
+    settles_at(&carol, &room, (3, 0)).await;
+}
+
+async fn own_messages_do_not_count(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let sent = alice.say_many(&room, 2).await;
+    settles_at(&bob, &room, (2, 0)).await;
+    let sync = alice.sync().until_event(&room, &sent[1]).await;
+    assert_eq!(counts(sync.joined(&room).expect("the room")).unwrap_or((0, 0)), (0, 0));
+}
+
+async fn a_mention_is_highlighted(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let carol = User::register(server, "carol").await;
+    let room = alice.public_room(&[&bob, &carol]).await;
+    let mut content = message("look here");
+    content["m.mentions"] = json!({ "user_ids": [bob.id] });
+    alice.send(&room, "m.room.message", &content).await;
+    settles_at(&bob, &room, (1, 1)).await;
+    settles_at(&carol, &room, (1, 0)).await;
+    content["m.mentions"] = json!({ "room": true });
+    alice.send(&room, "m.room.message", &content).await;
+    settles_at(&carol, &room, (2, 1)).await;
+    // The same words by someone without the power to call everybody.
+    carol.send(&room, "m.room.message", &content).await;
+    settles_at(&bob, &room, (3, 2)).await;
+}
+
+async fn a_private_receipt_clears_too(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let sent = alice.say_many(&room, 3).await;
+    settles_at(&bob, &room, (3, 0)).await;
+    read(&bob, &room, "m.read.private", &sent[2]).await;
+    settles_at(&bob, &room, (0, 0)).await;
+    // The newer of the two receipts decides: going back with the other changes nothing.
+    read(&bob, &room, "m.read", &sent[0]).await;
+    let last = alice.say(&room, "one more").await;
+    let sync = bob.sync().until_event(&room, &last).await;
+    assert_eq!(counts(sync.joined(&room).expect("the room")), Some((1, 0)), "{}", sync.json);
+}
+
+async fn an_older_receipt_leaves_the_newer_unread(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let sent = alice.say_many(&room, 4).await;
+    settles_at(&bob, &room, (4, 0)).await;
+    read(&bob, &room, "m.read", &sent[1]).await;
+    settles_at(&bob, &room, (2, 0)).await;
+}
+
+async fn reading_on_one_device_clears_another(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let phone = User::log_in(server, &bob.id).await;
+    let room = alice.public_room(&[&bob]).await;
+    let sent = alice.say_many(&room, 2).await;
+    settles_at(&phone, &room, (2, 0)).await;
+    let mut watch = phone.watch().await;
+    read(&bob, &room, "m.read", &sent[1]).await;
+    watch.room("cleared counts", &room, |it| counts(it).filter(|it| *it == (0, 0))).await;
+}
+
+async fn notices_and_state_do_not_count(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let carol = User::register(server, "carol").await;
+    let room = alice.public_room(&[&bob, &carol]).await;
+    let notice = json!({ "msgtype": "m.notice", "body": "beep" });
+    alice.send(&room, "m.room.message", &notice).await;
+    alice.set_state(&room, "m.room.topic", "", &json!({ "topic": "new" })).await;
+    let last = alice.say(&room, "a real message").await;
+    let sync = bob.sync().until_event(&room, &last).await;
+    assert_eq!(counts(sync.joined(&room).expect("the room")), Some((1, 0)), "{}", sync.json);
+}

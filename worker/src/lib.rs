@@ -1,0 +1,1 @@
+//! The edge host: a Cloudflare Worker, its adapters and the shells of its Durable Objects.
