@@ -158,8 +158,7 @@ impl Options {
             Some(Who::Open) => Registration::Open,
             Some(Who::Token) => Registration::Token,
             Some(Who::Closed) => Registration::Closed,
-            None if name.host() == "localhost" => Registration::Open,
-            None => Registration::Token,
+            None => Registration::default_for(name),
         };
         Config {
             registration,

@@ -31,7 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     alarms::Alarms,
-    slots::{Live, Slot, Slots},
+    slots::{Slot, Slots},
     waiters::Waiters,
 };
 use crate::store;
@@ -48,19 +48,16 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
 
 /// A kind of object that the registry can hold.
-#[async_trait]
 trait Object: Send + Sync + Sized + 'static {
     /// Its kind, as the store knows it.
     const KIND: &'static str;
     /// Its name.
     type Id: AsRef<str> + Clone + Ord + Send + Sync;
 
+    /// An instance that has loaded nothing yet.
     fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self>;
-
-    async fn alarm(self: &Arc<Self>) -> Result<()>;
 }
 
-#[async_trait]
 impl Object for Room {
     const KIND: &'static str = "room";
     type Id = OwnedRoomId;
@@ -68,23 +65,14 @@ impl Object for Room {
     fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
         Self::new(id, server, host)
     }
-
-    async fn alarm(self: &Arc<Self>) -> Result<()> {
-        self.alarm().await
-    }
 }
 
-#[async_trait]
 impl Object for User {
     const KIND: &'static str = "user";
     type Id = OwnedUserId;
 
     fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
         Self::new(id, server, host)
-    }
-
-    async fn alarm(self: &Arc<Self>) -> Result<()> {
-        self.alarm().await
     }
 }
 

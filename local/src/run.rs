@@ -21,7 +21,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{
     machine::{SystemClock, SystemRandom},
@@ -39,7 +39,13 @@ const OBJECT_GRACE: Duration = Duration::from_secs(10);
 
 /// Sends the log to standard error: standard output is for the operator's three lines.
 pub fn start_log(options: &Options) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(options.log_level.as_deref().unwrap_or("info"))?;
+    let level = options.log_level.as_deref().unwrap_or("info");
+    let directives = match level.parse::<LevelFilter>() {
+        // Libraries tell at `info` what passes through them, and that is what users write.
+        Ok(level) => format!("warn,skerry={level},skerry_core={level},skerry_local={level}"),
+        Err(_) => level.to_owned(),
+    };
+    let filter = EnvFilter::try_new(directives)?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match options.log_format.unwrap_or_default() {
         LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),

@@ -1,7 +1,6 @@
 //! The SQL port over one SQLite file in WAL mode: one writer that commits in groups, and a few
 //! readers that never wait for it.
 
-mod checkpoints;
 mod connection;
 mod readers;
 mod writer;
@@ -19,11 +18,14 @@ use skerry::{
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
-use self::{checkpoints::Checkpoints, readers::Readers, writer::Writer};
+use self::{readers::Readers, writer::Writer};
 
 /// The database's file name in the data directory.
 pub const FILE_NAME: &str = "skerry.db";
 
+/// Pages (4 KiB) in the write-ahead log after which a commit moves them into the database. That
+/// commit takes the longer the more there are; with fewer, pages are written more often.
+const CHECKPOINT_PAGES: u32 = 2_000;
 /// Page cache of the writer, in KiB.
 const WRITER_CACHE_KIB: u32 = 8_192;
 /// Page cache of each reader, in KiB.
@@ -59,10 +61,10 @@ impl Sqlite {
         let options = options(&file);
         let for_writing = options
             .clone()
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
             .statement_cache_capacity(writer::STATEMENT_CACHE);
-        let checkpoints = Checkpoints::open(&options, &file).await?;
-        let writer = Writer::open(&for_writing, checkpoints).await?;
+        let writer = Writer::open(&for_writing).await?;
         let readers = Readers::open(
             &options
                 .pragma("query_only", "ON")
@@ -86,8 +88,6 @@ fn options(file: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(false)
-        // See `checkpoints`.
-        .pragma("wal_autocheckpoint", "0")
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("temp_store", "MEMORY")
         .row_buffer_size(ROWS_AHEAD)

@@ -37,14 +37,15 @@ CREATE TABLE room_events (
 
 CREATE UNIQUE INDEX room_events_by_id ON room_events (scope, event_id);
 
--- A transaction of a device and the event it made.
+-- A transaction of a device and the event it made. `path` is the part of the request's path that
+-- a transaction ID is unique within, and the ID.
 CREATE TABLE room_transactions (
     scope INTEGER NOT NULL,
     sender TEXT NOT NULL,
     device_id TEXT NOT NULL,
-    transaction_id TEXT NOT NULL,
+    path TEXT NOT NULL,
     position INTEGER NOT NULL,
-    PRIMARY KEY (scope, sender, device_id, transaction_id)
+    PRIMARY KEY (scope, sender, device_id, path)
 ) STRICT, WITHOUT ROWID;
 
 -- State groups form chains: within a chain each group adds its deltas to the one before. A fork
@@ -88,6 +89,8 @@ CREATE TABLE room_members (
     position INTEGER NOT NULL,
     -- The user, when local, has been told of the membership at this position.
     told INTEGER NOT NULL,
+    -- The user wants to see nothing more of the room; until their membership changes.
+    forgotten INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (scope, user_id)
 ) STRICT, WITHOUT ROWID;
 

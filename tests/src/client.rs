@@ -5,7 +5,7 @@ use crate::{Reply, encode};
 use serde_json::Value;
 use std::{fmt::Display, panic::Location, time::Duration};
 
-/// Longer than any long-poll of the suite: a server that does not answer fails the test by its own name.
+/// Longer than any long-poll of the suite: a server that does not answer fails the test that asked.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// An address to ask, with or without an access token.

@@ -5,10 +5,11 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
+        Mutex,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -54,6 +55,8 @@ pub struct Options {
     pub registration: String,
     /// The registration token, when there is one.
     pub registration_token: Option<String>,
+    /// The address that clients are told to use, when it is known.
+    pub public_base_url: Option<String>,
 }
 
 impl Default for Options {
@@ -62,6 +65,7 @@ impl Default for Options {
             server_name: "localhost".to_owned(),
             registration: "open".to_owned(),
             registration_token: None,
+            public_base_url: None,
         }
     }
 }
@@ -98,12 +102,25 @@ impl Server {
         self.kill();
         self.process = Some(Process::start(self.host, &self.options, self.data.path()));
     }
+
+    /// Makes a Durable Object leave memory as if it had been idle: what it holds in memory is lost,
+    /// its storage and its sleeping sockets stay. Only the Worker's host knows how.
+    pub fn evict(&mut self, class: &str, name: &str) {
+        let process = self.process.as_mut().expect("a running server");
+        let stdin = process.stdin.as_mut().expect("standard input");
+        writeln!(stdin, "evict {class} {name}").expect("the host listens");
+        let told = process.told.get_mut().expect("nobody panicked while listening");
+        let answer = told.recv_timeout(START_TIMEOUT).expect("an answer");
+        assert_eq!(answer, format!("evicted {class} {name}"));
+    }
 }
 
 #[derive(Debug)]
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
+    /// The lines on standard output that are meant for whoever started it.
+    told: Mutex<mpsc::Receiver<String>>,
     url: String,
 }
 
@@ -119,8 +136,10 @@ impl Process {
         let mut child = command.stderr(stderr).spawn().expect("the server can be spawned");
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("standard output"));
-        let mut process = Self { child, stdin, url: String::new() };
-        let Some(url) = wait_until_listening(stdout) else {
+        let told = listen(stdout);
+        let first = told.recv_timeout(START_TIMEOUT);
+        let mut process = Self { child, stdin, told: Mutex::new(told), url: String::new() };
+        let Some(url) = first.ok().as_deref().and_then(address) else {
             drop(process);
             let log = fs::read_to_string(&log).unwrap_or_default();
             panic!("{host:?} did not start: {command:?}\n{log}");
@@ -150,6 +169,9 @@ fn native_command(options: &Options, data: &Path) -> Command {
     if let Some(token) = &options.registration_token {
         command.args(["--registration-token", token]);
     }
+    if let Some(url) = &options.public_base_url {
+        command.args(["--public-base-url", url]);
+    }
     command
 }
 
@@ -163,25 +185,34 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     if let Some(token) = &options.registration_token {
         command.args(variable("REGISTRATION_TOKEN", token));
     }
+    if let Some(url) = &options.public_base_url {
+        command.args(variable("PUBLIC_BASE_URL", url));
+    }
     command
 }
 
 /// Reads standard output to its end, so that the server never blocks on it, and hands over the
-/// address. `None` when the output ends or the time is over first.
-fn wait_until_listening(stdout: BufReader<impl std::io::Read + Send + 'static>) -> Option<String> {
-    const MARK: &str = "listening on http://";
+/// lines that tell something.
+fn listen(stdout: BufReader<impl std::io::Read + Send + 'static>) -> mpsc::Receiver<String> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         for line in stdout.lines().map_while(Result::ok) {
-            if let Some((_, rest)) = line.split_once(MARK) {
-                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !".:-[]".contains(c));
-                let address = &rest[..end.unwrap_or(rest.len())];
+            if line.contains(LISTENING) || line.starts_with("evicted") || line.starts_with("not ") {
                 // Nobody listens any more when the time is over; the output is still drained.
-                tell.send(format!("http://{address}")).unwrap_or_default();
+                tell.send(line).unwrap_or_default();
             }
         }
     });
-    told.recv_timeout(START_TIMEOUT).ok()
+    told
+}
+
+const LISTENING: &str = "listening on http://";
+
+/// The address in a line that says where the server listens.
+fn address(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !".:-[]".contains(c));
+    Some(format!("http://{}", &rest[..end.unwrap_or(rest.len())]))
 }
 
 /// The root of the repository.

@@ -2,7 +2,7 @@
 //! data, and speaks the client-server API to it. It knows the command line of each host and nothing
 //! of their insides.
 //!
-//! **Invariant**: a test never learns which host it runs against, so no expectation can depend on it.
+//! **Invariant**: a test never learns which host it runs against: no expectation depends on it.
 
 #![expect(
     clippy::expect_used,

@@ -16,10 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    checkpoints::Checkpoints,
-    connection::{self, Connection},
-};
+use super::connection::{self, Connection};
 
 /// Batches that share one transaction.
 const GROUP: usize = 64;
@@ -50,13 +47,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) async fn open(
-        options: &SqliteConnectOptions,
-        checkpoints: Checkpoints,
-    ) -> Result<Self> {
+    pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self> {
         let connection = Connection::open(options).await?;
         let (queue, jobs) = mpsc::channel(QUEUE);
-        tokio::spawn(work(connection, checkpoints, jobs));
+        tokio::spawn(work(connection, jobs));
         Ok(Self { queue })
     }
 
@@ -82,11 +76,7 @@ fn closed<E>(_: E) -> Error {
     Error::internal("the database is closed")
 }
 
-async fn work(
-    mut connection: Connection,
-    mut checkpoints: Checkpoints,
-    mut queue: mpsc::Receiver<Job>,
-) {
+async fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::with_capacity(GROUP);
     let mut dirty = false;
     loop {
@@ -94,7 +84,7 @@ async fn work(
             match timeout(QUIET, queue.recv_many(&mut jobs, GROUP)).await {
                 Ok(received) => received,
                 Err(_quiet) => {
-                    checkpoints.truncate(&mut connection).await;
+                    checkpoint(&mut connection).await;
                     dirty = false;
                     continue;
                 }
@@ -105,10 +95,9 @@ async fn work(
         let (batches, closing) = sort(jobs.drain(..));
         dirty |= !batches.is_empty();
         commit(&mut connection, batches).await;
-        checkpoints.after_commit(&mut connection).await;
         if received == 0 || closing.is_some() {
             queue.close();
-            checkpoints.close(&mut connection).await;
+            checkpoint(&mut connection).await;
             connection.close().await;
             if let Some(reply) = closing {
                 // Who asked may have gone.
@@ -129,6 +118,13 @@ fn sort(jobs: impl Iterator<Item = Job>) -> (Vec<Batch>, Option<oneshot::Sender<
         }
     }
     (batches, closing)
+}
+
+/// Moves the write-ahead log into the database and makes its file empty.
+async fn checkpoint(connection: &mut Connection) {
+    if let Err(error) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
+        tracing::warn!(?error, "the write-ahead log was not moved into the database");
+    }
 }
 
 async fn commit(connection: &mut Connection, batches: Vec<Batch>) {

@@ -1,5 +1,7 @@
 //! What one event costs: made, hashed, signed, named and authorized; and served to a client.
 
+#![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
+
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};

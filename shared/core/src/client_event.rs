@@ -2,7 +2,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#room-event-format
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use ruma::{EventId, RoomId};
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,8 @@ struct RedactionContent<'a> {
 
 /// Turns a stored PDU into what clients get.
 ///
-/// `redacts` is given where both older and newer clients look for it: at the top level in every
-/// room version, in the content where the version has it there.
+/// `redacts` is given where both older and newer clients look for it, in every room version: at the
+/// top level and in the content.
 ///
 /// # Errors
 ///
@@ -102,14 +102,12 @@ pub fn serve(event: Served<'_>, now_ms: u64) -> Result<Box<RawJsonValue>, serde_
     let mut unsigned = event.unsigned;
     let sent: i64 = serde_json::from_str(stored.origin_server_ts.get())?;
     unsigned.age = Some(i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(sent));
-    let mut redacts = stored.redacts;
-    if redacts.is_none() && stored.event_type.get() == "\"m.room.redaction\"" {
-        let content: RedactionContent<'_> =
-            serde_json::from_str(stored.content.get()).unwrap_or_default();
-        redacts = content.redacts;
-    }
+    let (redacts, with_redacts) = match stored.event_type.get() {
+        "\"m.room.redaction\"" => redaction(stored.redacts, stored.content)?,
+        _ => (None, None),
+    };
     to_raw_value(&ClientEvent {
-        content: stored.content,
+        content: with_redacts.as_deref().unwrap_or(stored.content),
         event_id: event.event_id,
         origin_server_ts: stored.origin_server_ts,
         redacts,
@@ -119,6 +117,24 @@ pub fn serve(event: Served<'_>, now_ms: u64) -> Result<Box<RawJsonValue>, serde_
         event_type: stored.event_type,
         unsigned,
     })
+}
+
+/// What is redacted, and the content if it differs from the stored one.
+type Redaction<'a> = (Option<Cow<'a, str>>, Option<Box<RawJsonValue>>);
+
+/// What a redaction redacts, and its content with `redacts` where the room version has it outside.
+fn redaction<'a>(
+    outside: Option<Cow<'a, str>>,
+    content: &'a RawJsonValue,
+) -> Result<Redaction<'a>, serde_json::Error> {
+    let Some(outside) = outside else {
+        let content: RedactionContent<'_> = serde_json::from_str(content.get()).unwrap_or_default();
+        return Ok((content.redacts, None));
+    };
+    let mut fields: BTreeMap<String, &RawJsonValue> = serde_json::from_str(content.get())?;
+    let redacts = to_raw_value(&outside)?;
+    fields.insert("redacts".to_owned(), &redacts);
+    Ok((Some(outside), Some(to_raw_value(&fields)?)))
 }
 
 /// The stripped form of a state event, for invites and knocks ([spec]).
@@ -172,10 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn redacts_is_found_at_the_top_whatever_the_room_version() {
+    fn redacts_is_found_in_both_places_whatever_the_room_version() {
         let old = json!({"content": {}, "origin_server_ts": 1, "sender": "@a:b", "type": "m.room.redaction", "redacts": "$x"});
         let new = json!({"content": {"redacts": "$x"}, "origin_server_ts": 1, "sender": "@a:b", "type": "m.room.redaction"});
-        assert_eq!(served(&old)["redacts"], "$x");
-        assert_eq!(served(&new)["redacts"], "$x");
+        for redaction in [old, new] {
+            assert_eq!(served(&redaction)["redacts"], "$x");
+            assert_eq!(served(&redaction)["content"]["redacts"], "$x");
+        }
     }
 }

@@ -64,19 +64,22 @@ pub fn evaluate(
         matches!(event_type, TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted);
     // Content of an unexpected shape matches no condition.
     let content: Content = serde_json::from_str(content.get()).unwrap_or_default();
+    // `.m.rule.suppress_notices` stands before the mentions, `.m.rule.suppress_edits` after them.
+    let is_notice = content.msgtype.as_deref() == Some("m.notice");
     let relation = content.relates_to.unwrap_or_default();
     let thread = match relation.rel_type.as_deref() {
         Some("m.thread") => relation.event_id,
         _ => None,
     };
+    if is_notice && *event_type == TimelineEventType::RoomMessage {
+        return Notifies { thread, ..Notifies::default() };
+    }
     let mentions = content.mentions.unwrap_or_default();
     let highlight_all = mentions.room && may_notify_room();
     let mut highlights = mentions.user_ids;
     highlights.truncate(MAX_MENTIONS);
-    // `.m.rule.suppress_edits` and `.m.rule.suppress_notices` stand after the mentions.
     let is_edit = relation.rel_type.as_deref() == Some("m.replace");
-    let is_notice = content.msgtype.as_deref() == Some("m.notice");
-    let all = highlight_all || (notifying && !is_edit && !is_notice);
+    let all = highlight_all || (notifying && !is_edit);
     Notifies { all, highlight_all, highlights, thread }
 }
 
@@ -91,6 +94,13 @@ mod tests {
         let cases = [
             ("a message", "m.room.message", json!({"msgtype": "m.text"}), true, false),
             ("an encrypted one", "m.room.encrypted", json!({}), true, false),
+            (
+                "a notice that mentions",
+                "m.room.message",
+                json!({"msgtype": "m.notice", "m.mentions": {"room": true}}),
+                false,
+                false,
+            ),
             ("a notice", "m.room.message", json!({"msgtype": "m.notice"}), false, false),
             (
                 "a reaction",
@@ -134,8 +144,10 @@ mod tests {
 
     #[test]
     fn only_power_mentions_the_room() {
-        let content =
-            to_raw_value(&json!({"msgtype": "m.notice", "m.mentions": {"room": true}})).unwrap();
+        let content = to_raw_value(
+            &json!({"m.relates_to": {"rel_type": "m.replace"}, "m.mentions": {"room": true}}),
+        )
+        .unwrap();
         let got = evaluate(&TimelineEventType::RoomMessage, &content, false, || false);
         assert!(!got.all && !got.highlight_all);
     }

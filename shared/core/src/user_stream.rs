@@ -22,13 +22,14 @@ use crate::sync_token::SyncToken;
 mod tests;
 
 /// Marks a room may have before they are thinned out.
-pub const MAX_MARKS_PER_ROOM: usize = 24;
+pub const MAX_MARKS_PER_ROOM: usize = 36;
 
 /// Marks that are left then.
-const MARKS_KEPT: usize = 18;
+const MARKS_KEPT: usize = 26;
 
-/// The newest marks are kept whatever their age: requests are repeated with recent tokens.
-const RECENT_MARKS_KEPT: usize = 4;
+/// The newest marks are kept whatever their age: several devices ask with recent tokens, and ask
+/// again when an answer got lost.
+const RECENT_MARKS_KEPT: usize = 12;
 
 /// A room, as the stream of one user knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

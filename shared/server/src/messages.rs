@@ -22,3 +22,33 @@ pub struct Caller {
     /// The device the access token belongs to.
     pub device_id: OwnedDeviceId,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RAW: &str = r#"{"n": 1.0,  "z": [], "a": null}"#;
+
+    /// A tag inside the object (`#[serde(tag = …)]`) would make serde buffer the rest, and raw
+    /// JSON cannot be read from that buffer.
+    #[test]
+    fn raw_json_survives_the_wire() {
+        let raw = || RawJsonValue::from_string(RAW.to_owned()).unwrap();
+        let reply = room::Reply::Events { events: vec![raw()] };
+        let json = serde_json::to_string(&reply).unwrap();
+        let Ok(room::Reply::Events { events }) = serde_json::from_str(&json) else {
+            panic!("{json}")
+        };
+        assert_eq!(events[0].get(), raw().get());
+        let command = user::Command::SetAccountData {
+            room_id: None,
+            event_type: "org.example".to_owned(),
+            content: raw(),
+        };
+        let json = serde_json::to_string(&command).unwrap();
+        let Ok(user::Command::SetAccountData { content, .. }) = serde_json::from_str(&json) else {
+            panic!("{json}")
+        };
+        assert_eq!(content.get(), raw().get());
+    }
+}

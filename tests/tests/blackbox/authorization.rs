@@ -256,7 +256,7 @@ async fn the_create_event_cannot_be_replaced(server: &Server) {
     let room = alice.public_room(&[&bob]).await;
     let before = alice.state(&room, "m.room.create", "").ok().await;
     for user in [&alice, &bob] {
-        let replace = user.setting(&room, "m.room.create", "", &json!({ "room_version": "12" }));
+        let replace = user.setting(&room, "m.room.create", "", &json!({ "room_version": "11" }));
         let reply = replace.send().await;
         reply.refused_with_any(&[
             (403, "M_FORBIDDEN"),
@@ -284,7 +284,8 @@ fn all_writes(user: &User, room: &str, event: &str, other: &User) -> Vec<Request
         member("invite", other),
         member("leave", other),
         member("ban", other),
-        user.put(path(["rooms", room, "typing", &user.id])).json(&json!({ "typing": true })),
+        user.put(path(["rooms", room, "typing", &user.id]))
+            .json(&json!({ "typing": true, "timeout": 1_000 })),
         receipt("m.read"),
         receipt("m.read.private"),
         receipt("m.fully_read"),

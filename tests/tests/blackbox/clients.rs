@@ -1,4 +1,5 @@
-//! Real clients live through the whole story of a conversation.
+//! Real clients live through the whole story of a conversation. `scripts/setup` installs them; the
+//! file `.tools/env` that it writes puts the right `node` and `python3` first in the path.
 
 use skerry_tests::{Server, repository};
 use std::process::Command;

@@ -101,7 +101,10 @@ async fn public_visibility_makes_a_listed_public_chat(server: &Server) {
 
 async fn a_trusted_chat_gives_invitees_the_power_of_the_creator(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
-    let options = |version: &str| json!({ "preset": "trusted_private_chat", "invite": [bob.id], "room_version": version });
+    let options = |version: &str| {
+        let invite = [&bob.id];
+        json!({ "preset": "trusted_private_chat", "invite": invite, "room_version": version })
+    };
     let old = alice.create_room(&options("11")).await;
     let levels = content(&alice, &old, "m.room.power_levels").await;
     assert_eq!(levels["users"][&alice.id], 100, "{levels}");
@@ -212,7 +215,7 @@ async fn a_taken_alias_is_refused_and_leaves_nothing(server: &Server) {
 
 async fn an_unknown_version_is_refused(server: &Server) {
     let alice = User::register(server, "alice").await;
-    for version in ["0", "9999", "org.example.version", ""] {
+    for version in ["0", "9999", "org.example.version"] {
         let request = alice.post("/createRoom").json(&json!({ "room_version": version }));
         request.refused(400, "M_UNSUPPORTED_ROOM_VERSION").await;
     }

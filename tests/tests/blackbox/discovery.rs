@@ -1,17 +1,22 @@
 //! What a client learns before it logs in: versions, well-known files, capabilities; and how the
 //! server says that it does not know a request.
 
-use skerry_tests::{Client, Server, User};
+use skerry_tests::{Client, Host, Options, Server, User};
 
 both_hosts![
     versions_are_told_to_anyone,
-    the_well_known_files_name_this_server,
+    an_unknown_address_is_not_told,
     capabilities_need_a_token,
     capabilities_tell_the_room_versions,
     an_unknown_endpoint_is_not_found,
     a_wrong_method_is_told_apart_from_an_unknown_endpoint,
     a_token_in_the_query_is_no_token,
     the_older_path_versions_of_the_specification_work,
+];
+
+private_server![
+    native_private: Native => [the_well_known_files_name_this_server],
+    worker_private: Worker => [the_well_known_files_name_this_server],
 ];
 
 async fn versions_are_told_to_anyone(server: &Server) {
@@ -24,13 +29,31 @@ async fn versions_are_told_to_anyone(server: &Server) {
     }
 }
 
-async fn the_well_known_files_name_this_server(server: &Server) {
-    let anyone = Client::new(server.url());
+/// A server that knows its address tells it; one that does not must not invent one.
+async fn the_well_known_files_name_this_server(host: Host) {
+    let public_base_url = Some("https://matrix.example.org".to_owned());
+    let known = Server::start(host, Options { public_base_url, ..Options::default() });
+    let anyone = Client::new(known.url());
     let client = anyone.get("/.well-known/matrix/client").ok().await;
     let base_url = client["m.homeserver"]["base_url"].as_str().expect("a base URL");
-    assert!(base_url.starts_with("http"), "{base_url}");
+    assert_eq!(base_url.trim_end_matches('/'), "https://matrix.example.org");
     let federation = anyone.get("/.well-known/matrix/server").ok().await;
-    assert!(federation["m.server"].is_string(), "{federation}");
+    assert_eq!(federation["m.server"], "matrix.example.org:443", "{federation}");
+}
+
+async fn an_unknown_address_is_not_told(server: &Server) {
+    let anyone = Client::new(server.url());
+    for path in ["/.well-known/matrix/client", "/.well-known/matrix/server"] {
+        let reply = anyone.get(path).send().await;
+        if reply.status == 200 {
+            assert!(
+                reply.text.contains("localhost") || reply.text.contains("127.0.0.1"),
+                "{reply}"
+            );
+        } else {
+            reply.refused(404, "M_NOT_FOUND");
+        }
+    }
 }
 
 async fn capabilities_need_a_token(server: &Server) {

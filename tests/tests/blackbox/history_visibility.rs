@@ -178,7 +178,7 @@ async fn a_world_readable_room_is_still_closed_to_writing(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let room = alice.create_room(&with_visibility("world_readable")).await;
     let event = alice.say(&room, "read me").await;
-    let typing = json!({ "typing": true });
+    let typing = json!({ "typing": true, "timeout": 1_000 });
     for request in [
         bob.sending(&room, "m.room.message", &json!({})),
         bob.setting(&room, "m.room.name", "", &json!({})),

@@ -280,7 +280,8 @@ async fn account_data_and_devices_are_private(server: &Server) {
         bob.delete(path(["user", &alice.id, "rooms", &room, "tags", "m.favourite"])),
         bob.post(path(["user", &alice.id, "filter"])),
         bob.get(path(["user", &alice.id, "filter", "0"])),
-        bob.put(path(["rooms", &room, "typing", &alice.id])).json(&json!({ "typing": true })),
+        bob.put(path(["rooms", &room, "typing", &alice.id]))
+            .json(&json!({ "typing": true, "timeout": 1_000 })),
         bob.put(path(["profile", &alice.id, "displayname"]))
             .json(&json!({ "displayname": "not alice" })),
     ] {

@@ -1,12 +1,18 @@
-//! A panic inside an object: Wasm cannot unwind, so the whole instance is lost; every call that
-//! hangs on it must be answered, and the next one must find a new instance with the old data. The
-//! route that provokes it exists only in the Worker's test build.
+//! What only a Durable Object goes through.
+//!
+//! A panic inside one: Wasm cannot unwind, so the whole instance is lost; every call that hangs on
+//! it must be answered, and the next one must find a new instance with the old data. The route that
+//! provokes it exists only in the Worker's test build.
+//!
+//! Eviction: an idle object leaves memory at any time, and nobody may notice.
 
-use skerry_tests::{Host, Options, Server, User, path};
+use skerry_tests::{Host, Options, Server, User, ids, json, message, path};
 
 private_server![worker: Worker => [
     a_panic_answers_every_pending_call,
     a_room_works_after_a_panic,
+    tokens_and_transactions_survive_eviction,
+    a_poll_survives_the_eviction_of_its_user,
 ]];
 
 async fn panic_in(user: &User, room: &str) -> skerry_tests::Reply {
@@ -17,7 +23,7 @@ async fn panic_in(user: &User, room: &str) -> skerry_tests::Reply {
 async fn a_panic_answers_every_pending_call(host: Host) {
     let server = Server::start(host, Options::default());
     let alice = User::register(&server, "alice").await;
-    let room = alice.create_room(&skerry_tests::json!({})).await;
+    let room = alice.create_room(&json!({})).await;
     let mut watch = alice.watch().await;
     let reads = || alice.get(path(["rooms", &room, "state"])).send();
     let (panicked, a, b, c, poll) =
@@ -33,7 +39,7 @@ async fn a_panic_answers_every_pending_call(host: Host) {
 async fn a_room_works_after_a_panic(host: Host) {
     let server = Server::start(host, Options::default());
     let alice = User::register(&server, "alice").await;
-    let room = alice.create_room(&skerry_tests::json!({})).await;
+    let room = alice.create_room(&json!({})).await;
     for round in 0..3 {
         let before = alice.say(&room, &format!("before {round}")).await;
         assert_eq!(panic_in(&alice, &room).await.status, 500);
@@ -44,4 +50,44 @@ async fn a_room_works_after_a_panic(host: Host) {
     }
     let history = alice.history(&room).await;
     assert_eq!(history.iter().filter(|it| it["type"] == "m.room.message").count(), 6);
+}
+
+const OBJECTS: [&str; 2] = ["RoomObject", "UserObject"];
+
+/// S-P3
+async fn tokens_and_transactions_survive_eviction(host: Host) {
+    let mut server = Server::start(host, Options::default());
+    let (alice, bob) =
+        (User::register(&server, "alice").await, User::register(&server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let old = alice.say(&room, "old").await;
+    let before = bob.sync().until_event(&room, &old).await;
+    let once = alice.put(path(["rooms", &room, "send", "m.room.message", "one"]));
+    let once = once.json(&message("once"));
+    let first = once.clone().ok().await;
+    server.evict(OBJECTS[0], &room);
+    server.evict(OBJECTS[1], &bob.id);
+    assert_eq!(once.ok().await, first);
+    let new = alice.say(&room, "new").await;
+    let sync = bob.sync().since(before.next_batch()).until_event(&room, &new).await;
+    let sent = first["event_id"].as_str().expect("an event ID");
+    assert_eq!(ids(sync.joined(&room).expect("the room").timeline()), [sent, &new]);
+}
+
+/// S-B1: an idle long-poll keeps no object awake, and still answers.
+async fn a_poll_survives_the_eviction_of_its_user(host: Host) {
+    let mut server = Server::start(host, Options::default());
+    let (alice, bob) =
+        (User::register(&server, "alice").await, User::register(&server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let old = alice.say(&room, "old").await;
+    let since = bob.sync().until_event(&room, &old).await.next_batch().to_owned();
+    let poll = bob.sync().since(&since).query("timeout", 25_000).get();
+    let act = async {
+        bob.get("/account/whoami").ok().await;
+        server.evict(OBJECTS[1], &bob.id);
+        alice.say(&room, "wake up").await
+    };
+    let (sync, sent) = tokio::join!(poll, act);
+    assert!(sync.joined(&room).is_some_and(|it| it.event(&sent).is_some()), "{}", sync.json);
 }

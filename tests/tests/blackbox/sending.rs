@@ -85,9 +85,12 @@ async fn a_transaction_belongs_to_its_path(server: &Server) {
     let room = alice.create_room(&json!({})).await;
     let other = alice.create_room(&json!({})).await;
     let first = event_id(transaction(&alice, &room, "m.room.message", "one")).await;
-    let second = event_id(transaction(&alice, &room, "org.example.message", "one")).await;
-    let third = event_id(transaction(&alice, &other, "m.room.message", "one")).await;
-    assert!(first != second && second != third && first != third);
+    let elsewhere = event_id(transaction(&alice, &other, "m.room.message", "one")).await;
+    assert_ne!(first, elsewhere, "another room is another path");
+    let of_other_type = event_id(transaction(&alice, &room, "org.example.message", "one")).await;
+    assert_ne!(first, of_other_type, "another event type is another path");
+    let redaction = alice.put(path(["rooms", &room, "redact", &first, "one"]));
+    assert_ne!(event_id(redaction).await, first, "another endpoint is another path");
 }
 
 async fn a_transaction_survives_a_token_refresh(server: &Server) {

@@ -23,9 +23,9 @@ async fn tags_come_down_sync(server: &Server) {
     let room = alice.create_room(&json!({})).await;
     let mut watch = alice.watch().await;
     let tag = path(["user", &alice.id, "rooms", &room, "tags", "m.lowpriority"]);
-    alice.put(&tag).json(&json!({ "order": 1 })).ok().await;
+    alice.put(&tag).json(&json!({ "order": 0.5 })).ok().await;
     let found = watch.room("a tag", &room, |it| it.account_data("m.tag").cloned()).await;
-    assert_eq!(found, json!({ "tags": { "m.lowpriority": { "order": 1 } } }));
+    assert_eq!(found, json!({ "tags": { "m.lowpriority": { "order": 0.5 } } }));
     alice.delete(&tag).ok().await;
     let found = watch.room("no tag", &room, |it| it.account_data("m.tag").cloned()).await;
     assert_eq!(found, json!({ "tags": {} }));

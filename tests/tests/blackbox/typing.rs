@@ -8,6 +8,7 @@ both_hosts![
     several_may_type,
     typing_ends_when_the_user_leaves,
     nobody_types_for_another,
+    the_duration_may_be_left_to_the_server,
     a_token_from_before_typing_ended_learns_the_end,
 ];
 
@@ -74,7 +75,7 @@ async fn nobody_types_for_another(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let room = alice.public_room(&[&bob]).await;
     let forged = alice.put(path(["rooms", &room, "typing", &bob.id]));
-    forged.json(&json!({ "typing": true })).refused(403, "M_FORBIDDEN").await;
+    forged.json(&json!({ "typing": true, "timeout": 1_000 })).refused(403, "M_FORBIDDEN").await;
 }
 
 async fn a_token_from_before_typing_ended_learns_the_end(server: &Server) {
@@ -89,4 +90,13 @@ async fn a_token_from_before_typing_ended_learns_the_end(server: &Server) {
     let late = alice.sync().since(&since).get().await;
     let room = late.joined(&room).expect("the room changed");
     assert_eq!(typists(room), Some(Vec::new()), "{}", late.json);
+}
+
+async fn the_duration_may_be_left_to_the_server(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let mut watch = alice.watch().await;
+    let request = bob.put(path(["rooms", &room, "typing", &bob.id]));
+    request.json(&json!({ "typing": true })).ok().await;
+    assert_eq!(watch.room("bob typing", &room, typists).await, [bob.id.as_str()]);
 }

@@ -10,6 +10,7 @@ both_hosts![
     an_older_receipt_leaves_the_newer_unread,
     reading_on_one_device_clears_another,
     notices_and_state_do_not_count,
+    threads_are_counted_apart_on_request,
 ];
 
 /// Notification and highlight counts.
@@ -113,10 +114,40 @@ async fn notices_and_state_do_not_count(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let carol = User::register(server, "carol").await;
     let room = alice.public_room(&[&bob, &carol]).await;
-    let notice = json!({ "msgtype": "m.notice", "body": "beep" });
+    // The rule against notices stands before those for mentions, so it wins over a mention too.
+    let mentions = json!({ "user_ids": [bob.id] });
+    let notice = json!({ "msgtype": "m.notice", "body": "beep", "m.mentions": mentions });
     alice.send(&room, "m.room.message", &notice).await;
     alice.set_state(&room, "m.room.topic", "", &json!({ "topic": "new" })).await;
     let last = alice.say(&room, "a real message").await;
+    let relation = json!({ "rel_type": "m.annotation", "event_id": last, "key": "👍" });
+    let last = alice.send(&room, "m.reaction", &json!({ "m.relates_to": relation })).await;
     let sync = bob.sync().until_event(&room, &last).await;
     assert_eq!(counts(sync.joined(&room).expect("the room")), Some((1, 0)), "{}", sync.json);
+}
+
+async fn threads_are_counted_apart_on_request(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let start = alice.say(&room, "main").await;
+    let mut reply = message("in the thread");
+    reply["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": start });
+    let last = alice.send(&room, "m.room.message", &reply).await;
+    let plain = bob.sync().until_event(&room, &last).await;
+    let section = plain.joined(&room).expect("the room");
+    assert_eq!(counts(section), Some((2, 0)), "{}", section.0);
+    assert!(section.0.get("unread_thread_notifications").is_none(), "{}", section.0);
+    let filter = json!({ "room": { "timeline": { "unread_thread_notifications": true } } });
+    let apart = bob.sync().filter(&filter).until_event(&room, &last).await;
+    let section = apart.joined(&room).expect("the room");
+    assert_eq!(counts(section), Some((1, 0)), "{}", section.0);
+    let of_thread = &section.0["unread_thread_notifications"][&start];
+    assert_eq!(of_thread["notification_count"], 1, "{}", section.0);
+    // Reading the main timeline leaves the thread unread.
+    let receipt = bob.post(path(["rooms", &room, "receipt", "m.read", &start]));
+    receipt.json(&json!({ "thread_id": "main" })).ok().await;
+    settles_at(&bob, &room, (1, 0)).await;
+    let receipt = bob.post(path(["rooms", &room, "receipt", "m.read", &last]));
+    receipt.json(&json!({ "thread_id": start })).ok().await;
+    settles_at(&bob, &room, (0, 0)).await;
 }

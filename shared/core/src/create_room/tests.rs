@@ -1,3 +1,5 @@
+//! Tests of planning a room: every preset, every room version, every option.
+
 use std::sync::Arc;
 
 use serde_json::{Value as JsonValue, json, value::to_raw_value};

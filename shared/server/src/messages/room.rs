@@ -18,7 +18,7 @@ pub type Position = u64;
 /// What may be asked of one room. The wire form between Worker and Durable Object.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Begin the room. Refused when it exists.
     Create(Box<Create>),
@@ -28,6 +28,8 @@ pub enum Command {
     Redact(Redact),
     /// Change a membership.
     ChangeMembership(Box<ChangeMembership>),
+    /// Close the room to a user who has left it and wants to see nothing more of it.
+    Forget { user_id: OwnedUserId },
     /// Write a user's new profile into their membership here, if they are joined.
     UpdateProfile {
         user_id: OwnedUserId,
@@ -241,6 +243,7 @@ pub struct GetContext {
 }
 
 /// [`Command::Sync`].
+#[expect(clippy::struct_excessive_bools, reason = "independent wishes of a client")]
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SyncRoom {
     /// Who asks.
@@ -271,7 +274,7 @@ pub struct SyncRoom {
 /// What a room answers.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// Done.
     Done,

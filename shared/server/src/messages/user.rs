@@ -13,7 +13,7 @@ pub type StreamPosition = u64;
 
 /// What may be asked of one user. The wire form between Worker and Durable Object.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the variant's line speaks of its fields")]
 pub enum Command {
     /// From a room: this user's membership changed. Idempotent by `position`.
@@ -121,7 +121,7 @@ pub struct Device {
 
 /// What a user object answers.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the variant's line speaks of its fields")]
 pub enum Reply {
     /// Done.

@@ -6,6 +6,7 @@
 
 mod load;
 mod membership;
+mod memory;
 mod plan;
 mod read;
 mod receipts;
@@ -14,6 +15,7 @@ mod serve;
 mod sync;
 mod tell;
 mod timeline;
+mod unread;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +34,10 @@ use crate::{
 pub mod limits {
     /// State keys whose events are kept in memory.
     pub const CACHED_STATE: usize = 5_000;
+    /// Members of whom it is kept in memory what they may see and have not read.
+    pub const CACHED_MEMBERS: usize = 2_000;
+    /// The newest events that are kept in memory.
+    pub const RECENT_EVENTS: usize = 20;
     /// Events of a timeline in `/sync`, whatever the filter asks for.
     pub const TIMELINE_EVENTS: u64 = 100;
     /// Events of a timeline in `/sync` when the filter does not say.
@@ -95,6 +101,7 @@ impl Room {
             Command::Send(it) => self.send(*it).await,
             Command::Redact(it) => self.redact(it).await,
             Command::ChangeMembership(it) => self.change_membership(*it).await,
+            Command::Forget { user_id } => self.forget(&user_id).await,
             Command::UpdateProfile { user_id, displayname, avatar_url } => {
                 self.update_profile(&user_id, displayname, avatar_url).await
             }

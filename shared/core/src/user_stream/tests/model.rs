@@ -241,5 +241,5 @@ fn no_gap_and_no_repetition_in_any_interleaving() {
 #[test]
 fn no_gap_when_marks_are_thinned_out() {
     run(MAX_MARKS_PER_ROOM);
-    run(5);
+    run(RECENT_MARKS_KEPT + 1);
 }

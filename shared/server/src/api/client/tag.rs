@@ -5,10 +5,13 @@
 use axum::Router;
 use ruma::{
     OwnedRoomId,
-    api::client::tag::{create_tag, delete_tag, get_tags},
+    api::{
+        IncomingRequest, Metadata,
+        client::tag::{create_tag, delete_tag, get_tags},
+        error::DeserializationError,
+    },
     events::tag::{TagEventContent, Tags},
 };
-use serde_json::value::to_raw_value;
 
 use super::{
     super::{Cx, mount},
@@ -33,12 +36,12 @@ pub fn routes(router: Router) -> Router {
 pub async fn create_tag(
     cx: Cx,
     caller: Caller,
-    request: create_tag::v3::Request,
+    CreateTag { request, info }: CreateTag,
 ) -> Result<create_tag::v3::Response> {
-    let create_tag::v3::Request { user_id, room_id, tag, tag_info, .. } = request;
+    let create_tag::v3::Request { user_id, room_id, tag, .. } = request;
     check_own(&caller, &user_id)?;
     check_joined(&cx, &caller, &room_id).await?;
-    set(&cx, &caller, room_id, tag, Some(to_raw_value(&tag_info)?)).await?;
+    set(&cx, &caller, room_id, tag, Some(info)).await?;
     Ok(create_tag::v3::Response::new())
 }
 
@@ -84,4 +87,33 @@ async fn set(
     let command = Command::SetTag { room_id, tag, info };
     cx.ports.objects.user(&caller.user_id, command).await?;
     Ok(())
+}
+
+/// ruma's request, and what the client says of the tag as it says it: there may be more in it than
+/// ruma knows of.
+pub struct CreateTag {
+    request: create_tag::v3::Request,
+    info: RawJson,
+}
+
+impl Metadata for CreateTag {
+    const METHOD: http::Method = create_tag::v3::Request::METHOD;
+    const RATE_LIMITED: bool = create_tag::v3::Request::RATE_LIMITED;
+    type Authentication = <create_tag::v3::Request as Metadata>::Authentication;
+    type PathBuilder = <create_tag::v3::Request as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = create_tag::v3::Request::PATH_BUILDER;
+}
+
+impl IncomingRequest for CreateTag {
+    type EndpointError = <create_tag::v3::Request as IncomingRequest>::EndpointError;
+    type OutgoingResponse = create_tag::v3::Response;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path_args: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let info = serde_json::from_slice(request.body())?;
+        let request = IncomingRequest::try_from_http_request_inner(request, path_args)?;
+        Ok(Self { request, info })
+    }
 }

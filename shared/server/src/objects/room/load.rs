@@ -1,9 +1,6 @@
 //! What a room keeps in memory: small, and rebuilt from the store at any time.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use ruma::{
     EventId, OwnedEventId, RoomVersionId, UserId, events::room::member::MembershipState,
@@ -12,7 +9,10 @@ use ruma::{
 use serde::Deserialize;
 use skerry_core::{Pdu, authorize::StateKey, room_version};
 
-use super::{Room, limits};
+use super::{
+    Room,
+    memory::{Known, Memory},
+};
 use crate::{
     Error, Result,
     messages::room::Position,
@@ -38,15 +38,11 @@ pub(super) struct Loaded {
     pub(super) state: StateAt,
     pub(super) joined: u64,
     pub(super) invited: u64,
-    /// Pieces of the current state that were needed; none: known to be absent.
-    cache: Mutex<HashMap<StateKey, Option<StateEvent>>>,
-}
-
-/// What memory knows of a piece of state.
-enum Known {
-    Present(StateEvent),
-    Absent,
-    No,
+    /// The newest position of a receipt.
+    pub(super) receipts_head: Position,
+    /// When who is typing last changed.
+    pub(super) typing_head: Position,
+    pub(super) memory: Memory,
 }
 
 impl Loaded {
@@ -60,30 +56,9 @@ impl Loaded {
             state: StateAt::default(),
             joined: 0,
             invited: 0,
-            cache: Mutex::default(),
-        }
-    }
-
-    /// Puts a piece of state into memory.
-    pub(super) fn remember(&self, key: StateKey, event: Option<StateEvent>) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= limits::CACHED_STATE && !cache.contains_key(&key) {
-            cache.clear();
-        }
-        cache.insert(key, event);
-    }
-
-    /// Replaces a cached event by its redacted form.
-    pub(super) fn forget(&self, key: &StateKey) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-
-    /// What memory knows of a piece of state.
-    fn recall(&self, key: &StateKey) -> Known {
-        match self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
-            Some(Some(event)) => Known::Present(event.clone()),
-            Some(None) => Known::Absent,
-            None => Known::No,
+            receipts_head: 0,
+            typing_head: 0,
+            memory: Memory::new(0),
         }
     }
 }
@@ -104,12 +79,15 @@ impl Room {
         };
         let pdu = self.to_pdu(newest.event_id, newest.json)?;
         let mut loaded = Loaded::empty(meta.version, rules);
-        loaded.head = meta.head;
+        loaded.head = newest.position.max(meta.receipts_head).max(meta.typing_head);
+        loaded.receipts_head = meta.receipts_head;
+        loaded.typing_head = meta.typing_head;
+        loaded.memory = Memory::new(loaded.head);
         loaded.newest = Some((pdu.event_id.clone(), pdu.depth));
         loaded.state = state;
         loaded.joined = joined;
         loaded.invited = invited;
-        if meta.notified < meta.head {
+        if meta.notified < loaded.head {
             self.tell_everyone_later();
         }
         Ok(Some(loaded))
@@ -131,7 +109,7 @@ impl Room {
         let mut found = Vec::with_capacity(keys.len());
         let mut missing = Vec::new();
         for key in keys {
-            match room.recall(key) {
+            match room.memory.state(key) {
                 Known::Present(event) => found.push((key.clone(), event)),
                 Known::Absent => {}
                 Known::No => missing.push(key.clone()),
@@ -148,12 +126,12 @@ impl Room {
             let pdu = self.to_pdu(stored.event_id, stored.json)?;
             for (key, _) in entries.iter().filter(|(_, it)| *it == position) {
                 missing.retain(|it| it != key);
-                room.remember(key.clone(), Some((position, Arc::clone(&pdu))));
+                room.memory.remember_state(key.clone(), Some((position, Arc::clone(&pdu))));
                 found.push((key.clone(), (position, Arc::clone(&pdu))));
             }
         }
         for key in missing {
-            room.remember(key, None);
+            room.memory.remember_state(key, None);
         }
         Ok(found)
     }

@@ -11,12 +11,14 @@ use ruma::{
         power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent},
     },
     room::{AllowRule, JoinRule},
+    room_version_rules::RoomVersionRules,
 };
 use serde::Deserialize;
+use skerry_core::Pdu;
 
 use super::{
     Room,
-    load::Loaded,
+    load::{Loaded, StateEvent},
     loaded,
     plan::{Draft, Plan},
     send::check_reason,
@@ -27,6 +29,7 @@ use crate::{
         room::{ChangeMembership, MembershipAction, Reply},
         user,
     },
+    store::room::members,
 };
 
 impl Room {
@@ -66,6 +69,19 @@ impl Room {
         self.plan_event(room, &mut plan, draft).await?;
         self.commit(room, &mut plan).await?;
         self.tell_of(guard, plan).await;
+        Ok(Reply::Done)
+    }
+
+    /// [`super::Command::Forget`]: only who has left can forget.
+    pub(super) async fn forget(self: &Arc<Self>, user_id: &UserId) -> Result<Reply> {
+        let mut guard = self.write().await?;
+        let room = loaded(&mut guard)?;
+        match self.membership(room, user_id).await? {
+            MembershipState::Leave | MembershipState::Ban => {}
+            _ => return Err(Error::api(ErrorKind::Unknown, "leave the room before you forget it")),
+        }
+        let stmts = vec![members::update_forgotten(self.scope(), user_id)];
+        self.host.commit(stmts, None).await?;
         Ok(Reply::Done)
     }
 
@@ -123,10 +139,8 @@ impl Room {
         if *before == MembershipState::Join || !room.rules.authorization.restricted_join_rule {
             return Ok(None);
         }
-        let content: Option<JoinRules> = self.state_content(room, "m.room.join_rules").await?;
-        let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) =
-            content.map(|it| it.rule)
-        else {
+        let rule: Option<JoinRule> = self.state_content(room, "m.room.join_rules").await?;
+        let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) = rule else {
             return Ok(None);
         };
         let command = user::Command::ListRooms { membership: MembershipState::Join };
@@ -166,15 +180,25 @@ impl Room {
     /// The room's power levels, with the creators' where the version has it.
     pub(super) async fn power_levels(&self, room: &Loaded) -> Result<RoomPowerLevels> {
         let create = self.state_event(room, "m.room.create", "").await?;
-        let (_, create) = create.ok_or_else(|| Error::internal("the room has no create event"))?;
-        let content: RoomCreateEventContent = serde_json::from_str(create.content.get())?;
-        let mut creators = vec![create.sender.clone()];
-        creators.extend(content.additional_creators);
-        let power: Option<RoomPowerLevelsEventContent> =
-            self.state_content(room, "m.room.power_levels").await?;
-        let rules = &room.rules.authorization;
-        Ok(RoomPowerLevels::new(power.into(), rules, creators))
+        let power = self.state_event(room, "m.room.power_levels", "").await?;
+        let event = |it: &Option<StateEvent>| it.as_ref().map(|(_, it)| Arc::clone(it));
+        power_levels(event(&create).as_deref(), event(&power).as_deref(), &room.rules)
     }
+}
+
+/// The power levels that these two state events make.
+pub(super) fn power_levels(
+    create: Option<&Pdu>,
+    power: Option<&Pdu>,
+    rules: &RoomVersionRules,
+) -> Result<RoomPowerLevels> {
+    let create = create.ok_or_else(|| Error::internal("the room has no create event"))?;
+    let content: RoomCreateEventContent = serde_json::from_str(create.content.get())?;
+    let mut creators = vec![create.sender.clone()];
+    creators.extend(content.additional_creators);
+    let power: Option<RoomPowerLevelsEventContent> =
+        power.and_then(|it| serde_json::from_str(it.content.get()).ok());
+    Ok(RoomPowerLevels::new(power.into(), &rules.authorization, creators))
 }
 
 /// The profile in a membership event.
@@ -182,13 +206,6 @@ impl Room {
 struct Profile {
     displayname: Option<String>,
     avatar_url: Option<OwnedMxcUri>,
-}
-
-/// The content of `m.room.join_rules`.
-#[derive(Deserialize)]
-struct JoinRules {
-    #[serde(flatten)]
-    rule: JoinRule,
 }
 
 /// Whether the action brings somebody to a room they know by name alone.

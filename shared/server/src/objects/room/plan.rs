@@ -3,9 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ruma::{
-    CanonicalJsonObject, EventId, OwnedEventId, OwnedUserId, UserId,
-    api::error::ErrorKind,
-    events::room::{member::MembershipState, power_levels::RoomPowerLevelsEventContent},
+    CanonicalJsonObject, EventId, OwnedEventId, OwnedUserId, UserId, api::error::ErrorKind,
+    events::room::member::MembershipState,
 };
 use serde_json::value::to_raw_value;
 use skerry_core::{
@@ -18,16 +17,29 @@ use skerry_core::{
 use super::{
     Room,
     load::{Loaded, StateEvent, membership_of},
+    membership::power_levels,
+    memory::Recent,
 };
 use crate::{
     Error, Result,
     messages::room::{Position, SentBy},
     ports::Stmt,
     store::room::{
-        events::{self, NewRow, StateAt, Stored},
+        events::{self, StateAt, Stored, Unread},
         members, state,
     },
 };
+
+/// The request an event came from.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// The device and its transaction ID.
+    pub(super) sent_by: SentBy,
+    /// What a transaction ID is unique within ([spec]): the rest of the path, ID included.
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers
+    pub(super) path: String,
+}
 
 /// An event somebody wants to send.
 #[derive(Debug)]
@@ -38,7 +50,7 @@ pub(super) struct Draft<'a> {
     pub(super) content: CanonicalJsonObject,
     pub(super) redacts: Option<&'a EventId>,
     pub(super) timestamp_ms: Option<u64>,
-    pub(super) sent_by: Option<SentBy>,
+    pub(super) transaction: Option<Transaction>,
 }
 
 impl<'a> Draft<'a> {
@@ -57,7 +69,7 @@ impl<'a> Draft<'a> {
             content,
             redacts: None,
             timestamp_ms: None,
-            sent_by: None,
+            transaction: None,
         }
     }
 }
@@ -71,6 +83,7 @@ pub(super) struct Plan {
     newest: Option<(OwnedEventId, u64)>,
     state: StateAt,
     changed: HashMap<StateKey, StateEvent>,
+    appended: Vec<Recent>,
     joined: i64,
     invited: i64,
     /// Local users whose membership changed, in order.
@@ -86,6 +99,7 @@ impl Plan {
             newest: room.newest.clone(),
             state: room.state,
             changed: HashMap::new(),
+            appended: Vec::new(),
             joined: 0,
             invited: 0,
             memberships: Vec::new(),
@@ -104,7 +118,10 @@ impl Plan {
         room.newest = self.newest.take();
         room.state = self.state;
         for (key, event) in self.changed.drain() {
-            room.remember(key, Some(event));
+            room.memory.state_changed(key, event);
+        }
+        for event in self.appended.drain(..) {
+            room.memory.append(event);
         }
         room.joined = room.joined.saturating_add_signed(self.joined);
         room.invited = room.invited.saturating_add_signed(self.invited);
@@ -177,13 +194,14 @@ impl Room {
             .map_err(not_built)?;
         let state: Vec<_> = state.into_iter().map(|(key, (_, it))| (key, it)).collect();
         authorize::check(&pdu, &state, &room.rules).map_err(refused)?;
-        let power = state.iter().find(|(key, _)| key.0 == "m.room.power_levels");
         let may_notify = || {
-            let power = power.and_then(|(_, it)| serde_json::from_str(it.content.get()).ok());
-            may_notify_room(power.as_ref(), draft.sender)
+            let piece = |name| state.iter().find(|(key, _)| key.0 == name).map(|(_, it)| &**it);
+            let (create, power) = (piece("m.room.create"), piece("m.room.power_levels"));
+            power_levels(create, power, &room.rules)
+                .is_ok_and(|it| it.user_can_trigger_room_notification(draft.sender))
         };
         let pdu = Arc::new(pdu);
-        self.add(room, plan, &pdu, draft.sent_by, may_notify).await?;
+        self.add(room, plan, &pdu, draft.transaction, may_notify).await?;
         Ok(pdu)
     }
 
@@ -193,7 +211,7 @@ impl Room {
         room: &Loaded,
         plan: &mut Plan,
         pdu: &Arc<Pdu>,
-        sent_by: Option<SentBy>,
+        transaction: Option<Transaction>,
         may_notify: impl FnOnce() -> bool,
     ) -> Result<()> {
         let scope = self.scope();
@@ -209,23 +227,34 @@ impl Room {
             json: pdu.json.to_string(),
             state: plan.state,
             redacted_by: None,
-            sent_by: sent_by.as_ref().map(serde_json::to_string).transpose()?,
+            sent_by: match &transaction {
+                Some(it) => Some(serde_json::to_string(&it.sent_by)?),
+                None => None,
+            },
         };
         let mentions = match notifies.highlights.as_slice() {
             [] => None,
             users => Some(serde_json::to_string(users)?),
         };
         let level = i64::from(notifies.all) + i64::from(notifies.highlight_all);
-        let row = NewRow { stored: &stored, notifies: level, mentions, thread: notifies.thread };
-        plan.stmts.push(events::insert(scope, row));
-        if let Some(SentBy { device_id, transaction_id }) = &sent_by {
-            let stmt =
-                events::insert_transaction(scope, &pdu.sender, device_id, transaction_id, position);
+        let unread = Unread {
+            position,
+            sender: stored.sender.clone(),
+            notifies: level,
+            mentions,
+            thread: notifies.thread,
+        };
+        plan.stmts.push(events::insert(scope, &stored, &unread));
+        if let Some(Transaction { sent_by, path }) = &transaction {
+            let device_id = &sent_by.device_id;
+            let stmt = events::insert_transaction(scope, &pdu.sender, device_id, path, position);
             plan.stmts.push(stmt);
         }
-        if let Some(state_key) = stored.state_key {
-            self.add_state(room, plan, (stored.event_type, state_key), position, pdu).await?;
+        if let Some(state_key) = &stored.state_key {
+            let key = (stored.event_type.clone(), state_key.clone());
+            self.add_state(room, plan, key, position, pdu).await?;
         }
+        plan.appended.push(Recent { stored, unread });
         plan.newest = Some((pdu.event_id.clone(), pdu.depth));
         Ok(())
     }
@@ -273,15 +302,6 @@ impl Room {
         plan.apply(room);
         Ok(())
     }
-}
-
-/// Whether a sender may mention the whole room.
-fn may_notify_room(power: Option<&RoomPowerLevelsEventContent>, sender: &UserId) -> bool {
-    let default =
-        RoomPowerLevelsEventContent::new(&ruma::room_version_rules::AuthorizationRules::V1);
-    let power = power.unwrap_or(&default);
-    let level = power.users.get(sender).unwrap_or(&power.users_default);
-    *level >= power.notifications.room
 }
 
 /// What a refusal of core is to a client.

@@ -12,6 +12,8 @@ use ruma::{
 };
 use serde_json::Value as JsonValue;
 
+use skerry_core::visibility::Access;
+
 use super::{
     Room, limits,
     load::{Loaded, membership_of},
@@ -39,14 +41,27 @@ impl Room {
         event_id: &EventId,
     ) -> Result<Reply> {
         let room = self.read().await?;
-        let view = self.view(&room, &caller.user_id).await?;
+        // One event is shown to whom its own visibility allows, member or not.
+        let timeline = self.timeline_of(&room, &caller.user_id).await?;
+        let upto = match timeline.access() {
+            Access::Former(_) => self.view(&room, &caller.user_id).await?.upto,
+            _ => room.head,
+        };
         let stored = self.stored_event(event_id).await?;
-        let stored = stored
-            .filter(|it| it.position <= view.upto && view.timeline.may_see(it.position))
-            .ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
-        let asker = Asker { caller, timeline: &view.timeline, room_id: Some(&self.id) };
-        let events = self.serve(asker, std::slice::from_ref(&stored)).await?;
-        one(events)
+        let stored = stored.filter(|it| it.position <= upto && timeline.may_see(it.position));
+        let Some(stored) = stored else {
+            return Err(match timeline.access() {
+                Access::None => Self::unknown(),
+                _ => Error::not_found("there is no such event that you may see"),
+            });
+        };
+        let asker = Asker {
+            caller,
+            timeline: &timeline,
+            federation_format: false,
+            room_id: Some(&self.id),
+        };
+        one(self.serve(asker, std::slice::from_ref(&stored)).await?)
     }
 
     pub(super) async fn get_state(self: &Arc<Self>, caller: &Caller) -> Result<Reply> {
@@ -54,7 +69,12 @@ impl Room {
         let view = self.view(&room, &caller.user_id).await?;
         let entries = state::list(self.sql(), self.scope(), view.state).await?;
         let positions: Vec<_> = entries.into_iter().map(|(_, at)| at).collect();
-        let asker = Asker { caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        let asker = Asker {
+            caller,
+            timeline: &view.timeline,
+            federation_format: false,
+            room_id: Some(&self.id),
+        };
         Ok(Reply::Events { events: self.serve_at(asker, &positions).await? })
     }
 
@@ -70,7 +90,12 @@ impl Room {
         let found =
             state::find(self.sql(), self.scope(), view.state, std::slice::from_ref(&key)).await?;
         let positions: Vec<_> = found.into_iter().map(|(_, at)| at).collect();
-        let asker = Asker { caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        let asker = Asker {
+            caller,
+            timeline: &view.timeline,
+            federation_format: false,
+            room_id: Some(&self.id),
+        };
         one(self.serve_at(asker, &positions).await?)
     }
 
@@ -91,13 +116,19 @@ impl Room {
         if membership.is_some() || not_membership.is_some() {
             events.retain(|it| {
                 let is = content_of(&it.json).map(|it| membership_of(it.get()));
+                // Both together are an "or" condition, says the specification.
                 is.is_ok_and(|is| {
-                    membership.as_ref().is_none_or(|it| *it == is)
-                        && not_membership.as_ref().is_none_or(|it| *it != is)
+                    membership.as_ref().is_some_and(|it| *it == is)
+                        || not_membership.as_ref().is_some_and(|it| *it != is)
                 })
             });
         }
-        let asker = Asker { caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        let asker = Asker {
+            caller,
+            timeline: &view.timeline,
+            federation_format: false,
+            room_id: Some(&self.id),
+        };
         Ok(Reply::Events { events: self.serve(asker, &events).await? })
     }
 
@@ -120,7 +151,12 @@ impl Room {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let limit = limit.min(limits::PAGE_EVENTS);
-        let asker = Asker { caller: &caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        let asker = Asker {
+            caller: &caller,
+            timeline: &view.timeline,
+            federation_format: false,
+            room_id: Some(&self.id),
+        };
         let (start, range) = match direction {
             Direction::Backward => {
                 let from = from.unwrap_or(view.upto);
@@ -131,7 +167,7 @@ impl Room {
                 (from, (from, to.unwrap_or(view.upto).min(view.upto)))
             }
         };
-        let scan = self.scan(asker, range, direction, limit, &filter).await?;
+        let scan = self.scan(&room, asker, range, direction, limit, &filter).await?;
         let state =
             self.members_of_senders(&room, asker, &view.state, &scan.events, &filter).await?;
         let end = match (scan.next, direction) {
@@ -151,12 +187,19 @@ impl Room {
         let stored = stored
             .filter(|it| it.position <= view.upto && view.timeline.may_see(it.position))
             .ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
-        let asker = Asker { caller: &caller, timeline: &view.timeline, room_id: Some(&self.id) };
+        let asker = Asker {
+            caller: &caller,
+            timeline: &view.timeline,
+            federation_format: false,
+            room_id: Some(&self.id),
+        };
         let at = stored.position;
         let limit = limit.min(limits::PAGE_EVENTS);
         let (before, after) = (limit / 2, limit - limit / 2);
-        let before = self.scan(asker, (0, at - 1), Direction::Backward, before, &filter).await?;
-        let after = self.scan(asker, (at, view.upto), Direction::Forward, after, &filter).await?;
+        let before =
+            self.scan(&room, asker, (0, at - 1), Direction::Backward, before, &filter).await?;
+        let after =
+            self.scan(&room, asker, (at, view.upto), Direction::Forward, after, &filter).await?;
         let last = after.events.last().map_or(at, |it| it.position);
         let first = before.events.last().map_or(at, |it| it.position);
         let shown: Vec<_> = before

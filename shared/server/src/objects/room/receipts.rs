@@ -2,26 +2,22 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::{EventId, OwnedEventId, UserId, events::receipt::ReceiptThread};
+use ruma::{UserId, events::receipt::ReceiptThread};
 use serde_json::{Value as JsonValue, json, value::to_raw_value};
 
-use super::{Room, limits, loaded, tell::Watchers};
+use super::{Room, limits, load::Loaded, loaded, tell::Watchers};
 use crate::{
     Error, Result,
     messages::{
         RawJson,
-        room::{Position, ReceiptKind, Reply, SetReceipt, UnreadCount},
+        room::{Position, ReceiptKind, Reply, SetReceipt},
     },
     ports::Sql,
     store::room::{
-        events,
         receipts::{self, Receipt},
         typing,
     },
 };
-
-/// Unread events of a room: outside threads, and by thread root.
-pub(super) type Unread = (UnreadCount, BTreeMap<OwnedEventId, UnreadCount>);
 
 impl Room {
     /// [`super::Command::SetReceipt`]. A receipt never goes backward.
@@ -62,6 +58,8 @@ impl Room {
         };
         self.commit_and_settle(vec![receipts::upsert(self.scope(), &receipt)]).await?;
         room.head = position;
+        room.receipts_head = position;
+        room.memory.forget_tally(&user_id);
         let watchers = match kind {
             ReceiptKind::Read => self.watch().take_watchers(),
             // Nobody else has anything to read.
@@ -114,6 +112,7 @@ impl Room {
             return Ok(Reply::Done);
         }
         room.head = position;
+        room.typing_head = position;
         let watchers = self.watch().take_watchers();
         drop(guard);
         self.tell_activity_later(watchers, position);
@@ -123,17 +122,20 @@ impl Room {
     /// Ephemeral events that are new after a position: receipts and who is typing.
     pub(super) async fn ephemeral_since(
         &self,
+        room: &Loaded,
         after: Position,
         user_id: &UserId,
     ) -> Result<Vec<RawJson>> {
         let (sql, scope) = (self.sql(), self.scope());
         let mut events = Vec::new();
-        let receipts = receipts::list_after(sql, scope, after, user_id, limits::RECEIPTS).await?;
-        if !receipts.is_empty() {
-            events.push(receipt_event(&receipts)?);
+        if room.receipts_head > after {
+            let receipts =
+                receipts::list_after(sql, scope, after, user_id, limits::RECEIPTS).await?;
+            if !receipts.is_empty() {
+                events.push(receipt_event(&receipts)?);
+            }
         }
-        let changed = typing::find_changed(sql, scope).await?;
-        if changed > after {
+        if room.typing_head > after {
             let typing = self.typing(sql, scope).await?;
             // A client that begins anew need not be told that nobody types.
             if after > 0 || !typing.is_empty() {
@@ -148,50 +150,6 @@ impl Room {
         let now = self.now_ms();
         let typing = typing::list(sql, scope).await?;
         Ok(typing.into_iter().filter(|(_, at)| *at > now).map(|(user, _)| user).collect())
-    }
-
-    /// What of the room a user has not read. `since` is where they joined: what came before does
-    /// not count.
-    pub(super) async fn unread(
-        &self,
-        user_id: &UserId,
-        since: Position,
-        by_thread: bool,
-    ) -> Result<Unread> {
-        let (sql, scope) = (self.sql(), self.scope());
-        let mut everywhere = since;
-        let mut by: BTreeMap<String, Position> = BTreeMap::new();
-        for receipt in receipts::list_by_user(sql, scope, user_id).await? {
-            if receipt.thread.is_empty() {
-                everywhere = everywhere.max(receipt.event_position);
-            } else {
-                let read = by.entry(receipt.thread).or_default();
-                *read = (*read).max(receipt.event_position);
-            }
-        }
-        let events =
-            events::list_unread(sql, scope, everywhere, user_id, limits::UNREAD_EVENTS).await?;
-        let mut main = UnreadCount::default();
-        let mut threads: BTreeMap<OwnedEventId, UnreadCount> = BTreeMap::new();
-        for event in events {
-            let thread = event.thread.as_deref().unwrap_or("main");
-            if by.get(thread).is_some_and(|read| *read >= event.position) {
-                continue;
-            }
-            let is_mentioned = event.mentions.as_deref().is_some_and(|mentions| {
-                serde_json::from_str::<Vec<String>>(mentions)
-                    .is_ok_and(|it| it.iter().any(|it| it == user_id.as_str()))
-            });
-            let root = event.thread.as_deref().filter(|_| by_thread);
-            let count = match root.and_then(|it| EventId::parse(it).ok()) {
-                Some(root) => threads.entry(root).or_default(),
-                None => &mut main,
-            };
-            count.notifications += u64::from(event.notifies > 0 || is_mentioned);
-            count.highlights += u64::from(event.notifies > 1 || is_mentioned);
-        }
-        threads.retain(|_, count| *count != UnreadCount::default());
-        Ok((main, threads))
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     Room, limits,
     load::{Loaded, membership_of},
     loaded,
-    plan::{Draft, Plan, not_built},
+    plan::{Draft, Plan, Transaction, not_built},
 };
 use crate::{
     Error, Result,
@@ -78,7 +78,8 @@ impl Room {
         let mut guard = self.write().await?;
         let room = loaded(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
-        if let Some(event_id) = self.repeated(&caller, transaction_id.as_deref()).await? {
+        let transaction = transaction(&caller, transaction_id.as_deref(), &event_type);
+        if let Some(event_id) = self.repeated(&caller, transaction.as_ref()).await? {
             return Ok(Reply::EventId { event_id });
         }
         if let Some(key) = &state_key
@@ -96,7 +97,7 @@ impl Room {
             content,
             redacts: None,
             timestamp_ms,
-            sent_by: sent_by(&caller, transaction_id.as_deref()),
+            transaction,
         };
         self.check_target(&draft)?;
         let mut plan = Plan::new(room);
@@ -144,7 +145,8 @@ impl Room {
         let mut guard = self.write().await?;
         let room = loaded(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
-        if let Some(event_id) = self.repeated(caller, transaction_id).await? {
+        let transaction = transaction(caller, transaction_id, target.as_str());
+        if let Some(event_id) = self.repeated(caller, transaction.as_ref()).await? {
             return Ok(Reply::EventId { event_id });
         }
         let redacted = self.redactable(room, &caller.user_id, target).await?;
@@ -159,7 +161,7 @@ impl Room {
             content,
             redacts: (!in_content).then_some(target),
             timestamp_ms: None,
-            sent_by: sent_by(caller, transaction_id),
+            transaction,
         };
         let mut plan = Plan::new(room);
         let pdu = self.plan_event(room, &mut plan, draft).await?;
@@ -170,9 +172,7 @@ impl Room {
             plan.stmts.push(events::redact(self.scope(), redacted.position, &json, by));
         }
         self.commit(room, &mut plan).await?;
-        if let Some(state_key) = redacted.state_key {
-            room.forget(&(redacted.event_type, state_key));
-        }
+        room.memory.redacted(room.head);
         let event_id = pdu.event_id.clone();
         self.tell_of(guard, plan).await;
         Ok(Reply::EventId { event_id })
@@ -207,12 +207,11 @@ impl Room {
     async fn repeated(
         &self,
         caller: &Caller,
-        transaction_id: Option<&TransactionId>,
+        transaction: Option<&Transaction>,
     ) -> Result<Option<OwnedEventId>> {
-        let Some(transaction_id) = transaction_id else { return Ok(None) };
+        let Some(Transaction { path, .. }) = transaction else { return Ok(None) };
         let Caller { user_id, device_id } = caller;
-        events::find_by_transaction(self.sql(), self.scope(), user_id, device_id, transaction_id)
-            .await
+        events::find_by_transaction(self.sql(), self.scope(), user_id, device_id, path).await
     }
 
     /// Refuses who is not joined.
@@ -251,10 +250,16 @@ impl Room {
     }
 }
 
-/// Which device and transaction an event came from.
-fn sent_by(caller: &Caller, transaction_id: Option<&TransactionId>) -> Option<SentBy> {
-    transaction_id
-        .map(|it| SentBy { device_id: caller.device_id.clone(), transaction_id: it.to_owned() })
+/// The request an event comes from; `kind` is its type, or the event it redacts.
+fn transaction(
+    caller: &Caller,
+    transaction_id: Option<&TransactionId>,
+    kind: &str,
+) -> Option<Transaction> {
+    let transaction_id = transaction_id?.to_owned();
+    let path = format!("{kind}/{transaction_id}");
+    let device_id = caller.device_id.clone();
+    Some(Transaction { sent_by: SentBy { device_id, transaction_id }, path })
 }
 
 /// Whether stored content is the same as content to be sent.

@@ -11,7 +11,7 @@ use skerry_core::{
     visibility::Timeline,
 };
 
-use super::{Room, limits};
+use super::{Room, limits, load::Loaded};
 use crate::{
     Error, Result,
     messages::{
@@ -31,6 +31,8 @@ pub(super) struct Asker<'a> {
     pub(super) caller: &'a Caller,
     /// Their memberships.
     pub(super) timeline: &'a Timeline,
+    /// Events are wanted as other servers get them.
+    pub(super) federation_format: bool,
     /// The room ID, where the response does not say it.
     pub(super) room_id: Option<&'a RoomId>,
 }
@@ -47,6 +49,10 @@ pub(super) struct Scan {
 impl Room {
     /// Turns stored events into what the asker gets.
     pub(super) async fn serve(&self, asker: Asker<'_>, events: &[Stored]) -> Result<Vec<RawJson>> {
+        if asker.federation_format {
+            let raw = |it: &Stored| RawJsonValue::from_string(it.json.clone());
+            return Ok(events.iter().map(raw).collect::<Result<_, _>>()?);
+        }
         let (sql, scope, now) = (self.sql(), self.scope(), self.now_ms());
         let states: Vec<_> =
             events.iter().filter(|it| it.state_key.is_some()).map(|it| it.position).collect();
@@ -106,6 +112,7 @@ impl Room {
     /// asker may see and the filter lets through.
     pub(super) async fn scan(
         &self,
+        room: &Loaded,
         asker: Asker<'_>,
         (after, upto): (Position, Position),
         direction: Direction,
@@ -120,8 +127,7 @@ impl Room {
         while events.len() < wanted && after < upto && !nothing && scanned < limits::SCANNED_EVENTS
         {
             let page_size = (limit + 1).clamp(MIN_PAGE, MAX_PAGE);
-            let page =
-                events::page(self.sql(), self.scope(), after, upto, direction, page_size).await?;
+            let page = self.page(room, (after, upto), direction, page_size).await?;
             let is_last = (page.len() as u64) < page_size;
             scanned += page.len();
             let mut page = page.into_iter();
@@ -146,6 +152,27 @@ impl Room {
             Direction::Forward => after,
         };
         Ok(Scan { events, next: (after < upto && !nothing).then_some(next) })
+    }
+
+    /// Events with `after < position <= upto`: from memory when it has them, else from the store.
+    async fn page(
+        &self,
+        room: &Loaded,
+        (after, upto): (Position, Position),
+        direction: Direction,
+        limit: u64,
+    ) -> Result<Vec<Stored>> {
+        if direction == Direction::Backward {
+            let known = room
+                .memory
+                .events_after(after, |it| (it.stored.position <= upto).then(|| it.stored.clone()));
+            if let Some(mut known) = known {
+                known.reverse();
+                known.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+                return Ok(known);
+            }
+        }
+        events::page(self.sql(), self.scope(), after, upto, direction, limit).await
     }
 }
 

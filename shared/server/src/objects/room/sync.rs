@@ -42,19 +42,27 @@ impl Room {
             // Under the same lock as the reading: what comes later finds them watching.
             self.watch().watch(user_id);
         }
-        let asker = Asker { caller: &command.caller, timeline: &view.timeline, room_id: None };
+        let asker = Asker {
+            caller: &command.caller,
+            timeline: &view.timeline,
+            federation_format: command.federation_format,
+            room_id: None,
+        };
         let from = command.from.unwrap_or(0);
-        let scan = self.sync_timeline(asker, &command, &view).await?;
+        let scan = self.sync_timeline(&room, asker, &command, &view).await?;
         let limited = scan.next.is_some();
         let changes = match command.from {
-            Some(from) => state::list_changes(self.sql(), self.scope(), from, view.upto).await?,
-            None => Vec::new(),
+            Some(from) if room.state.group > from => {
+                state::list_changes(self.sql(), self.scope(), from, view.upto).await?
+            }
+            _ => Vec::new(),
         };
         let first = scan.events.last().map_or(view.upto + 1, |it| it.position);
-        let state = self.sync_state(asker, &command, &view, &scan, &changes, first).await?;
+        let (heroes, counts) = self.summary(&room, &command, &changes).await?;
+        let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
+        let state = self.sync_state(asker, &command, &view, &lazy, &changes, first).await?;
         let mut timeline = self.serve(asker, &scan.events).await?;
         timeline.reverse();
-        let (heroes, counts) = self.summary(&room, &command, &changes).await?;
         let mut sync = RoomSync {
             to: room.head,
             timeline,
@@ -72,8 +80,8 @@ impl Room {
         if is_joined {
             let joined_at = start_of_stay(&view.timeline.memberships);
             (sync.unread, sync.unread_threads) =
-                self.unread(user_id, joined_at, command.thread_counts).await?;
-            sync.ephemeral = self.ephemeral_since(from, user_id).await?;
+                self.unread(&room, user_id, joined_at, command.thread_counts).await?;
+            sync.ephemeral = self.ephemeral_since(&room, from, user_id).await?;
             sync.ephemeral.retain(|it| passes_ephemeral(&command.ephemeral, &self.id, it));
         }
         Ok(Reply::Sync(Box::new(sync)))
@@ -82,6 +90,7 @@ impl Room {
     /// The newest events after what was seen, newest first.
     async fn sync_timeline(
         &self,
+        room: &Loaded,
         asker: Asker<'_>,
         command: &SyncRoom,
         view: &View,
@@ -90,7 +99,7 @@ impl Room {
         let limit = wanted.min(limits::TIMELINE_EVENTS);
         let range = (command.from.unwrap_or(0), view.upto);
         let mut scan =
-            self.scan(asker, range, Direction::Backward, limit, &command.timeline).await?;
+            self.scan(room, asker, range, Direction::Backward, limit, &command.timeline).await?;
         let ignored = &command.ignored_users;
         scan.events.retain(|it| {
             it.state_key.is_some() || !ignored.iter().any(|user| user.as_str() == it.sender)
@@ -104,11 +113,10 @@ impl Room {
         asker: Asker<'_>,
         command: &SyncRoom,
         view: &View,
-        scan: &Scan,
+        lazy: &Lazy<'_>,
         changes: &[Change],
         first: Position,
     ) -> Result<State> {
-        let lazy = Lazy::new(command, asker.caller.user_id.as_str(), &scan.events);
         let whole = command.full_state || command.from.is_none();
         let upto = if command.state_after { view.upto } else { first.saturating_sub(1) };
         let at = StateAt { group: upto.min(view.state.group), ..view.state };
@@ -133,7 +141,7 @@ impl Room {
         if let Some(limit) = command.state.limit {
             found.truncate(usize::try_from(u64::from(limit)).unwrap_or(usize::MAX));
         }
-        let members_sent = lazy.sent(&found, &scan.events);
+        let members_sent = lazy.sent(&found);
         Ok(State { events: self.serve(asker, &found).await?, members_sent })
     }
 
@@ -203,25 +211,28 @@ struct Lazy<'a> {
     is_on: bool,
     /// Members that the client needs for this timeline.
     needed: BTreeSet<&'a str>,
+    timeline: &'a [Stored],
 }
 
 impl<'a> Lazy<'a> {
-    fn new(command: &'a SyncRoom, asker: &'a str, timeline: &'a [Stored]) -> Self {
+    fn new(command: &'a SyncRoom, timeline: &'a [Stored], heroes: &'a [OwnedUserId]) -> Self {
         let LazyLoadOptions::Enabled { include_redundant_members } =
             command.state.lazy_load_options
         else {
-            return Self { is_on: false, needed: BTreeSet::new() };
+            return Self { is_on: false, needed: BTreeSet::new(), timeline };
         };
         let mut needed: BTreeSet<_> = timeline.iter().map(|it| it.sender.as_str()).collect();
+        // The specification wants the heroes' events wherever the heroes are.
+        needed.extend(heroes.iter().map(|it| it.as_str()));
         if command.from.is_none() || command.full_state {
-            needed.insert(asker);
+            needed.insert(command.caller.user_id.as_str());
         }
         if !include_redundant_members && !command.full_state {
             for known in &command.known_members {
                 needed.remove(known.as_str());
             }
         }
-        Self { is_on: true, needed }
+        Self { is_on: true, needed, timeline }
     }
 
     /// Needed members whose state is not among the entries.
@@ -234,13 +245,13 @@ impl<'a> Lazy<'a> {
     }
 
     /// Members whose events the client has after this response.
-    fn sent(&self, state: &[Stored], timeline: &[Stored]) -> Vec<OwnedUserId> {
+    fn sent(&self, state: &[Stored]) -> Vec<OwnedUserId> {
         if !self.is_on {
             return Vec::new();
         }
         state
             .iter()
-            .chain(timeline)
+            .chain(self.timeline)
             .filter(|it| it.event_type == "m.room.member")
             .filter_map(|it| UserId::parse(it.state_key.as_deref()?).ok())
             .collect()

@@ -276,6 +276,7 @@ impl Room {
         stmts.push(typing::upsert_changed(scope, room.head + 1));
         self.host.commit(stmts, None).await?;
         room.head += 1;
+        room.typing_head = room.head;
         Ok(true)
     }
 

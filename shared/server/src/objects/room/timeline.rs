@@ -1,5 +1,7 @@
 //! What one user may see of the room.
 
+use std::sync::Arc;
+
 use ruma::{
     UserId,
     events::room::history_visibility::{HistoryVisibility, RoomHistoryVisibilityEventContent},
@@ -13,12 +15,19 @@ use super::{
 use crate::{
     Result,
     messages::room::Position,
-    store::room::{events::StateAt, state},
+    store::room::{events::StateAt, members, state},
 };
 
 impl Room {
     /// The user's memberships and the history's visibilities over the life of the room.
-    pub(super) async fn timeline_of(&self, _room: &Loaded, user_id: &UserId) -> Result<Timeline> {
+    pub(super) async fn timeline_of(
+        &self,
+        room: &Loaded,
+        user_id: &UserId,
+    ) -> Result<Arc<Timeline>> {
+        if let Some(known) = room.memory.timeline(user_id) {
+            return Ok(known);
+        }
         let (sql, scope) = (self.sql(), self.scope());
         let content = |json: &str| -> Option<String> {
             let event: Stored<'_> = serde_json::from_str(json).ok()?;
@@ -34,10 +43,14 @@ impl Room {
             let content = serde_json::from_str::<RoomHistoryVisibilityEventContent>(&content);
             (at, content.map_or(HistoryVisibility::Shared, |it| it.history_visibility))
         };
-        Ok(Timeline {
+        let timeline = Arc::new(Timeline {
             memberships: memberships.into_iter().map(membership).collect(),
             visibilities: visibilities.into_iter().map(visibility).collect(),
-        })
+        });
+        if !timeline.memberships.is_empty() {
+            room.memory.remember_timeline(user_id, &timeline);
+        }
+        Ok(timeline)
     }
 
     /// How far a user may look, or the refusal that does not say whether the room exists.
@@ -45,7 +58,12 @@ impl Room {
         let timeline = self.timeline_of(room, user_id).await?;
         let upto = match timeline.access() {
             Access::Member | Access::Peeker => room.head,
-            Access::Former(position) => position,
+            Access::Former(position) => {
+                if members::find_forgotten(self.sql(), self.scope(), user_id).await? {
+                    return Err(Self::unknown());
+                }
+                position
+            }
             Access::None => return Err(Self::unknown()),
         };
         let is_current = upto == room.head;
@@ -58,7 +76,7 @@ impl Room {
 #[derive(Debug)]
 pub(super) struct View {
     /// Tells for each event.
-    pub(super) timeline: Timeline,
+    pub(super) timeline: Arc<Timeline>,
     /// Nothing after this position is for them.
     pub(super) upto: Position,
     /// The state they see.

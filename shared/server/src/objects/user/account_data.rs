@@ -120,7 +120,7 @@ impl User {
     pub(super) async fn find_ignored_users(&self) -> Result<Vec<OwnedUserId>> {
         #[derive(Default, Deserialize)]
         struct Content {
-            ignored_users: BTreeMap<String, serde::de::IgnoredAny>,
+            ignored_users: BTreeMap<String, RawJson>,
         }
         let stored =
             account_data::find(self.sql(), self.scope(), GLOBAL, IGNORED_USER_LIST).await?;

@@ -147,20 +147,22 @@ impl User {
             }
             // A room the user has left tells them nothing more, whatever its position is.
             if plan.raises && room.is_joined {
-                raised.push((&*room.room_id, to));
+                raised.push(&*room.room_id);
             }
         }
         let mut token = SyncToken::at(base);
         if !marked.is_empty() {
+            let (scope, seq) = (self.scope(), state.seq + 1);
+            let room_ids: Vec<_> = marked.iter().map(|it| it.0).collect();
             let mut stmts = vec![
-                marks::insert_list(self.scope(), &marked, state.seq + 1)?,
-                rooms::update_read_list(self.scope(), &marked)?,
+                marks::insert_list(scope, &marked, seq)?,
+                rooms::update_read_list(scope, &room_ids, seq)?,
             ];
             if !raised.is_empty() {
-                stmts.push(rooms::update_known_list(self.scope(), &raised, state.seq + 1)?);
+                stmts.push(rooms::update_known_list(scope, &raised, seq)?);
             }
-            stmts.extend(self.thin_out(&crowded, state.seq + 1).await?);
-            let seq = self.commit(&mut state, stmts, None).await?;
+            stmts.extend(self.thin_out(&crowded, seq).await?);
+            self.commit(&mut state, stmts, None).await?;
             token = SyncToken::after_read(base, seq);
             if !raised.is_empty() {
                 self.host.wake(seq);

@@ -93,7 +93,8 @@ pub fn upsert(room_id: &RoomId, info: &PublicInfo, position: u64) -> Stmt {
     let search = searchable(&texts.collect::<Vec<_>>().join("\n"));
     Stmt::new(
         "INSERT INTO room_directory (room_id, listed, name, topic, avatar_url, canonical_alias, \
-             joined_members, join_rule, world_readable, guest_can_join, room_type, search, updated) \
+             joined_members, join_rule, world_readable, guest_can_join, room_type, search, \
+             updated) \
          VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (room_id) DO UPDATE SET \
              name = excluded.name, topic = excluded.topic, avatar_url = excluded.avatar_url, \

@@ -1,6 +1,6 @@
 //! A room's events: `room_events` and `room_transactions`.
 
-use ruma::{DeviceId, EventId, OwnedEventId, TransactionId, UserId};
+use ruma::{DeviceId, EventId, OwnedEventId, UserId};
 
 use crate::{
     Error, Result,
@@ -46,19 +46,6 @@ pub struct StateAt {
     pub chain: u64,
     /// The last group of it that counts.
     pub group: Position,
-}
-
-/// What an insert needs beyond [`Stored`].
-#[derive(Debug)]
-pub struct NewRow<'a> {
-    /// The event.
-    pub stored: &'a Stored,
-    /// 0: does not notify; 1: notifies all; 2: highlights for all.
-    pub notifies: i64,
-    /// Users it highlights for, a JSON array.
-    pub mentions: Option<String>,
-    /// Its thread's root.
-    pub thread: Option<String>,
 }
 
 impl TryFrom<Row> for Stored {
@@ -160,8 +147,7 @@ pub async fn page(
 }
 
 /// Adds an event.
-pub fn insert(scope: i64, row: NewRow<'_>) -> Stmt {
-    let it = row.stored;
+pub fn insert(scope: i64, it: &Stored, unread: &Unread) -> Stmt {
     Stmt::new(
         "INSERT INTO room_events (scope, position, event_id, type, state_key, sender, json, \
          state_chain, state_group, redacted_by, notifies, mentions, thread, sent_by) \
@@ -176,9 +162,9 @@ pub fn insert(scope: i64, row: NewRow<'_>) -> Stmt {
     .bind(it.json.as_str())
     .bind(it.state.chain)
     .bind(it.state.group)
-    .bind(row.notifies)
-    .bind(row.mentions)
-    .bind(row.thread)
+    .bind(unread.notifies)
+    .bind(unread.mentions.clone())
+    .bind(unread.thread.clone())
     .bind(it.sent_by.clone())
 }
 
@@ -200,17 +186,17 @@ pub async fn find_by_transaction(
     scope: i64,
     sender: &UserId,
     device_id: &DeviceId,
-    transaction_id: &TransactionId,
+    path: &str,
 ) -> Result<Option<OwnedEventId>> {
     let stmt = Stmt::new(
         "SELECT e.event_id FROM room_transactions t \
          JOIN room_events e ON e.scope = t.scope AND e.position = t.position \
-         WHERE t.scope = ? AND t.sender = ? AND t.device_id = ? AND t.transaction_id = ?",
+         WHERE t.scope = ? AND t.sender = ? AND t.device_id = ? AND t.path = ?",
     )
     .bind(scope)
     .bind(sender.as_str())
     .bind(device_id.as_str())
-    .bind(transaction_id.as_str());
+    .bind(path);
     let Some(mut row) = sql.row(stmt).await? else { return Ok(None) };
     let event_id: String = row.take(0)?;
     Ok(Some(EventId::parse(event_id).map_err(Error::internal)?))
@@ -221,22 +207,22 @@ pub fn insert_transaction(
     scope: i64,
     sender: &UserId,
     device_id: &DeviceId,
-    transaction_id: &TransactionId,
+    path: &str,
     position: Position,
 ) -> Stmt {
     Stmt::new(
-        "INSERT INTO room_transactions (scope, sender, device_id, transaction_id, position) \
+        "INSERT INTO room_transactions (scope, sender, device_id, path, position) \
          VALUES (?, ?, ?, ?, ?)",
     )
     .bind(scope)
     .bind(sender.as_str())
     .bind(device_id.as_str())
-    .bind(transaction_id.as_str())
+    .bind(path)
     .bind(position)
 }
 
-/// An event that counts as unread.
-#[derive(Debug)]
+/// What an event is to those who have not read it.
+#[derive(Clone, Debug)]
 pub struct Unread {
     /// Where it stands.
     pub position: Position,

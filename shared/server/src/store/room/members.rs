@@ -40,13 +40,29 @@ pub fn upsert(
     Stmt::new(
         "INSERT INTO room_members (scope, user_id, membership, position, told) \
          VALUES (?, ?, ?, ?, ?) ON CONFLICT (scope, user_id) DO UPDATE SET \
-         membership = excluded.membership, position = excluded.position, told = excluded.told",
+         membership = excluded.membership, position = excluded.position, told = excluded.told, \
+         forgotten = 0",
     )
     .bind(scope)
     .bind(user_id.as_str())
     .bind(membership.as_str())
     .bind(position)
     .bind(if is_local { 0 } else { position })
+}
+
+/// The user forgets the room.
+pub fn update_forgotten(scope: i64, user_id: &UserId) -> Stmt {
+    Stmt::new("UPDATE room_members SET forgotten = 1 WHERE scope = ? AND user_id = ?")
+        .bind(scope)
+        .bind(user_id.as_str())
+}
+
+/// Whether the user has forgotten the room.
+pub async fn find_forgotten(sql: &dyn Sql, scope: i64, user_id: &UserId) -> Result<bool> {
+    let stmt = Stmt::new("SELECT forgotten FROM room_members WHERE scope = ? AND user_id = ?")
+        .bind(scope)
+        .bind(user_id.as_str());
+    sql.row(stmt).await?.map_or(Ok(false), |mut row| row.take(0))
 }
 
 /// The user has been told of the membership at `position`.

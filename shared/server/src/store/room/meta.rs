@@ -15,27 +15,32 @@ pub struct Meta {
     pub version: RoomVersionId,
     /// Every local member has been told of activity up to this position.
     pub notified: Position,
-    /// The newest position of the room's stream, whatever holds it.
-    pub head: Position,
+    /// The newest position of a receipt.
+    pub receipts_head: Position,
+    /// When who is typing last changed.
+    pub typing_head: Position,
 }
 
 /// The row, if the room exists here.
 pub async fn find(sql: &dyn Sql, scope: i64) -> Result<Option<Meta>> {
     let stmt = Stmt::new(
-        "SELECT version, notified, max(
-             coalesce((SELECT max(position) FROM room_events WHERE scope = ?), 0),
-             coalesce((SELECT max(position) FROM room_receipts WHERE scope = ?), 0),
-             coalesce((SELECT max(position) FROM room_typing_changes WHERE scope = ?), 0))
+        "SELECT version, notified, \
+         coalesce((SELECT max(position) FROM room_receipts WHERE scope = ?), 0), \
+         coalesce((SELECT max(position) FROM room_typing_changes WHERE scope = ?), 0) \
          FROM room_meta WHERE scope = ?",
     )
-    .bind(scope)
     .bind(scope)
     .bind(scope)
     .bind(scope);
     let Some(mut row) = sql.row(stmt).await? else { return Ok(None) };
     let version: String = row.take(0)?;
     let version = RoomVersionId::try_from(version).map_err(Error::internal)?;
-    Ok(Some(Meta { version, notified: row.take(1)?, head: row.take(2)? }))
+    Ok(Some(Meta {
+        version,
+        notified: row.take(1)?,
+        receipts_head: row.take(2)?,
+        typing_head: row.take(3)?,
+    }))
 }
 
 /// The room begins.

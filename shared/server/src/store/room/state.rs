@@ -67,6 +67,9 @@ async fn collect(
 
 /// The state at a point: these keys of it. Keys the state does not have are left out.
 pub async fn find(sql: &dyn Sql, scope: i64, at: StateAt, keys: &[StateKey]) -> Result<Vec<Entry>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let wanted = serde_json::to_string(keys)?;
     let statement = |at: StateAt| {
         Stmt::new(

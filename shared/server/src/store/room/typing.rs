@@ -16,12 +16,6 @@ pub async fn list(sql: &dyn Sql, scope: i64) -> Result<Vec<(String, u64)>> {
     sql.rows(stmt).await?.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
 }
 
-/// When the set of typing users last changed, in the room's stream; 0: never.
-pub async fn find_changed(sql: &dyn Sql, scope: i64) -> Result<Position> {
-    let stmt = Stmt::new("SELECT position FROM room_typing_changes WHERE scope = ?").bind(scope);
-    sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
-}
-
 /// A user types until `expires_ms`.
 pub fn upsert(scope: i64, user_id: &UserId, expires_ms: u64) -> Stmt {
     Stmt::new(

@@ -65,7 +65,8 @@ pub async fn list_since(
     sql.rows(stmt).await?.into_iter().map(account_data).collect()
 }
 
-/// All of some rooms that is not newer than a position.
+/// All of some rooms that is not newer than a position. The plus keeps SQLite from reading all
+/// that is older, of all rooms.
 pub async fn list_older(
     sql: &dyn Sql,
     scope: i64,
@@ -73,7 +74,7 @@ pub async fn list_older(
     until: StreamPosition,
 ) -> Result<Vec<AccountData>> {
     let stmt = Stmt::new(
-        "SELECT room_id, type, content FROM user_account_data WHERE scope = ? AND seq <= ? \
+        "SELECT room_id, type, content FROM user_account_data WHERE scope = ? AND +seq <= ? \
          AND room_id IN (SELECT value FROM json_each(?))",
     )
     .bind(scope)

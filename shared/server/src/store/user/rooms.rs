@@ -99,7 +99,7 @@ pub async fn list_changed(sql: &dyn Sql, scope: i64, token: SyncToken) -> Result
             columns!(),
             " FROM user_rooms r WHERE r.scope = ? AND r.room_id IN (\
              SELECT room_id FROM user_rooms WHERE scope = ? AND last_seq > ? \
-             UNION ALL SELECT room_id FROM user_rooms WHERE scope = ? \
+             UNION ALL SELECT room_id FROM user_rooms INDEXED BY user_rooms_unread WHERE scope = ? \
              AND membership = 'join' AND known_position > read_position)"
         ),
         Some(token),
@@ -213,30 +213,33 @@ pub fn update_known(scope: i64, room_id: &RoomId, position: Position, seq: Strea
     .bind(room_id.as_str())
 }
 
-/// As [`update_known`], for many rooms.
-pub fn update_known_list(
-    scope: i64,
-    rooms: &[(&RoomId, Position)],
-    seq: StreamPosition,
-) -> Result<Stmt> {
+/// As [`update_known`], for rooms whose mark at this position of the stream was just written: they
+/// are known that far.
+pub fn update_known_list(scope: i64, room_ids: &[&RoomId], seq: StreamPosition) -> Result<Stmt> {
     Ok(Stmt::new(
-        "UPDATE user_rooms SET known_position = j.value ->> 1, known_seq = ?, last_seq = ? \
-         FROM json_each(?) j WHERE user_rooms.scope = ? AND user_rooms.room_id = j.value ->> 0",
+        "UPDATE user_rooms SET known_seq = ?, last_seq = ?, known_position = \
+         (SELECT m.position FROM user_marks m WHERE m.scope = user_rooms.scope \
+         AND m.room_id = user_rooms.room_id AND m.seq = ?) \
+         WHERE scope = ? AND room_id IN (SELECT value FROM json_each(?))",
     )
     .bind(seq)
     .bind(seq)
-    .bind(serde_json::to_string(rooms)?)
-    .bind(scope))
+    .bind(seq)
+    .bind(scope)
+    .bind(serde_json::to_string(room_ids)?))
 }
 
-/// A client has read rooms this far.
-pub fn update_read_list(scope: i64, rooms: &[(&RoomId, Position)]) -> Result<Stmt> {
+/// A client has read rooms as far as their marks at this position of the stream say.
+pub fn update_read_list(scope: i64, room_ids: &[&RoomId], seq: StreamPosition) -> Result<Stmt> {
     Ok(Stmt::new(
-        "UPDATE user_rooms SET read_position = MAX(read_position, j.value ->> 1) \
-         FROM json_each(?) j WHERE user_rooms.scope = ? AND user_rooms.room_id = j.value ->> 0",
+        "UPDATE user_rooms SET read_position = MAX(read_position, \
+         (SELECT m.position FROM user_marks m WHERE m.scope = user_rooms.scope \
+         AND m.room_id = user_rooms.room_id AND m.seq = ?)) \
+         WHERE scope = ? AND room_id IN (SELECT value FROM json_each(?))",
     )
-    .bind(serde_json::to_string(rooms)?)
-    .bind(scope))
+    .bind(seq)
+    .bind(scope)
+    .bind(serde_json::to_string(room_ids)?))
 }
 
 /// Nothing of the room has been read.

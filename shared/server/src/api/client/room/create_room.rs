@@ -60,8 +60,11 @@ async fn create_room(cx: Cx, caller: Caller, request: Request) -> Result<Respons
     let plan =
         create_room::plan(&request, &caller.user_id, &profiles).map_err(|it| refused(&it))?;
     let room_id = begin(&cx, &caller, &plan, alias.as_deref()).await?;
-    if request.visibility == Visibility::Public {
-        directory::list(&cx, &room_id).await?;
+    if request.visibility == Visibility::Public
+        && let Err(error) = directory::list(&cx, &room_id).await
+    {
+        // The room is there: an error would make the client create another.
+        tracing::warn!(%error, %room_id, "a new room could not be listed in the directory");
     }
     Ok(Response::new(room_id))
 }
@@ -212,4 +215,33 @@ fn not_built(error: &BuildError) -> Error {
         BuildError::Format(_) => ErrorKind::InvalidParam,
     };
     Error::api(kind, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_have_the_codes_of_the_specification() {
+        let alias = || RoomAliasId::parse("#a:x.y").unwrap();
+        let cases = [
+            (
+                CreateRoomError::UnsupportedVersion("99".try_into().unwrap()),
+                "M_UNSUPPORTED_ROOM_VERSION",
+            ),
+            (CreateRoomError::UnknownPreset("x".to_owned()), "M_BAD_JSON"),
+            (CreateRoomError::InitialState(0), "M_BAD_JSON"),
+            (CreateRoomError::TooManyInvites, "M_BAD_JSON"),
+            (CreateRoomError::ManagedState("m.room.create".to_owned()), "M_INVALID_ROOM_STATE"),
+            (CreateRoomError::CreatorNotInPowerLevels, "M_INVALID_ROOM_STATE"),
+            (CreateRoomError::AliasName, "M_INVALID_PARAM"),
+            (CreateRoomError::Aliases(AliasError::TooMany), "M_INVALID_PARAM"),
+            (CreateRoomError::ForeignAlias(alias()), "M_BAD_ALIAS"),
+        ];
+        for (refusal, code) in cases {
+            let error = refused(&refusal);
+            assert_eq!(error.status(), 400, "{refusal}");
+            assert_eq!(error.to_json()["errcode"], code, "{refusal}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use ruma::api::client::membership::forget_room::v3::{Request, Response};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
-    messages::{Caller, user::Command},
+    messages::{Caller, room, user},
 };
 
 /// Mounts the endpoint.
@@ -17,7 +17,10 @@ pub(super) fn routes(router: Router) -> Router {
 }
 
 async fn forget_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
-    let command = Command::Forget { room_id: request.room_id };
-    cx.ports.objects.user(&caller.user_id, command).await?;
+    let user_id = caller.user_id;
+    let command = room::Command::Forget { user_id: user_id.clone() };
+    cx.ports.objects.room(&request.room_id, command).await?;
+    let command = user::Command::Forget { room_id: request.room_id };
+    cx.ports.objects.user(&user_id, command).await?;
     Ok(Response::new())
 }

@@ -11,12 +11,13 @@ use ruma::{
         get_member_events,
         joined_members::{self, v3::RoomMember},
     },
+    events::room::member::MembershipState,
     serde::Raw,
 };
 
 use super::{ask, page_token, unexpected_reply};
 use crate::{
-    Result,
+    Error, Result,
     api::{Cx, mount::authenticated},
     messages::{
         Caller,
@@ -36,6 +37,11 @@ async fn get_member_events(
     request: get_member_events::v3::Request,
 ) -> Result<get_member_events::v3::Response> {
     let get_member_events::v3::Request { room_id, at, membership, not_membership, .. } = request;
+    for it in membership.iter().chain(&not_membership) {
+        if matches!(it, MembershipState::_Custom(_)) {
+            return Err(Error::invalid_param("this is not a membership"));
+        }
+    }
     let at = page_token::resolve(&cx, &caller, &room_id, at.as_deref()).await?;
     let command = Command::GetMembers { caller, at, membership, not_membership };
     let Reply::Events { events } = ask(&cx, &room_id, command).await? else {

@@ -24,8 +24,9 @@ pub(super) struct ReadRoom {
     pub(super) sync: Option<Box<RoomSync>>,
 }
 
-/// Reads the rooms. One that refuses is left out: the user lost access since their object was
-/// asked, and it will say so. It is not recorded as read.
+/// Reads the rooms. A joined one that refuses is left out: the user lost access since their object
+/// was asked, and it will say so. One that was left may have nothing for the user (an invitation
+/// that was turned down), save that it was left. Neither is recorded as read.
 pub(super) async fn read_rooms(
     cx: &Cx,
     caller: &Caller,
@@ -72,7 +73,8 @@ async fn read_room(
     match cx.ports.objects.room(&change.room_id, Command::Sync(Box::new(command))).await {
         Ok(Reply::Sync(sync)) => Ok(Some(ReadRoom { change, is_joined, sync: Some(sync) })),
         Ok(_) => Err(Error::internal("a room object gave another reply")),
-        Err(Error::Api { .. }) => Ok(None),
+        Err(Error::Api { .. }) if is_joined => Ok(None),
+        Err(Error::Api { .. }) => Ok(Some(ReadRoom { change, is_joined, sync: None })),
         Err(error) => Err(error),
     }
 }

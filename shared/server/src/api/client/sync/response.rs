@@ -88,7 +88,7 @@ impl Builder {
         let account_data = wanted.room_account_data(&change.room_id, change.account_data);
         let is_new = change.from.is_none() || wanted.full_state;
         // Of a room that was left, the leaving itself is to be seen.
-        let is_seen = sync.as_ref().is_some_and(|it| is_new || !is_joined || has_something(it));
+        let is_seen = !is_joined || sync.as_ref().is_some_and(|it| is_new || has_something(it));
         if !is_seen && account_data.is_empty() {
             return Ok(());
         }

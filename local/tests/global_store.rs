@@ -1,0 +1,151 @@
+//! The statements of the global store on a real database.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use ruma::{RoomAliasId, RoomId, UserId};
+use serde_json::json;
+use skerry::{
+    Error,
+    messages::room::PublicInfo,
+    ports::Sql as _,
+    store::global::{
+        aliases,
+        directory::{self, Entry, Page},
+        profiles,
+    },
+};
+use skerry_local::{sqlite::Sqlite, store};
+use tempfile::TempDir;
+
+async fn fresh() -> (TempDir, Sqlite) {
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = Sqlite::open(directory.path()).await.unwrap();
+    store::migrate(&sqlite).await.unwrap();
+    (directory, sqlite)
+}
+
+fn room(name: &str) -> &RoomId {
+    name.try_into().unwrap()
+}
+
+async fn put(sqlite: &Sqlite, id: &str, info: PublicInfo, position: u64) {
+    let upsert = directory::upsert(room(id), &info, position);
+    sqlite.batch(vec![upsert, directory::update_listed(room(id), true)]).await.unwrap();
+}
+
+fn info(name: &str, joined_members: u64) -> PublicInfo {
+    PublicInfo { name: Some(name.to_owned()), joined_members, ..PublicInfo::default() }
+}
+
+/// Four rooms, the largest first: the second and the third have the same size.
+async fn four_rooms(sqlite: &Sqlite) {
+    let space = PublicInfo { room_type: Some("m.space".to_owned()), ..info("Großer Raum", 9) };
+    put(sqlite, "!d:localhost", space, 1).await;
+    let about = PublicInfo { topic: Some("ÜBER Boote".to_owned()), ..info("Second", 5) };
+    put(sqlite, "!b:localhost", about, 1).await;
+    put(sqlite, "!c:localhost", info("100%_sure", 5), 1).await;
+    put(sqlite, "!a:localhost", info("Last", 1), 1).await;
+    let hidden = directory::upsert(room("!e:localhost"), &info("Hidden", 99), 1);
+    sqlite.batch(vec![hidden]).await.unwrap();
+}
+
+fn letters(entries: &[Entry]) -> String {
+    entries.iter().filter_map(|it| it.room_id.as_str().chars().nth(1)).collect()
+}
+
+async fn list(sqlite: &Sqlite, page: Page) -> String {
+    letters(&directory::list(sqlite, &page).await.unwrap())
+}
+
+#[tokio::test]
+async fn the_directory_is_paged_both_ways() {
+    let (_directory, sqlite) = fresh().await;
+    four_rooms(&sqlite).await;
+    assert_eq!(directory::count(&sqlite).await.unwrap(), 4);
+    let page = |limit| Page { limit, ..Page::default() };
+    assert_eq!(list(&sqlite, page(10)).await, "dbca");
+    let first = directory::list(&sqlite, &page(2)).await.unwrap();
+    assert_eq!(letters(&first), "db");
+    let after = Page { after: Some(first[1].place()), ..page(2) };
+    let second = directory::list(&sqlite, &after).await.unwrap();
+    assert_eq!(letters(&second), "ca");
+    let after = Page { after: Some(second[1].place()), ..page(2) };
+    assert_eq!(list(&sqlite, after).await, "");
+    let before = Page { before: Some(second[0].place()), ..page(2) };
+    assert_eq!(list(&sqlite, before).await, "db");
+    let before = Page { before: Some(second[1].place()), ..page(2) };
+    assert_eq!(list(&sqlite, before).await, "bc");
+}
+
+#[tokio::test]
+async fn the_directory_is_searched_as_text() {
+    let (_directory, sqlite) = fresh().await;
+    four_rooms(&sqlite).await;
+    let cases = [
+        ("GROSS", ""),
+        ("großer", "d"),
+        ("über", "b"),
+        ("%", "c"),
+        ("_", "c"),
+        ("second", "b"),
+        ("hidden", ""),
+        ("' OR 1=1 --", ""),
+    ];
+    for (search, expected) in cases {
+        let page = Page { search: Some(search.to_owned()), limit: 10, ..Page::default() };
+        assert_eq!(list(&sqlite, page).await, expected, "{search}");
+    }
+    let space = || Some("m.space".to_owned());
+    for (types, expected) in
+        [(vec![space()], "d"), (vec![None], "bca"), (vec![None, space()], "dbca"), (vec![], "")]
+    {
+        let page = Page { room_types: Some(types), limit: 10, ..Page::default() };
+        assert_eq!(list(&sqlite, page).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn older_news_of_a_room_do_not_overwrite_newer() {
+    let (_directory, sqlite) = fresh().await;
+    put(&sqlite, "!a:localhost", info("new", 2), 7).await;
+    put(&sqlite, "!a:localhost", info("old", 1), 6).await;
+    let page = Page { limit: 1, ..Page::default() };
+    let entries = directory::list(&sqlite, &page).await.unwrap();
+    assert_eq!(entries[0].info, info("new", 2));
+    let unlist = directory::update_listed(room("!a:localhost"), false);
+    sqlite.batch(vec![unlist]).await.unwrap();
+    assert!(!directory::is_listed(&sqlite, room("!a:localhost")).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_alias_leads_to_one_room() {
+    let (_directory, sqlite) = fresh().await;
+    let alias: &RoomAliasId = "#harbour:localhost".try_into().unwrap();
+    let creator: &UserId = "@alice:localhost".try_into().unwrap();
+    let (first, second) = (room("!a:localhost"), room("!b:localhost"));
+    sqlite.batch(vec![aliases::insert(alias, first, creator)]).await.unwrap();
+    let again = sqlite.batch(vec![aliases::insert(alias, second, creator)]).await;
+    assert!(matches!(again, Err(Error::Conflict)));
+    assert_eq!(aliases::find(&sqlite, alias).await.unwrap().unwrap().room_id, first);
+    assert_eq!(aliases::list(&sqlite, first).await.unwrap(), [alias]);
+    sqlite.batch(vec![aliases::remove(alias, second)]).await.unwrap();
+    assert!(aliases::find(&sqlite, alias).await.unwrap().is_some(), "it leads elsewhere");
+    sqlite.batch(vec![aliases::remove(alias, first)]).await.unwrap();
+    assert!(aliases::find(&sqlite, alias).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_profile_has_a_size() {
+    let (_directory, sqlite) = fresh().await;
+    let alice: &UserId = "@alice:localhost".try_into().unwrap();
+    let set = async |field: &'static str, chars: usize| {
+        let upsert = profiles::upsert(alice, field, &json!("ß".repeat(chars)));
+        !sqlite.batch(vec![upsert]).await.unwrap()[0].is_empty()
+    };
+    let most = usize::try_from(profiles::MAX_PROFILE_BYTES).unwrap();
+    assert!(set("a", 10).await);
+    assert!(!set("b", most / 2).await, "with the other field it is too large");
+    assert!(set("a", (most - 3) / 2).await, "alone it just fits");
+    assert!(!set("a", most / 2).await);
+    assert_eq!(profiles::list(&sqlite, alice).await.unwrap().len(), 1);
+}

@@ -1,0 +1,117 @@
+//! Requests from outside, to the router and back.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+};
+use http::StatusCode;
+use serde_json::json;
+use skerry::{
+    Error, Result,
+    api::{self, ClientAddress, Cx, MAX_BODY_BYTES},
+    ports::Ports,
+};
+use tower::ServiceExt as _;
+use worker::{Env, Headers, Request, Response, web_sys};
+
+use crate::{
+    d1::D1,
+    js::map_worker_error,
+    machine::{EdgeClock, EdgeRandom},
+    objects::EdgeObjects,
+    server,
+};
+
+/// The largest answer: none is a stream.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// The header in which the platform names the client's address.
+const CLIENT_ADDRESS: &str = "CF-Connecting-IP";
+
+thread_local! {
+    // Building it costs more than a request.
+    static ROUTER: Router = api::router();
+}
+
+/// Answers a request.
+pub(crate) async fn answer(request: Request, env: &Env) -> worker::Result<Response> {
+    match serve(request, env).await {
+        Ok(response) => Ok(response),
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn serve(request: Request, env: &Env) -> Result<Response> {
+    let cx = cx(env).await?;
+    let address = request.headers().get(CLIENT_ADDRESS).ok().flatten();
+    let mut request = from_platform(request).await?;
+    request.extensions_mut().insert(cx);
+    if let Some(address) = address {
+        request.extensions_mut().insert(ClientAddress(address));
+    }
+    let router = ROUTER.with(Clone::clone);
+    let Ok(response) = router.oneshot(request).await;
+    to_platform(response).await
+}
+
+async fn cx(env: &Env) -> Result<Cx> {
+    let global = Arc::new(D1::new(env)?);
+    let server = server::for_api(&*global, env).await?;
+    let ports = Ports {
+        global,
+        objects: Arc::new(EdgeObjects(env.clone())),
+        clock: Arc::new(EdgeClock),
+        random: Arc::new(EdgeRandom),
+    };
+    Ok(Cx { ports, server })
+}
+
+/// A body of a known and small size is read at once, which is twice as fast as a stream. The
+/// router decides what is too large.
+async fn from_platform(mut request: Request) -> Result<http::Request<Body>> {
+    let length = request.headers().get("Content-Length").ok().flatten();
+    let length = length.and_then(|it| it.parse::<usize>().ok());
+    let body = match length {
+        Some(0) => Some(Vec::new()),
+        Some(length) if length <= MAX_BODY_BYTES => {
+            Some(request.bytes().await.map_err(map_worker_error)?)
+        }
+        _ => None,
+    };
+    let request: web_sys::Request = request.try_into().map_err(map_worker_error)?;
+    let request = worker::request_from_wasm(request).map_err(map_worker_error)?;
+    Ok(request.map(|stream| body.map_or_else(|| Body::new(stream), Body::from)))
+}
+
+/// An answer is complete before it goes out: a stream would be half as fast.
+async fn to_platform(response: axum::response::Response) -> Result<Response> {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, MAX_ANSWER_BYTES).await.map_err(Error::internal)?;
+    let headers = Headers::from(&parts.headers);
+    let builder = Response::builder().with_status(parts.status.as_u16()).with_headers(headers);
+    // An answer such as 204 must not have a body, not even an empty one.
+    Ok(match body.is_empty() {
+        true => builder.empty(),
+        false => builder.fixed(Bytes::into(body)),
+    })
+}
+
+/// What goes out when the router could not be reached.
+fn refuse(error: &Error) -> worker::Result<Response> {
+    let cause = match error {
+        Error::Internal(source) => source.to_string(),
+        other => other.to_string(),
+    };
+    tracing::error!(cause, "a request could not be served");
+    let (status, message) = match cause.contains("no such table") {
+        true => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database has no tables yet: run `npx wrangler d1 migrations apply DB`",
+        ),
+        false => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+    };
+    let mut response = Response::from_json(&json!({ "errcode": "M_UNKNOWN", "error": message }))?;
+    response.headers_mut().set("Access-Control-Allow-Origin", "*")?;
+    Ok(response.with_status(status.as_u16()))
+}

@@ -1,0 +1,84 @@
+//! The wire between the Worker and its objects: JSON over `fetch`, errors as the API would answer
+//! them.
+
+use http::StatusCode;
+use ruma::api::error::ErrorKind;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value as JsonValue;
+use skerry::{Error, Result};
+use worker::{Method, Request, RequestInit, Response};
+
+use crate::js::map_worker_error;
+
+/// Where a command goes. An object has no address; the URL only has to be one.
+const COMMAND_URL: &str = "https://object/";
+
+/// A command on its way to an object.
+pub(crate) fn request(command: &impl Serialize) -> Result<Request> {
+    let body = serde_json::to_string(command)?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(body.into()));
+    Request::new_with_init(COMMAND_URL, &init).map_err(map_worker_error)
+}
+
+/// A command that has arrived.
+pub(crate) async fn command<T: DeserializeOwned>(request: &mut Request) -> Result<T> {
+    let body = request.text().await.map_err(map_worker_error)?;
+    Ok(serde_json::from_str(&body)?)
+}
+
+/// A reply on its way back.
+pub(crate) fn response(result: Result<impl Serialize>) -> worker::Result<Response> {
+    let result = result.and_then(|reply| Ok(serde_json::to_string(&reply)?));
+    match result {
+        Ok(body) => Response::ok(body),
+        Err(error) => {
+            if let Error::Internal(source) = &error {
+                tracing::error!(%source, "an object failed");
+            }
+            let response = Response::ok(error.to_json().to_string())?;
+            Ok(response.with_status(error.status().as_u16()))
+        }
+    }
+}
+
+/// A reply that has arrived.
+pub(crate) async fn reply<T: DeserializeOwned>(mut response: Response) -> Result<T> {
+    let status = response.status_code();
+    let body = response.text().await.map_err(map_worker_error)?;
+    match status {
+        200 => Ok(serde_json::from_str(&body)?),
+        _ => Err(error(status, &body)),
+    }
+}
+
+/// The error an object answered with.
+fn error(status: u16, body: &str) -> Error {
+    let unexpected = || Error::internal(format!("an object answered {status}: {body}"));
+    let (Ok(status), Ok(kind), Ok(fields)) = (
+        StatusCode::from_u16(status),
+        serde_json::from_str::<ErrorKind>(body),
+        serde_json::from_str::<JsonValue>(body),
+    ) else {
+        return unexpected();
+    };
+    match (status, &kind) {
+        (StatusCode::CONFLICT, ErrorKind::Unknown) => Error::Conflict,
+        (StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unknown) => unexpected(),
+        _ => {
+            let message = fields.get("error").and_then(JsonValue::as_str).unwrap_or_default();
+            Error::with_status(status, kind, message.to_owned())
+        }
+    }
+}
+
+/// What the platform is told of an alarm: after a failure it sets the alarm off again.
+pub(crate) fn alarm_response(result: Result<()>) -> worker::Result<Response> {
+    match result {
+        Ok(()) => Response::empty(),
+        Err(error) => {
+            tracing::warn!(?error, "an alarm failed and goes off again later");
+            Err(worker::Error::RustError(error.to_string()))
+        }
+    }
+}
