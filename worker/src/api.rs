@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
 };
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use skerry::{
     Error, Result,
@@ -14,7 +14,7 @@ use skerry::{
     ports::Ports,
 };
 use tower::ServiceExt as _;
-use worker::{Env, Headers, Request, Response, web_sys};
+use worker::{Env, Headers, Method, Request, Response};
 
 use crate::{
     d1::D1,
@@ -72,16 +72,26 @@ async fn cx(env: &Env) -> Result<Cx> {
 async fn from_platform(mut request: Request) -> Result<http::Request<Body>> {
     let length = request.headers().get("Content-Length").ok().flatten();
     let length = length.and_then(|it| it.parse::<usize>().ok());
+    let has_no_body = matches!(request.method(), Method::Get | Method::Head | Method::Options);
     let body = match length {
-        Some(0) => Some(Vec::new()),
+        _ if has_no_body => Body::empty(),
         Some(length) if length <= MAX_BODY_BYTES => {
-            Some(request.bytes().await.map_err(map_worker_error)?)
+            request.bytes().await.map_err(map_worker_error)?.into()
         }
-        _ => None,
+        _ => request.inner().body().map_or_else(Body::empty, |it| Body::new(worker::Body::new(it))),
     };
-    let request: web_sys::Request = request.try_into().map_err(map_worker_error)?;
-    let request = worker::request_from_wasm(request).map_err(map_worker_error)?;
-    Ok(request.map(|stream| body.map_or_else(|| Body::new(stream), Body::from)))
+    let mut parts = http::Request::builder()
+        .method(request.inner().method().as_str())
+        .uri(request.inner().url())
+        .body(body)
+        .map_err(Error::internal)?;
+    for (name, value) in request.headers().entries() {
+        // One that does not fit is none that anybody here reads.
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::try_from(value)) {
+            parts.headers_mut().append(name, value);
+        }
+    }
+    Ok(parts)
 }
 
 /// An answer is complete before it goes out: a stream would be half as fast.

@@ -3,10 +3,7 @@
 use async_trait::async_trait;
 use skerry::{
     Error, Result,
-    ports::{
-        Row, Sql, Stmt, Value,
-        sql::check,
-    },
+    ports::{Row, Sql, Stmt, Value, sql::check},
 };
 use wasm_bindgen::{JsCast as _, JsValue};
 use worker::{

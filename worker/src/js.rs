@@ -32,11 +32,8 @@ extern "C" {
     pub(crate) type ObjectDatabase;
 
     #[wasm_bindgen(method, catch, variadic)]
-    pub(crate) fn exec(
-        this: &ObjectDatabase,
-        sql: &str,
-        values: &Array,
-    ) -> Result<Cursor, JsValue>;
+    pub(crate) fn exec(this: &ObjectDatabase, sql: &str, values: &Array)
+    -> Result<Cursor, JsValue>;
 
     pub(crate) type Cursor;
 

@@ -13,10 +13,12 @@ mod log;
 mod machine;
 mod object_sql;
 mod objects;
+#[expect(missing_docs, reason = "of what the macro exports")]
 mod room_object;
 mod server;
 #[cfg(feature = "test-routes")]
 mod test_routes;
+#[expect(missing_docs, reason = "of what the macro exports")]
 mod user_object;
 mod wire;
 

@@ -7,7 +7,6 @@
 //! | `GET /_skerry/test/constructed/{userId}` | how often the `User` object was constructed |
 //! | `POST /_skerry/test/conformance/{d1\|object}` | runs the conformance suite of the SQL port |
 
-use ruma::exports::percent_encoding::percent_decode_str;
 use serde_json::json;
 use skerry::{
     Error, Result,
@@ -16,7 +15,7 @@ use skerry::{
         conformance::{self, Without},
     },
 };
-use worker::{Env, Method, Request, RequestInit, Response};
+use worker::{Env, Method, Request, RequestInit, Response, js_sys};
 
 use crate::{
     d1::D1,
@@ -29,13 +28,10 @@ use crate::{
 const PREFIX: &str = "/_skerry/test/";
 
 /// Answers a request from outside, if it is for one of these routes.
-pub(crate) async fn answer(
-    request: &Request,
-    env: &Env,
-) -> Option<worker::Result<Response>> {
+pub(crate) async fn answer(request: &Request, env: &Env) -> Option<worker::Result<Response>> {
     let path = request.path();
     let (route, argument) = path.strip_prefix(PREFIX)?.split_once('/')?;
-    let argument = percent_decode_str(argument).decode_utf8_lossy();
+    let argument = String::from(js_sys::decode_uri_component(argument).ok()?);
     let objects = EdgeObjects(env.clone());
     let result = match (request.method(), route) {
         (Method::Post, "panic" | "hang") => forward(&objects, ROOM, &argument, route).await,
@@ -82,7 +78,10 @@ pub(crate) async fn in_user(
     match request.path().strip_prefix(PREFIX)? {
         "constructed" => Some(wire::response(constructed(host))),
         "conformance" => {
-            let fresh = async || -> Result<Box<dyn Sql>> { Ok(Box::new(host.plain_sql())) };
+            let fresh = async || {
+                let sql: Box<dyn Sql> = Box::new(host.plain_sql());
+                Ok(sql)
+            };
             Some(report(conformance::run(fresh, Without { blobs: false }).await))
         }
         _ => None,
@@ -113,7 +112,10 @@ fn constructed(host: &EdgeHost) -> Result<u64> {
 }
 
 async fn conformance_of_d1(env: &Env) -> Result<Response> {
-    let fresh = async || -> Result<Box<dyn Sql>> { Ok(Box::new(D1::new(env)?)) };
+    let fresh = async || {
+        let sql: Box<dyn Sql> = Box::new(D1::new(env)?);
+        Ok(sql)
+    };
     let result = conformance::run(fresh, Without { blobs: true }).await;
     report(result).map_err(map_worker_error)
 }

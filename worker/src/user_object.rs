@@ -7,7 +7,6 @@ use skerry::{
     Error, Result,
     messages::user::{Command, Reply},
     objects::user::User,
-    ports::ObjectHost as _,
     store::migrations,
 };
 use worker::{

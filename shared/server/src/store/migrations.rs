@@ -122,8 +122,8 @@ fn split_first(script: &'static str) -> (Option<&'static str>, &'static str) {
         let text = script.get(position..end).unwrap_or_default();
         position = end;
         match kind {
-            Token::Blank => continue,
-            Token::End if words.is_empty() => continue,
+            Token::Blank => {}
+            Token::End if words.is_empty() => {}
             Token::End if !is_trigger(&words) || ends_trigger(&words) => break,
             Token::End | Token::Other => words.push(text),
         }

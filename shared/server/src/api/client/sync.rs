@@ -45,14 +45,16 @@ pub async fn sync_events(
 ) -> Result<sync_events::v3::Response> {
     let mut since = request.since.as_deref().map(parse_token).transpose()?;
     let wanted = Wanted::resolve(&cx, &caller, &request).await?;
-    let may_wait = since.is_some() && !request.full_state;
     let wait = request.timeout.unwrap_or_default().min(MAX_WAIT);
     let deadline_ms = now_ms(&cx).saturating_add(millis(wait));
     loop {
         let changes = ask_changes(&cx, &caller, &wanted, since).await?;
         let position = changes.position;
+        // Another server's token, or one from before a backup was restored: the client begins.
+        since = since.filter(|it| it.newest() <= position);
         let (builder, token) = assemble(&cx, &caller, &wanted, since, changes).await?;
         let left_ms = deadline_ms.saturating_sub(now_ms(&cx));
+        let may_wait = since.is_some() && !request.full_state;
         if !may_wait || left_ms == 0 || !builder.is_empty() {
             return Ok(builder.finish(token));
         }

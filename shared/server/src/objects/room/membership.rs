@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use ruma::{
     CanonicalJsonObject, OwnedMxcUri, OwnedUserId, RoomId, UserId,
     api::error::ErrorKind,
@@ -78,7 +79,11 @@ impl Room {
         let room = loaded(&mut guard)?;
         match self.membership(room, user_id).await? {
             MembershipState::Leave | MembershipState::Ban => {}
-            _ => return Err(Error::api(ErrorKind::Unknown, "leave the room before you forget it")),
+            _ => {
+                let message = "leave the room before you forget it";
+                let status = StatusCode::BAD_REQUEST;
+                return Err(Error::with_status(status, ErrorKind::Unknown, message));
+            }
         }
         let stmts = vec![members::update_forgotten(self.scope(), user_id)];
         self.host.commit(stmts, None).await?;

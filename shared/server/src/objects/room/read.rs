@@ -49,12 +49,8 @@ impl Room {
         };
         let stored = self.stored_event(event_id).await?;
         let stored = stored.filter(|it| it.position <= upto && timeline.may_see(it.position));
-        let Some(stored) = stored else {
-            return Err(match timeline.access() {
-                Access::None => Self::unknown(),
-                _ => Error::not_found("there is no such event that you may see"),
-            });
-        };
+        let stored =
+            stored.ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
         let asker = Asker {
             caller,
             timeline: &timeline,

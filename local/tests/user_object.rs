@@ -1,0 +1,454 @@
+//! The `User` object over SQLite: its stream, its limits and its errands.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use ruma::{
+    OwnedRoomId, RoomId, UserId, events::room::member::MembershipState, owned_device_id,
+    owned_user_id, room_id, user_id,
+};
+use serde_json::{Value as JsonValue, json, value::to_raw_value};
+use skerry::{
+    Error, Result,
+    messages::{
+        Caller, RawJson,
+        room::{self, Position},
+        user::{self, Changes, ChangesSince, Command, Device, Membership, Read, ReadRoom, Reply},
+    },
+    objects::user::{User, limits},
+    ports::{Clock, Deferred, ObjectHost, Objects, Sql, Stmt},
+    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+};
+use skerry_core::{SigningKey, sync_token::SyncToken, user_stream::MAX_MARKS_PER_ROOM};
+use skerry_local::{sqlite::Sqlite, store};
+use tempfile::TempDir;
+
+fn a_room() -> &'static RoomId {
+    room_id!("!a:localhost")
+}
+
+/// A host of one object. Its rooms answer as the test says, and what is deferred is run by it.
+struct Host {
+    sqlite: Sqlite,
+    woken: AtomicU64,
+    alarm_at_ms: Mutex<Option<u64>>,
+    deferred: Mutex<Vec<Deferred>>,
+    rooms: Rooms,
+    _directory: TempDir,
+}
+
+#[derive(Default)]
+struct Rooms {
+    asked: Mutex<Vec<(OwnedRoomId, JsonValue)>>,
+    refuses: Mutex<Option<fn() -> Error>>,
+}
+
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now_ms(&self) -> u64 {
+        1_000_000
+    }
+}
+
+#[async_trait]
+impl Objects for Rooms {
+    async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
+        let command = serde_json::to_value(&command).unwrap();
+        self.asked.lock().unwrap().push((room_id.to_owned(), command));
+        match *self.refuses.lock().unwrap() {
+            Some(error) => Err(error()),
+            None => Ok(room::Reply::Done),
+        }
+    }
+
+    async fn user(&self, _: &UserId, _: user::Command) -> Result<user::Reply> {
+        Err(Error::internal("a user asks no other user"))
+    }
+
+    async fn wait(&self, _: &UserId, _: u64, _: Duration) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ObjectHost for Host {
+    fn sql(&self) -> &dyn Sql {
+        &self.sqlite
+    }
+
+    fn scope(&self) -> i64 {
+        7
+    }
+
+    async fn commit(&self, stmts: Vec<Stmt>, alarm_at_ms: Option<u64>) -> Result<()> {
+        self.sqlite.batch(stmts).await?;
+        if alarm_at_ms.is_some() {
+            *self.alarm_at_ms.lock().unwrap() = alarm_at_ms;
+        }
+        Ok(())
+    }
+
+    fn wake(&self, position: u64) {
+        self.woken.store(position, Ordering::Relaxed);
+    }
+
+    fn defer(&self, work: Deferred) {
+        self.deferred.lock().unwrap().push(work);
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &StoppedClock
+    }
+
+    fn objects(&self) -> &dyn Objects {
+        &self.rooms
+    }
+}
+
+/// A user on a store of their own.
+struct World {
+    host: Arc<Host>,
+    user: Arc<User>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(directory.path()).await.unwrap();
+        store::migrate(&sqlite).await.unwrap();
+        let host = Arc::new(Host {
+            sqlite,
+            woken: AtomicU64::default(),
+            alarm_at_ms: Mutex::default(),
+            deferred: Mutex::default(),
+            rooms: Rooms::default(),
+            _directory: directory,
+        });
+        Self { user: build(&host), host }
+    }
+
+    /// The object is dropped and built again on its store.
+    fn restart(&mut self) {
+        self.user = build(&self.host);
+    }
+
+    async fn ask(&self, command: Command) -> Reply {
+        self.user.ask(command).await.unwrap()
+    }
+
+    async fn refused(&self, command: Command) -> u16 {
+        self.user.ask(command).await.unwrap_err().status().as_u16()
+    }
+
+    async fn membership(&self, room_id: &RoomId, membership: MembershipState, position: Position) {
+        let membership = Membership {
+            room_id: room_id.to_owned(),
+            membership,
+            position,
+            sender: owned_user_id!("@eve:localhost"),
+            stripped_state: Vec::new(),
+        };
+        self.ask(Command::Membership(Box::new(membership))).await;
+    }
+
+    async fn activity(&self, position: Position) {
+        self.ask(Command::RoomActivity { room_id: a_room().to_owned(), position }).await;
+    }
+
+    async fn changes(&self, since: Option<SyncToken>) -> Changes {
+        let ask = ChangesSince { since, include_leave: false, full_state: false, lazy_loads: None };
+        match self.ask(Command::Changes(ask)).await {
+            Reply::Changes(changes) => *changes,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    /// What of the room is to be read, if anything.
+    async fn from(&self, since: Option<SyncToken>) -> Option<Option<Position>> {
+        let changes = self.changes(since).await;
+        changes.joined.first().filter(|it| it.has_events).map(|it| it.from)
+    }
+
+    async fn read(&self, position: u64, to: Position) -> SyncToken {
+        let room = ReadRoom { room_id: a_room().to_owned(), to, members: Vec::new() };
+        let device_id = owned_device_id!("D");
+        let read = Read { position, device_id, rooms: vec![room] };
+        match self.ask(Command::Read(Box::new(read))).await {
+            Reply::Token { token } => token,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    async fn set(&self, room_id: Option<&RoomId>, event_type: &str, content: JsonValue) {
+        self.ask(set(room_id, event_type, &content)).await;
+    }
+
+    async fn count(&self, stmt: &'static str) -> u64 {
+        let mut rows = self.host.sqlite.rows(Stmt::new(stmt)).await.unwrap();
+        rows[0].take(0).unwrap()
+    }
+
+    async fn run_deferred(&self) {
+        let deferred = std::mem::take(&mut *self.host.deferred.lock().unwrap());
+        for work in deferred {
+            work.await;
+        }
+    }
+
+    fn asked(&self) -> Vec<(OwnedRoomId, JsonValue)> {
+        let mut asked = std::mem::take(&mut *self.host.rooms.asked.lock().unwrap());
+        asked.sort_by(|a, b| a.0.cmp(&b.0));
+        asked
+    }
+}
+
+fn build(host: &Arc<Host>) -> Arc<User> {
+    let config = Config {
+        registration: Registration::Open,
+        registration_token_hash: None,
+        public_base_url: None,
+        access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+    };
+    let signing_key = SigningKey::from_seed([0; 32], "1").unwrap();
+    let server = Server { name: ruma::owned_server_name!("localhost"), signing_key, config };
+    let host: Arc<dyn ObjectHost> = host.clone();
+    User::new(owned_user_id!("@ann:localhost"), Arc::new(server), host)
+}
+
+fn raw(content: &JsonValue) -> RawJson {
+    to_raw_value(content).unwrap()
+}
+
+fn set(room_id: Option<&RoomId>, event_type: &str, content: &JsonValue) -> Command {
+    Command::SetAccountData {
+        room_id: room_id.map(ToOwned::to_owned),
+        event_type: event_type.to_owned(),
+        content: raw(content),
+    }
+}
+
+#[tokio::test]
+async fn a_token_outlives_the_object() {
+    let mut world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 3).await;
+    assert_eq!(world.from(None).await, Some(None), "new to the client");
+    let token = world.read(1, 3).await;
+    assert_eq!(world.from(Some(token)).await, None);
+    world.restart();
+    world.activity(9).await;
+    assert_eq!(world.from(Some(token)).await, Some(Some(3)));
+    let position = world.user.position().await.unwrap();
+    assert_eq!(world.host.woken.load(Ordering::Relaxed), position);
+    let later = world.read(position, 10).await;
+    assert_eq!(world.from(Some(later)).await, None);
+    assert_eq!(world.from(Some(token)).await, Some(Some(3)), "an answer that got lost");
+    world.activity(10).await;
+    assert_eq!(world.from(Some(later)).await, None, "told late");
+}
+
+#[tokio::test]
+async fn what_happens_during_a_read_is_not_lost() {
+    let world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 3).await;
+    let first = world.read(1, 3).await;
+    world.activity(4).await;
+    let position = world.changes(Some(first)).await.position;
+    // One device reads up to 4; meanwhile another gets further, and the user changes something.
+    world.set(None, "m.direct", json!({})).await;
+    let other = world.read(world.user.position().await.unwrap(), 6).await;
+    let token = world.read(position, 4).await;
+    assert_eq!(world.from(Some(token)).await, Some(Some(4)));
+    assert_eq!(world.changes(Some(token)).await.account_data.len(), 1);
+    assert_eq!(world.from(Some(other)).await, None);
+}
+
+#[tokio::test]
+async fn a_room_nobody_reads_stays_new_to_every_token() {
+    let world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 3).await;
+    let token = world.read(1, 3).await;
+    world.activity(4).await;
+    // The room's events are filtered out for a while: nothing is read, the token goes on.
+    let later = SyncToken::at(world.changes(Some(token)).await.position);
+    assert_eq!(world.from(Some(later)).await, Some(Some(3)));
+}
+
+#[tokio::test]
+async fn who_comes_back_begins_anew() {
+    let world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 3).await;
+    let token = world.read(1, 5).await;
+    world.membership(a_room(), MembershipState::Leave, 8).await;
+    let left = world.changes(Some(token)).await;
+    assert_eq!(left.left.first().map(|it| it.from), Some(Some(5)));
+    assert_eq!(world.changes(None).await.left.len(), 0);
+    world.membership(a_room(), MembershipState::Leave, 7).await;
+    world.membership(a_room(), MembershipState::Join, 12).await;
+    assert_eq!(world.from(Some(token)).await, Some(None));
+    assert_eq!(world.from(Some(SyncToken::at(left.position))).await, Some(None));
+}
+
+#[tokio::test]
+async fn marks_stay_few() {
+    let world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 1).await;
+    let first = world.read(1, 1).await;
+    for position in 2..200 {
+        world.activity(position).await;
+        world.read(world.user.position().await.unwrap(), position).await;
+    }
+    let marks = world.count("SELECT COUNT(*) FROM user_marks").await;
+    assert!(marks <= MAX_MARKS_PER_ROOM as u64 + 1, "{marks}");
+    let from = world.from(Some(first)).await.unwrap();
+    assert!(from.is_none_or(|it| it <= 1), "a gap: {from:?}");
+}
+
+#[tokio::test]
+async fn an_invitation_from_someone_ignored_is_not_told() {
+    let world = World::new().await;
+    world.membership(a_room(), MembershipState::Invite, 3).await;
+    assert_eq!(world.changes(None).await.invited.len(), 1);
+    let list = json!({ "ignored_users": { "@eve:localhost": {}, "@ann:localhost": {}, "x": {} } });
+    world.set(None, "m.ignored_user_list", list).await;
+    let changes = world.changes(None).await;
+    assert_eq!(changes.invited.len(), 0);
+    assert_eq!(changes.ignored_users, [user_id!("@eve:localhost")]);
+}
+
+#[tokio::test]
+async fn account_data_is_told_once_and_bounded() {
+    let world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 3).await;
+    let token = world.read(1, 3).await;
+    world.set(Some(a_room()), "u.x", json!({ "a": 1 })).await;
+    let changes = world.changes(Some(token)).await;
+    let [room] = &*changes.joined else { panic!("one room") };
+    assert!(!room.has_events);
+    assert_eq!(room.account_data[0].get(), r#"{"type":"u.x","content":{"a":1}}"#);
+    assert_eq!(world.changes(Some(SyncToken::at(changes.position))).await.joined.len(), 0);
+    let large = json!({ "a": "x".repeat(limits::ACCOUNT_DATA_BYTES) });
+    assert_eq!(world.refused(set(None, "u.x", &large)).await, 413);
+    for number in 0..limits::ACCOUNT_DATA_TYPES {
+        world.set(None, &format!("u.{number}"), json!({})).await;
+    }
+    assert_eq!(world.refused(set(None, "one.more", &json!({}))).await, 413);
+    world.set(None, "u.1", json!({ "b": 1 })).await;
+}
+
+#[tokio::test]
+async fn tags_are_merged_and_bounded() {
+    let world = World::new().await;
+    let tag = |name: String, info: Option<JsonValue>| Command::SetTag {
+        room_id: a_room().to_owned(),
+        tag: name,
+        info: info.as_ref().map(raw),
+    };
+    world.ask(tag("u.a".to_owned(), Some(json!({ "order": 1 })))).await;
+    world.ask(tag("u.b".to_owned(), Some(json!({})))).await;
+    world.ask(tag("u.b".to_owned(), None)).await;
+    world.ask(tag("u.b".to_owned(), None)).await;
+    let get = Command::GetAccountData {
+        room_id: Some(a_room().to_owned()),
+        event_type: "m.tag".to_owned(),
+    };
+    let Reply::Json { content: Some(content) } = world.ask(get).await else { panic!("tags") };
+    assert_eq!(content.get(), r#"{"tags":{"u.a":{"order":1}}}"#);
+    for number in 1..limits::TAGS_PER_ROOM {
+        world.ask(tag(format!("u.{number}"), Some(json!({})))).await;
+    }
+    assert_eq!(world.refused(tag("u.more".to_owned(), Some(json!({})))).await, 413);
+    assert_eq!(world.refused(tag("x".repeat(256), Some(json!({})))).await, 400);
+}
+
+#[tokio::test]
+async fn the_same_filter_has_the_same_id_and_the_oldest_goes() {
+    let world = World::new().await;
+    let create = async |limit: u64| {
+        let filter = raw(&json!({ "room": { "timeline": { "limit": limit } } }));
+        match world.ask(Command::CreateFilter { filter }).await {
+            Reply::FilterId { filter_id } => filter_id,
+            reply => panic!("{reply:?}"),
+        }
+    };
+    assert_eq!(create(0).await, create(0).await);
+    for limit in 1..=limits::FILTERS {
+        create(limit).await;
+    }
+    let get = async |id: &str| {
+        let reply = world.ask(Command::GetFilter { filter_id: id.to_owned() }).await;
+        matches!(reply, Reply::Json { content: Some(_) })
+    };
+    assert!(!get("0").await && get("1").await && !get("x").await);
+    assert_eq!(world.count("SELECT COUNT(*) FROM user_filters").await, limits::FILTERS);
+}
+
+#[tokio::test]
+async fn a_profile_reaches_every_joined_room_in_the_end() {
+    let mut world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 1).await;
+    world.membership(room_id!("!b:localhost"), MembershipState::Join, 1).await;
+    world.membership(room_id!("!c:localhost"), MembershipState::Invite, 1).await;
+    *world.host.rooms.refuses.lock().unwrap() = Some(|| Error::internal("out of order"));
+    let displayname = Some("Ann".to_owned());
+    world.ask(Command::ProfileChanged { displayname, avatar_url: None }).await;
+    world.run_deferred().await;
+    assert_eq!(world.asked().len(), 2);
+    assert!(world.host.alarm_at_ms.lock().unwrap().is_some());
+    // The next attempt is another process's.
+    world.restart();
+    *world.host.rooms.refuses.lock().unwrap() = None;
+    world.user.alarm().await.unwrap();
+    let asked = world.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].1["update_profile"]["displayname"], "Ann");
+    world.user.alarm().await.unwrap();
+    assert_eq!(world.asked().len(), 0, "each room is asked until it answers, not longer");
+}
+
+#[tokio::test]
+async fn a_closed_account_leaves_all_rooms_and_nothing_private() {
+    let world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 1).await;
+    world.membership(room_id!("!b:localhost"), MembershipState::Invite, 1).await;
+    world.membership(room_id!("!c:localhost"), MembershipState::Leave, 1).await;
+    world.set(None, "m.direct", json!({})).await;
+    let device_id = owned_device_id!("D");
+    let device = Device {
+        device_id: device_id.clone(),
+        display_name: None,
+        last_seen_ms: None,
+        last_seen_ip: None,
+    };
+    world.ask(Command::PutDevice { device, keep_name: false }).await;
+    world.ask(Command::CreateFilter { filter: raw(&json!({})) }).await;
+    // A room that refuses has answered.
+    *world.host.rooms.refuses.lock().unwrap() = Some(|| Error::forbidden("banned"));
+    let caller = Caller { user_id: owned_user_id!("@ann:localhost"), device_id };
+    world.ask(Command::Deactivate { caller }).await;
+    world.run_deferred().await;
+    let asked = world.asked();
+    assert_eq!(asked.len(), 2);
+    assert!(asked.iter().all(|it| it.1["change_membership"]["action"] == "leave"), "{asked:?}");
+    for table in [
+        "SELECT COUNT(*) FROM user_account_data",
+        "SELECT COUNT(*) FROM user_devices",
+        "SELECT COUNT(*) FROM user_filters",
+        "SELECT COUNT(*) FROM user_outbox",
+    ] {
+        assert_eq!(world.count(table).await, 0, "{table}");
+    }
+}
