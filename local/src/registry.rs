@@ -41,11 +41,11 @@ const MAX_LIVE_ROOMS: usize = 1_024;
 /// Users kept in memory.
 const MAX_LIVE_USERS: usize = 4_096;
 /// How long an object that nobody asks stays in memory.
-const IDLE: Duration = Duration::from_secs(5 * 60);
+const IDLE: Duration = Duration::from_mins(5);
 /// How often idle objects are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// The longest wait for news that is granted, whatever was asked for.
-const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 
 /// A kind of object that the registry can hold.
 trait Object: Send + Sync + Sized + 'static {

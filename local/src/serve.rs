@@ -26,7 +26,7 @@ use crate::tls;
 /// Connections at a time. More wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8_192;
 /// How long a client may take to send the head of a request, or to begin the next one.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.

@@ -1,5 +1,7 @@
 //! The SQLite adapter keeps what the SQL port promises.
 
+#![expect(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},

@@ -22,6 +22,8 @@ CREATE TABLE room_events (
     json TEXT NOT NULL,
     state_chain INTEGER NOT NULL,
     state_group INTEGER NOT NULL,
+    -- The position of the event whose place in the state this one took.
+    replaces INTEGER,
     -- The position of the event that redacted this one.
     redacted_by INTEGER,
     -- Whether the default push rules notify of this event; 2: highlight for the whole room.

@@ -76,6 +76,7 @@ pub(crate) fn map_error(exception: JsValue) -> Error {
 }
 
 /// An error of the `worker` crate, which cannot leave its thread.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
 pub(crate) fn map_worker_error(error: worker::Error) -> Error {
     let message = error.to_string();
     match message.contains("UNIQUE constraint failed") {

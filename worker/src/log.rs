@@ -8,7 +8,6 @@ use worker::{console_error, console_log};
 /// Sends warnings and errors to the console. Below that, libraries tell what passes through them,
 /// and every line costs.
 pub(crate) fn start() {
-    std::panic::set_hook(Box::new(|panic| console_error!("{panic}")));
     let log = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
         // The console has its own clock, and this platform panics when asked for the time.

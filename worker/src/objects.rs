@@ -27,7 +27,7 @@ pub(crate) const ROOM: &str = "ROOM";
 pub(crate) const USER: &str = "USER";
 
 /// The longest wait for news that is granted, whatever was asked for.
-const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 
 /// All objects.
 #[derive(Clone)]

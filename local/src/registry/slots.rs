@@ -51,14 +51,14 @@ impl<O> Slot<O> {
 
 /// The instances of one kind.
 pub(super) struct Slots<O: Object> {
-    slots: Mutex<BTreeMap<O::Id, Arc<Slot<O>>>>,
+    by_name: Mutex<BTreeMap<O::Id, Arc<Slot<O>>>>,
     max: usize,
     began: Instant,
 }
 
 impl<O: Object> Slots<O> {
     pub(super) fn new(max: usize) -> Self {
-        Self { slots: Mutex::default(), max, began: Instant::now() }
+        Self { by_name: Mutex::default(), max, began: Instant::now() }
     }
 
     /// The slot of this name, with its instance.
@@ -120,7 +120,7 @@ impl<O: Object> Slots<O> {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<O::Id, Arc<Slot<O>>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> u64 {

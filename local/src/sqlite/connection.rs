@@ -102,10 +102,10 @@ pub(super) fn check(stmts: &[Stmt]) -> Result<()> {
     Ok(())
 }
 
-fn bind<'q>(
-    mut query: Query<'q, Sqlite, SqliteArguments>,
+fn bind(
+    mut query: Query<'_, Sqlite, SqliteArguments>,
     values: impl IntoIterator<Item = Value>,
-) -> Query<'q, Sqlite, SqliteArguments> {
+) -> Query<'_, Sqlite, SqliteArguments> {
     for value in values {
         query = match value {
             Value::Null => query.bind(None::<i64>),

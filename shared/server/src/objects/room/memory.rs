@@ -201,6 +201,7 @@ mod tests {
             json: "{}".into(),
             state: StateAt::default(),
             redacted_by: None,
+            replaces: None,
             sent_by: None,
         };
         let unread =

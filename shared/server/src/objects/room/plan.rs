@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// The request an event came from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Transaction {
     /// The device and its transaction ID.
     pub(super) sent_by: SentBy,
@@ -216,17 +216,25 @@ impl Room {
     ) -> Result<()> {
         let scope = self.scope();
         let position = plan.next_position();
-        let is_state = pdu.state_key.is_some();
+        let event_type = pdu.event_type.to_string();
+        let key = pdu.state_key.clone().map(|it| (event_type.clone(), it));
+        let before = match &key {
+            Some(key) => self.planned_state(room, plan, std::slice::from_ref(key)).await?.pop(),
+            None => None,
+        };
+        let before = before.map(|(_, event)| event);
+        let is_state = key.is_some();
         let notifies = notify::evaluate(&pdu.event_type, &pdu.content, is_state, may_notify);
         let stored = Stored {
             position,
             event_id: pdu.event_id.clone(),
-            event_type: pdu.event_type.to_string(),
+            event_type,
             state_key: pdu.state_key.clone(),
             sender: pdu.sender.to_string(),
             json: pdu.json.to_string(),
             state: plan.state,
             redacted_by: None,
+            replaces: before.as_ref().map(|(position, _)| *position),
             sent_by: match &transaction {
                 Some(it) => Some(serde_json::to_string(&it.sent_by)?),
                 None => None,
@@ -250,9 +258,8 @@ impl Room {
             let stmt = events::insert_transaction(scope, &pdu.sender, device_id, path, position);
             plan.stmts.push(stmt);
         }
-        if let Some(state_key) = &stored.state_key {
-            let key = (stored.event_type.clone(), state_key.clone());
-            self.add_state(room, plan, key, position, pdu).await?;
+        if let Some(key) = key {
+            self.add_state(plan, key, before.as_ref(), (position, Arc::clone(pdu)))?;
         }
         plan.appended.push(Recent { stored, unread });
         plan.newest = Some((pdu.event_id.clone(), pdu.depth));
@@ -260,19 +267,16 @@ impl Room {
     }
 
     /// The part of a state event: its delta, its line in the log, its membership.
-    async fn add_state(
+    fn add_state(
         &self,
-        room: &Loaded,
         plan: &mut Plan,
         key: StateKey,
-        position: Position,
-        pdu: &Arc<Pdu>,
+        before: Option<&StateEvent>,
+        (position, pdu): StateEvent,
     ) -> Result<()> {
         let scope = self.scope();
-        let before = self.planned_state(room, plan, std::slice::from_ref(&key)).await?;
-        let before = before.into_iter().next().map(|(_, event)| event);
         let text = (key.0.as_str(), key.1.as_str());
-        let previous = before.as_ref().map(|(position, _)| *position);
+        let previous = before.map(|(position, _)| *position);
         plan.stmts.push(state::insert_delta(scope, plan.state.chain, text, position));
         plan.stmts.push(state::insert_log(scope, text, position, previous));
         plan.state.group = position;
@@ -281,17 +285,17 @@ impl Room {
                 .map_err(|_| Error::invalid_param("the state key is not a user ID"))?;
             let membership = membership_of(pdu.content.get());
             let is_local = self.server.is_local(&user_id);
-            if let Some((_, before)) = &before {
+            if let Some((_, before)) = before {
                 plan.count(&membership_of(before.content.get()), -1);
             }
             plan.count(&membership, 1);
             let stmt = members::upsert(scope, &user_id, &membership, position, is_local);
             plan.stmts.push(stmt);
             if is_local {
-                plan.memberships.push((user_id, membership, position, Arc::clone(pdu)));
+                plan.memberships.push((user_id, membership, position, Arc::clone(&pdu)));
             }
         }
-        plan.changed.insert(key, (position, Arc::clone(pdu)));
+        plan.changed.insert(key, (position, pdu));
         Ok(())
     }
 

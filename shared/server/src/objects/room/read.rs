@@ -12,7 +12,7 @@ use ruma::{
 };
 use serde_json::Value as JsonValue;
 
-use skerry_core::visibility::Access;
+use skerry_core::{authorize::StateKey, visibility::Access};
 
 use super::{
     Room, limits,
@@ -30,7 +30,8 @@ use crate::{
     },
     store::room::{
         events::{self, StateAt, Stored},
-        members, state,
+        members,
+        state::{self, Part},
     },
 };
 
@@ -63,15 +64,14 @@ impl Room {
     pub(super) async fn get_state(self: &Arc<Self>, caller: &Caller) -> Result<Reply> {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
-        let entries = state::list(self.sql(), self.scope(), view.state).await?;
-        let positions: Vec<_> = entries.into_iter().map(|(_, at)| at).collect();
+        let events = state::list(self.sql(), self.scope(), view.state, Part::Whole).await?;
         let asker = Asker {
             caller,
             timeline: &view.timeline,
             federation_format: false,
             room_id: Some(&self.id),
         };
-        Ok(Reply::Events { events: self.serve_at(asker, &positions).await? })
+        Ok(Reply::Events { events: self.serve(asker, &events).await? })
     }
 
     pub(super) async fn get_state_event(
@@ -82,17 +82,15 @@ impl Room {
     ) -> Result<Reply> {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
-        let key = (event_type, state_key);
-        let found =
-            state::find(self.sql(), self.scope(), view.state, std::slice::from_ref(&key)).await?;
-        let positions: Vec<_> = found.into_iter().map(|(_, at)| at).collect();
+        let keys = [(event_type, state_key)];
+        let events = self.events_of(view.state, &keys).await?;
         let asker = Asker {
             caller,
             timeline: &view.timeline,
             federation_format: false,
             room_id: Some(&self.id),
         };
-        one(self.serve_at(asker, &positions).await?)
+        one(self.serve(asker, &events).await?)
     }
 
     pub(super) async fn get_members(
@@ -106,9 +104,7 @@ impl Room {
         let view = self.view(&room, &caller.user_id).await?;
         let group = at.map_or(view.state.group, |at| at.min(view.state.group));
         let at = StateAt { group, ..view.state };
-        let entries = state::list_members(self.sql(), self.scope(), at).await?;
-        let positions: Vec<_> = entries.into_iter().map(|(_, at)| at).collect();
-        let mut events = events::list(self.sql(), self.scope(), &positions).await?;
+        let mut events = state::list(self.sql(), self.scope(), at, Part::Members).await?;
         if membership.is_some() || not_membership.is_some() {
             events.retain(|it| {
                 let is = content_of(&it.json).map(|it| membership_of(it.get()));
@@ -228,17 +224,19 @@ impl Room {
         filter: &RoomEventFilter,
     ) -> Result<Vec<RawJson>> {
         let lazy = matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. });
-        let entries = if lazy {
-            state::list_without_members(self.sql(), self.scope(), at).await?
-        } else {
-            state::list(self.sql(), self.scope(), at).await?
-        };
-        let positions: Vec<_> = entries.into_iter().map(|(_, at)| at).collect();
-        let mut events = events::list(self.sql(), self.scope(), &positions).await?;
+        let part = if lazy { Part::WithoutMembers } else { Part::Whole };
+        let mut events = state::list(self.sql(), self.scope(), at, part).await?;
         events.retain(|it| passes(filter, &self.id, it));
         let mut state = self.serve(asker, &events).await?;
         state.extend(self.members_of_senders(room, asker, &at, shown, filter).await?);
         Ok(state)
+    }
+
+    /// The events of these keys of a state.
+    pub(super) async fn events_of(&self, at: StateAt, keys: &[StateKey]) -> Result<Vec<Stored>> {
+        let found = state::find(self.sql(), self.scope(), at, keys).await?;
+        let positions: Vec<_> = found.into_iter().map(|(_, at)| at).collect();
+        events::list(self.sql(), self.scope(), &positions).await
     }
 
     /// Membership events of the senders of events, when members are lazy-loaded.
@@ -255,9 +253,8 @@ impl Room {
         }
         let senders: BTreeSet<_> = events.iter().map(|it| it.sender.clone()).collect();
         let keys: Vec<_> = senders.into_iter().map(|it| ("m.room.member".to_owned(), it)).collect();
-        let found = state::find(self.sql(), self.scope(), *at, &keys).await?;
-        let positions: Vec<_> = found.into_iter().map(|(_, at)| at).collect();
-        self.serve_at(asker, &positions).await
+        let events = self.events_of(*at, &keys).await?;
+        self.serve(asker, &events).await
     }
 
     pub(super) async fn get_public_info(self: &Arc<Self>) -> Result<Reply> {

@@ -79,9 +79,6 @@ impl Room {
         let room = loaded(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
         let transaction = transaction(&caller, transaction_id.as_deref(), &event_type);
-        if let Some(event_id) = self.repeated(&caller, transaction.as_ref()).await? {
-            return Ok(Reply::EventId { event_id });
-        }
         if let Some(key) = &state_key
             && let Some((_, same)) = self.state_event(room, &event_type, key).await?
             && same.sender == caller.user_id
@@ -97,14 +94,33 @@ impl Room {
             content,
             redacts: None,
             timestamp_ms,
-            transaction,
+            transaction: transaction.clone(),
         };
         self.check_target(&draft)?;
         let mut plan = Plan::new(room);
-        let event_id = self.plan_event(room, &mut plan, draft).await?.event_id.clone();
-        self.commit(room, &mut plan).await?;
-        self.tell_of(guard, plan).await;
-        Ok(Reply::EventId { event_id })
+        match self.plan_and_commit(room, &mut plan, draft).await {
+            Ok(event_id) => {
+                self.tell_of(guard, plan).await;
+                Ok(Reply::EventId { event_id })
+            }
+            // Whether the request is a repeated one is read only now: a repeated one violates the
+            // key of its transaction, and the others need not wait for a reading.
+            Err(error) => match self.repeated(&caller, transaction.as_ref()).await? {
+                Some(event_id) => Ok(Reply::EventId { event_id }),
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn plan_and_commit(
+        &self,
+        room: &mut Loaded,
+        plan: &mut Plan,
+        draft: Draft<'_>,
+    ) -> Result<OwnedEventId> {
+        let pdu = self.plan_event(room, plan, draft).await?;
+        self.commit(room, plan).await?;
+        Ok(pdu.event_id.clone())
     }
 
     /// [`super::Command::Redact`].

@@ -1,6 +1,9 @@
 //! Stored events to client events, and which of them pass a filter.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use ruma::{RoomId, api::client::filter::RoomEventFilter, events::room::member::MembershipState};
 use serde::Deserialize;
@@ -18,10 +21,7 @@ use crate::{
         Caller, RawJson,
         room::{Direction, Position, SentBy},
     },
-    store::room::{
-        events::{self, Stored},
-        state,
-    },
+    store::room::events::{self, Stored},
 };
 
 /// What the served form of an event depends on besides the event.
@@ -54,15 +54,10 @@ impl Room {
             return Ok(events.iter().map(raw).collect::<Result<_, _>>()?);
         }
         let (sql, scope, now) = (self.sql(), self.scope(), self.now_ms());
-        let states: Vec<_> =
-            events.iter().filter(|it| it.state_key.is_some()).map(|it| it.position).collect();
-        let replaced: HashMap<_, _> = state::list_replaced(sql, scope, &states)
-            .await?
-            .into_iter()
-            .map(|(at, event_id, sender, json)| (at, (event_id, sender, json)))
-            .collect();
-        let redactions: Vec<_> = events.iter().filter_map(|it| it.redacted_by).collect();
-        let redactions: HashMap<_, _> = events::list(sql, scope, &redactions)
+        let others: BTreeSet<_> =
+            events.iter().flat_map(|it| [it.replaces, it.redacted_by]).flatten().collect();
+        let others: Vec<_> = others.into_iter().collect();
+        let others: HashMap<_, _> = events::list(sql, scope, &others)
             .await?
             .into_iter()
             .map(|it| (it.position, it))
@@ -70,12 +65,12 @@ impl Room {
         let mut served = Vec::with_capacity(events.len());
         for event in events {
             let mut unsigned = unsigned(asker, event)?;
-            if let Some((event_id, sender, json)) = replaced.get(&event.position) {
-                unsigned.prev_content = Some(content_of(json)?);
-                unsigned.prev_sender = Some(sender.clone());
-                unsigned.replaces_state = Some(event_id.clone());
+            if let Some(replaced) = event.replaces.and_then(|it| others.get(&it)) {
+                unsigned.prev_content = Some(content_of(&replaced.json)?);
+                unsigned.prev_sender = Some(replaced.sender.clone());
+                unsigned.replaces_state = Some(replaced.event_id.to_string());
             }
-            if let Some(redaction) = event.redacted_by.and_then(|it| redactions.get(&it)) {
+            if let Some(redaction) = event.redacted_by.and_then(|it| others.get(&it)) {
                 let served = Served {
                     json: &redaction.json,
                     event_id: &redaction.event_id,
@@ -93,19 +88,6 @@ impl Room {
             served.push(client_event::serve(event, now)?);
         }
         Ok(served)
-    }
-
-    /// Serves the events at these positions, in the order of the room.
-    pub(super) async fn serve_at(
-        &self,
-        asker: Asker<'_>,
-        positions: &[Position],
-    ) -> Result<Vec<RawJson>> {
-        let mut events = Vec::with_capacity(positions.len());
-        for positions in positions.chunks(EVENTS_A_READ) {
-            events.extend(events::list(self.sql(), self.scope(), positions).await?);
-        }
-        self.serve(asker, &events).await
     }
 
     /// Reads history with `after < position <= upto` until `limit` events are found that the
@@ -176,8 +158,6 @@ impl Room {
     }
 }
 
-/// Events in one read of the store.
-const EVENTS_A_READ: usize = 5_000;
 /// Events in one read of a scan.
 const MIN_PAGE: u64 = 8;
 const MAX_PAGE: u64 = 200;

@@ -27,7 +27,7 @@ use crate::{
     store::room::{
         events::{self, StateAt, Stored},
         members,
-        state::{self, Change},
+        state::{self, Change, Part},
     },
 };
 
@@ -60,17 +60,22 @@ impl Room {
         let first = scan.events.last().map_or(view.upto + 1, |it| it.position);
         let (heroes, counts) = self.summary(&room, &command, &changes).await?;
         let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
-        let state = self.sync_state(asker, &command, &view, &lazy, &changes, first).await?;
-        let mut timeline = self.serve(asker, &scan.events).await?;
-        timeline.reverse();
+        let state = self.sync_state(&command, &view, &lazy, &changes, first).await?;
+        let members_sent = lazy.sent(&state);
+        let mut shown = scan.events;
+        shown.reverse();
+        let state_from = shown.len();
+        shown.extend(state);
+        let mut timeline = self.serve(asker, &shown).await?;
+        let state = timeline.split_off(state_from);
         let mut sync = RoomSync {
             to: room.head,
             timeline,
             limited,
             prev_batch: first.saturating_sub(1),
-            state: state.events,
+            state,
             ephemeral: Vec::new(),
-            members_sent: state.members_sent,
+            members_sent,
             heroes,
             joined_member_count: counts.map(|it| it.0),
             invited_member_count: counts.map(|it| it.1),
@@ -110,39 +115,32 @@ impl Room {
     /// The state that goes with the timeline.
     async fn sync_state(
         &self,
-        asker: Asker<'_>,
         command: &SyncRoom,
         view: &View,
         lazy: &Lazy<'_>,
         changes: &[Change],
         first: Position,
-    ) -> Result<State> {
+    ) -> Result<Vec<Stored>> {
         let whole = command.full_state || command.from.is_none();
         let upto = if command.state_after { view.upto } else { first.saturating_sub(1) };
         let at = StateAt { group: upto.min(view.state.group), ..view.state };
-        let mut entries: BTreeMap<StateKey, Position> = BTreeMap::new();
-        if whole {
-            let (sql, scope) = (self.sql(), self.scope());
-            let listed = if lazy.is_on {
-                state::list_without_members(sql, scope, at).await?
-            } else {
-                state::list(sql, scope, at).await?
-            };
-            entries.extend(listed);
+        let (sql, scope) = (self.sql(), self.scope());
+        let mut found = if whole {
+            let part = if lazy.is_on { Part::WithoutMembers } else { Part::Whole };
+            state::list(sql, scope, at, part).await?
         } else {
-            let relevant = changes.iter().filter(|it| it.position <= upto);
-            entries.extend(relevant.map(|it| (it.key.clone(), it.event)));
-        }
-        let wanted = lazy.missing(&entries);
-        entries.extend(state::find(self.sql(), self.scope(), at, &wanted).await?);
-        let positions: Vec<_> = entries.into_values().collect();
-        let mut found = events::list(self.sql(), self.scope(), &positions).await?;
+            let changed = changes.iter().filter(|it| it.position <= upto);
+            let latest: BTreeMap<_, _> = changed.map(|it| (&it.key, it.event)).collect();
+            let positions: Vec<_> = latest.into_values().collect();
+            events::list(sql, scope, &positions).await?
+        };
+        let missing = lazy.missing(&found);
+        found.extend(self.events_of(at, &missing).await?);
         found.retain(|it| passes(&command.state, &self.id, it));
         if let Some(limit) = command.state.limit {
             found.truncate(usize::try_from(u64::from(limit)).unwrap_or(usize::MAX));
         }
-        let members_sent = lazy.sent(&found);
-        Ok(State { events: self.serve(asker, &found).await?, members_sent })
+        Ok(found)
     }
 
     /// Heroes and member counts, when they may have changed.
@@ -181,14 +179,9 @@ impl Room {
             [MembershipState::Leave, MembershipState::Ban],
         ];
         for group in groups {
-            let mut found = Vec::new();
-            for membership in &group {
-                found.extend(
-                    members::list(self.sql(), self.scope(), membership, limits::HEROES + 1).await?,
-                );
-            }
+            let mut found =
+                members::list(self.sql(), self.scope(), &group, limits::HEROES + 1).await?;
             found.retain(|it| it.user_id != asker);
-            found.sort_by_key(|it| it.position);
             found.truncate(usize::try_from(limits::HEROES).unwrap_or(usize::MAX));
             if !found.is_empty() {
                 return Ok(found.into_iter().map(|it| it.user_id).collect());
@@ -196,12 +189,6 @@ impl Room {
         }
         Ok(Vec::new())
     }
-}
-
-/// State events to send, and the members among what is sent.
-struct State {
-    events: Vec<RawJson>,
-    members_sent: Vec<OwnedUserId>,
 }
 
 /// Lazy loading of members ([spec]).
@@ -235,12 +222,16 @@ impl<'a> Lazy<'a> {
         Self { is_on: true, needed, timeline }
     }
 
-    /// Needed members whose state is not among the entries.
-    fn missing(&self, entries: &BTreeMap<StateKey, Position>) -> Vec<StateKey> {
-        self.needed
+    /// Needed members whose events are not among these.
+    fn missing(&self, state: &[Stored]) -> Vec<StateKey> {
+        let present: BTreeSet<_> = state
             .iter()
+            .filter(|it| it.event_type == "m.room.member")
+            .filter_map(|it| it.state_key.as_deref())
+            .collect();
+        self.needed
+            .difference(&present)
             .map(|it| ("m.room.member".to_owned(), (*it).to_owned()))
-            .filter(|key| !entries.contains_key(key))
             .collect()
     }
 

@@ -34,6 +34,9 @@ const STRIPPED: [&str; 8] = [
     "m.room.topic",
 ];
 
+/// Members who are told of activity.
+const JOINED: [MembershipState; 2] = [MembershipState::Join, MembershipState::Join];
+
 /// Who waits to be told of the next activity.
 #[derive(Debug, Default)]
 pub(super) enum Watchers {
@@ -200,9 +203,7 @@ impl Room {
     }
 
     async fn local_members(self: &Arc<Self>) -> Result<BTreeSet<OwnedUserId>> {
-        let joined =
-            members::list(self.sql(), self.scope(), &MembershipState::Join, limits::MEMBERS)
-                .await?;
+        let joined = members::list(self.sql(), self.scope(), &JOINED, limits::MEMBERS).await?;
         let local = joined.into_iter().map(|it| it.user_id).filter(|it| self.server.is_local(it));
         Ok(local.collect())
     }

@@ -12,9 +12,10 @@ use crate::{
 macro_rules! columns {
     () => {
         "position, event_id, type, state_key, sender, json, state_chain, state_group, \
-         redacted_by, sent_by"
+         redacted_by, sent_by, replaces"
     };
 }
+pub(super) use columns;
 
 /// An event as it is stored.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Stored {
     pub redacted_by: Option<Position>,
     /// [`crate::messages::room::SentBy`] as JSON.
     pub sent_by: Option<String>,
+    /// The position of the event whose place in the state it took.
+    pub replaces: Option<Position>,
 }
 
 /// Names the state at some point of the room.
@@ -63,16 +66,17 @@ impl TryFrom<Row> for Stored {
             state: StateAt { chain: row.take(6)?, group: row.take(7)? },
             redacted_by: row.take(8)?,
             sent_by: row.take(9)?,
+            replaces: row.take(10)?,
         })
     }
 }
 
-fn many(rows: Vec<Row>) -> Result<Vec<Stored>> {
+pub(super) fn many(rows: Vec<Row>) -> Result<Vec<Stored>> {
     rows.into_iter().map(Stored::try_from).collect()
 }
 
 /// A list of positions as the JSON array that statements take.
-pub(super) fn json_list(positions: &[Position]) -> String {
+fn json_list(positions: &[Position]) -> String {
     let mut text = String::with_capacity(positions.len() * 8 + 2);
     text.push('[');
     for (index, position) in positions.iter().enumerate() {
@@ -150,8 +154,8 @@ pub async fn page(
 pub fn insert(scope: i64, it: &Stored, unread: &Unread) -> Stmt {
     Stmt::new(
         "INSERT INTO room_events (scope, position, event_id, type, state_key, sender, json, \
-         state_chain, state_group, redacted_by, notifies, mentions, thread, sent_by) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?)",
+         state_chain, state_group, replaces, notifies, mentions, thread, sent_by) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(scope)
     .bind(it.position)
@@ -162,6 +166,7 @@ pub fn insert(scope: i64, it: &Stored, unread: &Unread) -> Stmt {
     .bind(it.json.as_str())
     .bind(it.state.chain)
     .bind(it.state.group)
+    .bind(it.replaces)
     .bind(unread.notifies)
     .bind(unread.mentions.clone())
     .bind(unread.thread.clone())

@@ -85,19 +85,21 @@ pub async fn list_untold(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<Me
     sql.rows(stmt).await?.into_iter().map(member).collect()
 }
 
-/// Members with a membership, in the order of their events.
+/// Members with one of two memberships, in the order of their events.
 pub async fn list(
     sql: &dyn Sql,
     scope: i64,
-    membership: &MembershipState,
+    memberships: &[MembershipState; 2],
     limit: u64,
 ) -> Result<Vec<Member>> {
+    let [first, second] = memberships;
     let stmt = Stmt::new(
         "SELECT user_id, membership, position FROM room_members \
-         WHERE scope = ? AND membership = ? ORDER BY position LIMIT ?",
+         WHERE scope = ? AND membership IN (?, ?) ORDER BY position LIMIT ?",
     )
     .bind(scope)
-    .bind(membership.as_str())
+    .bind(first.as_str())
+    .bind(second.as_str())
     .bind(limit);
     sql.rows(stmt).await?.into_iter().map(member).collect()
 }

@@ -6,63 +6,54 @@
 
 use skerry_core::authorize::StateKey;
 
-use super::events::StateAt;
+use super::events::{self, StateAt, Stored};
 use crate::{
-    Error, Result,
+    Result,
     messages::room::Position,
     ports::{Row, Sql, Stmt},
 };
 
-/// Chains a reader walks down at most.
-pub const MAX_CHAIN_DEPTH: usize = 64;
-
 /// One entry of a state map: its key and the position of its event.
 pub type Entry = (StateKey, Position);
 
-/// The chain a chain hangs on.
-async fn find_parent(sql: &dyn Sql, scope: i64, chain: u64) -> Result<Option<StateAt>> {
-    let stmt = Stmt::new(
-        "SELECT parent_chain, parent_group FROM room_state_chains WHERE scope = ? AND chain = ?",
-    )
-    .bind(scope)
-    .bind(chain);
-    let Some(mut row) = sql.row(stmt).await? else { return Ok(None) };
-    let parent: (Option<u64>, Option<u64>) = (row.take(0)?, row.take(1)?);
-    Ok(match parent {
-        (Some(chain), Some(group)) => Some(StateAt { chain, group }),
-        _ => None,
-    })
+/// The chains that a state is made of, from the one it is at down to the room's first, each with
+/// the last group of it that counts. Groups of a chain are younger than the group it hangs on, so
+/// that the youngest delta of a key is the one that holds. At most 64 chains.
+macro_rules! lineage {
+    () => {
+        "WITH RECURSIVE lineage (depth, chain, upto) AS (SELECT 0, ?, ? UNION ALL \
+         SELECT l.depth + 1, c.parent_chain, c.parent_group FROM lineage l \
+         JOIN room_state_chains c ON c.scope = ? AND c.chain = l.chain \
+         WHERE c.parent_chain IS NOT NULL AND l.depth < 64) "
+    };
 }
 
-fn entry(mut row: Row) -> Result<Entry> {
-    Ok(((row.take(0)?, row.take(1)?), row.take(2)?))
+/// The deltas that hold, among those that a condition selects, and their events.
+macro_rules! events_where {
+    ($condition:literal) => {
+        concat!(
+            lineage!(),
+            "SELECT ",
+            events::columns!(),
+            " FROM (SELECT d.position AS at, max(d.state_group) FROM lineage l \
+             JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
+             AND d.state_group <= l.upto ",
+            $condition,
+            " GROUP BY d.type, d.state_key) \
+             JOIN room_events ON scope = ? AND position = at ORDER BY position"
+        )
+    };
 }
 
-/// Collects entries from a chain and the chains below it; what is found first counts.
-async fn collect(
-    sql: &dyn Sql,
-    scope: i64,
-    at: StateAt,
-    statement: impl Fn(StateAt) -> Stmt,
-    wanted: Option<usize>,
-) -> Result<Vec<Entry>> {
-    let mut found: Vec<Entry> = Vec::new();
-    let mut next = Some(at);
-    for _ in 0..MAX_CHAIN_DEPTH {
-        let Some(at) = next else { return Ok(found) };
-        let older = !found.is_empty();
-        for row in sql.rows(statement(at)).await? {
-            let entry = entry(row)?;
-            if !older || !found.iter().any(|(key, _)| *key == entry.0) {
-                found.push(entry);
-            }
-        }
-        if wanted.is_some_and(|it| found.len() >= it) || at.chain == 0 {
-            return Ok(found);
-        }
-        next = find_parent(sql, scope, at.chain).await?;
-    }
-    Err(Error::internal("the state's chains are deeper than their limit"))
+/// Which part of a state is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Memberships.
+    Members,
+    /// Everything but memberships, which may be many.
+    WithoutMembers,
 }
 
 /// The state at a point: these keys of it. Keys the state does not have are left out.
@@ -70,50 +61,33 @@ pub async fn find(sql: &dyn Sql, scope: i64, at: StateAt, keys: &[StateKey]) -> 
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let wanted = serde_json::to_string(keys)?;
-    let statement = |at: StateAt| {
-        Stmt::new(
-            "SELECT k.value ->> 0, k.value ->> 1, (SELECT d.position FROM room_state_deltas d \
-             WHERE d.scope = ? AND d.chain = ? AND d.type = k.value ->> 0 \
-             AND d.state_key = k.value ->> 1 AND d.state_group <= ? \
-             ORDER BY d.state_group DESC LIMIT 1) AS found \
-             FROM json_each(?) k WHERE found IS NOT NULL",
-        )
-        .bind(scope)
-        .bind(at.chain)
-        .bind(at.group)
-        .bind(wanted.as_str())
-    };
-    collect(sql, scope, at, statement, Some(keys.len())).await
+    let stmt = Stmt::new(concat!(
+        lineage!(),
+        "SELECT k.value ->> 0, k.value ->> 1, (SELECT d.position FROM lineage l \
+         JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
+         AND d.type = k.value ->> 0 AND d.state_key = k.value ->> 1 AND d.state_group <= l.upto \
+         ORDER BY d.state_group DESC LIMIT 1) AS found FROM json_each(?) k WHERE found IS NOT NULL"
+    ))
+    .bind(at.chain)
+    .bind(at.group)
+    .bind(scope)
+    .bind(scope)
+    .bind(serde_json::to_string(keys)?);
+    let entry = |mut row: Row| Ok(((row.take(0)?, row.take(1)?), row.take(2)?));
+    sql.rows(stmt).await?.into_iter().map(entry).collect()
 }
 
-/// The whole state at a point.
-pub async fn list(sql: &dyn Sql, scope: i64, at: StateAt) -> Result<Vec<Entry>> {
-    let statement = |at: StateAt| {
-        Stmt::new(
-            "SELECT type, state_key, position, max(state_group) FROM room_state_deltas \
-             WHERE scope = ? AND chain = ? AND state_group <= ? GROUP BY type, state_key",
-        )
-        .bind(scope)
-        .bind(at.chain)
-        .bind(at.group)
+/// The events of the state at a point, in the order of the room.
+pub async fn list(sql: &dyn Sql, scope: i64, at: StateAt, part: Part) -> Result<Vec<Stored>> {
+    let text = match part {
+        Part::Whole => events_where!(""),
+        Part::Members => events_where!("AND d.type = 'm.room.member'"),
+        Part::WithoutMembers => {
+            events_where!("AND (d.type < 'm.room.member' OR d.type > 'm.room.member')")
+        }
     };
-    collect(sql, scope, at, statement, None).await
-}
-
-/// The state at a point without memberships, which may be many.
-pub async fn list_without_members(sql: &dyn Sql, scope: i64, at: StateAt) -> Result<Vec<Entry>> {
-    let statement = |at: StateAt| {
-        Stmt::new(
-            "SELECT type, state_key, position, max(state_group) FROM room_state_deltas \
-             WHERE scope = ? AND chain = ? AND (type < 'm.room.member' OR type > 'm.room.member') \
-             AND state_group <= ? GROUP BY type, state_key",
-        )
-        .bind(scope)
-        .bind(at.chain)
-        .bind(at.group)
-    };
-    collect(sql, scope, at, statement, None).await
+    let stmt = Stmt::new(text).bind(at.chain).bind(at.group).bind(scope).bind(scope).bind(scope);
+    events::many(sql.rows(stmt).await?)
 }
 
 /// Every event that one key of the current state has had, oldest first: position and PDU.
@@ -213,39 +187,4 @@ pub async fn list_changes(
         })
     };
     sql.rows(stmt).await?.into_iter().map(read).collect()
-}
-
-/// The events that the state events at these positions replaced: by position, ID, sender and PDU.
-pub async fn list_replaced(
-    sql: &dyn Sql,
-    scope: i64,
-    positions: &[Position],
-) -> Result<Vec<(Position, String, String, String)>> {
-    if positions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let stmt = Stmt::new(
-        "SELECT l.position, e.event_id, e.sender, e.json FROM room_state_log l \
-         JOIN room_events e ON e.scope = l.scope AND e.position = l.previous \
-         WHERE l.scope = ? AND l.position IN (SELECT value FROM json_each(?))",
-    )
-    .bind(scope)
-    .bind(super::events::json_list(positions));
-    let read = |mut row: Row| Ok((row.take(0)?, row.take(1)?, row.take(2)?, row.take(3)?));
-    sql.rows(stmt).await?.into_iter().map(read).collect()
-}
-
-/// The memberships of the state at a point.
-pub async fn list_members(sql: &dyn Sql, scope: i64, at: StateAt) -> Result<Vec<Entry>> {
-    let statement = |at: StateAt| {
-        Stmt::new(
-            "SELECT type, state_key, position, max(state_group) FROM room_state_deltas \
-             WHERE scope = ? AND chain = ? AND type = 'm.room.member' \
-             AND state_group <= ? GROUP BY type, state_key",
-        )
-        .bind(scope)
-        .bind(at.chain)
-        .bind(at.group)
-    };
-    collect(sql, scope, at, statement, None).await
 }
