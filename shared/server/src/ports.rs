@@ -45,7 +45,8 @@ pub trait Objects: Send + Sync {
     /// Asks the `User` object of this local user.
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply>;
 
-    /// Waits until the stream of this user has passed `position`, at most for `timeout`.
+    /// Waits until the stream of this user has passed `position`, at most for `timeout`; shorter
+    /// when the host is going down, so who finds no news after it must not wait again.
     ///
     /// Holds no object awake at the edge: the object sleeps behind a hibernating WebSocket.
     async fn wait(&self, user_id: &UserId, position: u64, timeout: Duration) -> Result<()>;

@@ -84,6 +84,8 @@ struct State {
     /// A batch is on its way, or failed without saying how far it got.
     is_in_doubt: bool,
     ignored_users: Option<Vec<OwnedUserId>>,
+    /// No account data has changed since this position: most syncs need not look.
+    account_data_quiet_since: Option<StreamPosition>,
     sent_members: SentMembers,
 }
 
@@ -158,6 +160,7 @@ impl User {
                 seq,
                 is_in_doubt: false,
                 ignored_users: None,
+                account_data_quiet_since: None,
                 sent_members: SentMembers::default(),
             });
         }

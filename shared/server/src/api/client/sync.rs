@@ -47,14 +47,17 @@ pub async fn sync_events(
     let wanted = Wanted::resolve(&cx, &caller, &request).await?;
     let wait = request.timeout.unwrap_or_default().min(MAX_WAIT);
     let deadline_ms = now_ms(&cx).saturating_add(millis(wait));
+    let mut waited_after = None;
     loop {
         let changes = ask_changes(&cx, &caller, &wanted, since).await?;
         let position = changes.position;
+        // A wait that ended without news is not begun again: the host is going down.
+        let is_news = waited_after.is_none_or(|it| it < position);
         // Another server's token, or one from before a backup was restored: the client begins.
         since = since.filter(|it| it.newest() <= position);
         let (builder, token) = assemble(&cx, &caller, &wanted, since, changes).await?;
         let left_ms = deadline_ms.saturating_sub(now_ms(&cx));
-        let may_wait = since.is_some() && !request.full_state;
+        let may_wait = since.is_some() && !request.full_state && is_news;
         if !may_wait || left_ms == 0 || !builder.is_empty() {
             return Ok(builder.finish(token));
         }
@@ -62,6 +65,7 @@ pub async fn sync_events(
         since = Some(token);
         let left = Duration::from_millis(left_ms);
         cx.ports.objects.wait(&caller.user_id, position, left).await?;
+        waited_after = Some(position);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     ports::Stmt,
     store::room::{
         events::{self, StateAt, Stored, Unread},
-        members, state,
+        members, state, typing,
     },
 };
 
@@ -80,6 +80,7 @@ impl<'a> Draft<'a> {
 pub(super) struct Plan {
     pub(super) stmts: Vec<Stmt>,
     head: Position,
+    typing_head: Position,
     newest: Option<(OwnedEventId, u64)>,
     state: StateAt,
     changed: HashMap<StateKey, StateEvent>,
@@ -96,6 +97,7 @@ impl Plan {
         Self {
             stmts: Vec::new(),
             head: room.head,
+            typing_head: room.typing_head,
             newest: room.newest.clone(),
             state: room.state,
             changed: HashMap::new(),
@@ -115,6 +117,7 @@ impl Plan {
     /// The room as the plan leaves it.
     pub(super) fn apply(&mut self, room: &mut Loaded) {
         room.head = self.head;
+        room.typing_head = self.typing_head;
         room.newest = self.newest.take();
         room.state = self.state;
         for (key, event) in self.changed.drain() {
@@ -291,6 +294,11 @@ impl Room {
             plan.count(&membership, 1);
             let stmt = members::upsert(scope, &user_id, &membership, position, is_local);
             plan.stmts.push(stmt);
+            if membership != MembershipState::Join && plan.typing_head > 0 {
+                plan.stmts.push(typing::remove(scope, user_id.as_str()));
+                plan.stmts.push(typing::upsert_changed(scope, position));
+                plan.typing_head = position;
+            }
             if is_local {
                 plan.memberships.push((user_id, membership, position, Arc::clone(&pdu)));
             }

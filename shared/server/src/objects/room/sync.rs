@@ -69,7 +69,7 @@ impl Room {
         let mut timeline = self.serve(asker, &shown).await?;
         let state = timeline.split_off(state_from);
         let mut sync = RoomSync {
-            to: room.head,
+            to: view.upto,
             timeline,
             limited,
             prev_batch: first.saturating_sub(1),

@@ -66,6 +66,7 @@ impl User {
         let seq = state.seq + 1;
         let mut stmts = vec![account_data::upsert(scope, &it, seq)];
         stmts.extend(room_id.map(|room_id| rooms::update_last_seq(scope, room_id, seq)));
+        state.account_data_quiet_since = None;
         if it.room_id == GLOBAL && it.event_type == IGNORED_USER_LIST {
             state.ignored_users = None;
         }

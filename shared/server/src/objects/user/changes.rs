@@ -40,7 +40,7 @@ impl User {
             Some(token) if !ask.full_state => rooms::list_changed(sql, scope, token).await?,
             token => rooms::list(sql, scope, token).await?,
         };
-        let mut account_data = self.account_data_since(since, position).await?;
+        let mut account_data = self.account_data_since(&mut state, since).await?;
         let ignored_users = self.ignored_users(&mut state).await?;
         if let Some(device_id) = &ask.lazy_loads {
             state.sent_members.confirm(device_id, since);
@@ -80,14 +80,19 @@ impl User {
 
     async fn account_data_since(
         &self,
+        state: &mut State,
         since: Option<SyncToken>,
-        position: StreamPosition,
     ) -> Result<Events> {
         let base = since.map_or(0, |it| it.base);
-        if base == position {
+        let is_quiet = state.account_data_quiet_since.is_some_and(|it| it <= base);
+        if is_quiet || base == state.seq {
             return Ok(Events::new());
         }
-        to_events(account_data::list_since(self.sql(), self.scope(), base).await?)
+        let found = account_data::list_since(self.sql(), self.scope(), base).await?;
+        if found.is_empty() {
+            state.account_data_quiet_since = Some(base);
+        }
+        to_events(found)
     }
 
     /// A room that is new to the client comes with all of its account data.

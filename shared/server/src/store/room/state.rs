@@ -28,7 +28,8 @@ macro_rules! lineage {
     };
 }
 
-/// The deltas that hold, among those that a condition selects, and their events.
+/// The deltas that hold, among those that a condition selects, and their events. `CROSS JOIN`
+/// keeps SQLite from reading all events of the room to find those of its state.
 macro_rules! events_where {
     ($condition:literal) => {
         concat!(
@@ -36,11 +37,11 @@ macro_rules! events_where {
             "SELECT ",
             events::columns!(),
             " FROM (SELECT d.position AS at, max(d.state_group) FROM lineage l \
-             JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
+             CROSS JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
              AND d.state_group <= l.upto ",
             $condition,
             " GROUP BY d.type, d.state_key) \
-             JOIN room_events ON scope = ? AND position = at ORDER BY position"
+             CROSS JOIN room_events ON scope = ? AND position = at"
         )
     };
 }
@@ -64,17 +65,22 @@ pub async fn find(sql: &dyn Sql, scope: i64, at: StateAt, keys: &[StateKey]) -> 
     let stmt = Stmt::new(concat!(
         lineage!(),
         "SELECT k.value ->> 0, k.value ->> 1, (SELECT d.position FROM lineage l \
-         JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
+         CROSS JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
          AND d.type = k.value ->> 0 AND d.state_key = k.value ->> 1 AND d.state_group <= l.upto \
-         ORDER BY d.state_group DESC LIMIT 1) AS found FROM json_each(?) k WHERE found IS NOT NULL"
+         ORDER BY d.state_group DESC LIMIT 1) FROM json_each(?) k"
     ))
     .bind(at.chain)
     .bind(at.group)
     .bind(scope)
     .bind(scope)
     .bind(serde_json::to_string(keys)?);
-    let entry = |mut row: Row| Ok(((row.take(0)?, row.take(1)?), row.take(2)?));
-    sql.rows(stmt).await?.into_iter().map(entry).collect()
+    let mut found = Vec::with_capacity(keys.len());
+    for mut row in sql.rows(stmt).await? {
+        if let Some(position) = row.take(2)? {
+            found.push(((row.take(0)?, row.take(1)?), position));
+        }
+    }
+    Ok(found)
 }
 
 /// The events of the state at a point, in the order of the room.
@@ -87,7 +93,9 @@ pub async fn list(sql: &dyn Sql, scope: i64, at: StateAt, part: Part) -> Result<
         }
     };
     let stmt = Stmt::new(text).bind(at.chain).bind(at.group).bind(scope).bind(scope).bind(scope);
-    events::many(sql.rows(stmt).await?)
+    let mut events = events::many(sql.rows(stmt).await?)?;
+    events.sort_unstable_by_key(|it| it.position);
+    Ok(events)
 }
 
 /// Every event that one key of the current state has had, oldest first: position and PDU.
