@@ -1,3 +1,5 @@
+//! Tables for what a user's stream decides; the model is in [`model`].
+
 use super::*;
 
 mod model;

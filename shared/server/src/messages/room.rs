@@ -1,5 +1,7 @@
 //! What may be asked of a `Room` object.
 
+mod sync;
+
 use std::collections::BTreeMap;
 
 use ruma::{
@@ -10,6 +12,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::sync::{RoomSync, SyncRoom, UnreadCount};
 use super::{Caller, RawJson};
 
 /// A position in a room's stream: grows by one with every event, receipt and typing change.
@@ -242,35 +245,6 @@ pub struct GetContext {
     pub filter: RoomEventFilter,
 }
 
-/// [`Command::Sync`].
-#[expect(clippy::struct_excessive_bools, reason = "independent wishes of a client")]
-#[derive(Debug, Serialize, Deserialize)]
-pub struct SyncRoom {
-    /// Who asks.
-    pub caller: Caller,
-    /// What of the room was seen already; none: the room is new to this client.
-    pub from: Option<Position>,
-    /// Send the whole state, whatever was seen already.
-    pub full_state: bool,
-    /// `state_after` is wanted instead of `state`.
-    pub state_after: bool,
-    /// Filter of the timeline; `limit` in it is the client's.
-    pub timeline: RoomEventFilter,
-    /// Filter of state events, with the lazy-loading options.
-    pub state: RoomEventFilter,
-    /// Filter of ephemeral events.
-    pub ephemeral: RoomEventFilter,
-    /// Members whose `m.room.member` event this client has already (lazy loading).
-    pub known_members: Vec<OwnedUserId>,
-    /// The asker's own receipts count events by thread.
-    pub thread_counts: bool,
-    /// Users whose events are not shown to the asker (`m.ignored_user_list`).
-    pub ignored_users: Vec<OwnedUserId>,
-    /// Events are wanted as they go over federation (`event_format` of the filter).
-    #[serde(default)]
-    pub federation_format: bool,
-}
-
 /// What a room answers.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Debug, Serialize, Deserialize)]
@@ -333,44 +307,6 @@ pub struct Context {
     pub events_after: Vec<RawJson>,
     /// State at the last event.
     pub state: Vec<RawJson>,
-}
-
-/// [`Reply::Sync`].
-#[derive(Debug, Serialize, Deserialize)]
-pub struct RoomSync {
-    /// What of the room has been seen with this answer.
-    pub to: Position,
-    /// Timeline, oldest first.
-    pub timeline: Vec<RawJson>,
-    /// Events between `from` and the timeline were left out.
-    pub limited: bool,
-    /// Where to page backward from.
-    pub prev_batch: Position,
-    /// State before the timeline, or after it when so asked.
-    pub state: Vec<RawJson>,
-    /// Receipts and typing.
-    pub ephemeral: Vec<RawJson>,
-    /// Users whose membership event is in `state` or `timeline` (lazy loading).
-    pub members_sent: Vec<OwnedUserId>,
-    /// `m.heroes`, sent when the memberships changed.
-    pub heroes: Option<Vec<OwnedUserId>>,
-    /// Joined members, sent when it changed.
-    pub joined_member_count: Option<u64>,
-    /// Invited members, sent when it changed.
-    pub invited_member_count: Option<u64>,
-    /// Unread events outside threads (or in all, when counts by thread were not asked for).
-    pub unread: UnreadCount,
-    /// Unread events by thread root.
-    pub unread_threads: BTreeMap<OwnedEventId, UnreadCount>,
-}
-
-/// Unread counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnreadCount {
-    /// Events that notify.
-    pub notifications: u64,
-    /// Events that highlight.
-    pub highlights: u64,
 }
 
 /// [`Reply::PublicInfo`].

@@ -1,7 +1,5 @@
 //! The SQL port: SQLite's dialect, one atomic step a call.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
 use crate::{Error, Result};
@@ -200,14 +198,12 @@ pub fn check(stmt: &Stmt) -> Result<()> {
     if stmt.values.len() > MAX_BOUND_VALUES {
         return Err(Error::internal(format!("more than {MAX_BOUND_VALUES} bound values")));
     }
-    let unsafe_integer = stmt.values.iter().any(
-        |value| matches!(value, Value::Integer(it) if it.unsigned_abs() > MAX_SAFE_INTEGER.unsigned_abs()),
-    );
-    if unsafe_integer {
+    let is_unsafe = |value: &Value| match value {
+        Value::Integer(it) => it.unsigned_abs() > MAX_SAFE_INTEGER.unsigned_abs(),
+        _ => false,
+    };
+    if stmt.values.iter().any(is_unsafe) {
         return Err(Error::internal("an integer is beyond 2^53 - 1"));
     }
     Ok(())
 }
-
-/// A shared store.
-pub type SharedSql = Arc<dyn Sql>;
