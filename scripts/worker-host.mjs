@@ -106,7 +106,6 @@ const miniflare = new Miniflare(
     durableObjects: {
       ROOM: sqliteObject("RoomObject"),
       USER: sqliteObject("UserObject"),
-      DESTINATION: sqliteObject("DestinationObject"),
     },
     resourcePersistencePath: resolve(args.dir),
   }),

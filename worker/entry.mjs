@@ -111,4 +111,3 @@ function guarded(WasmClass) {
 
 export const RoomObject = guarded(wasm.RoomObject);
 export const UserObject = guarded(wasm.UserObject);
-export const DestinationObject = guarded(wasm.DestinationObject);
