@@ -13,6 +13,7 @@ private_server![worker: Worker => [
     a_room_works_after_a_panic,
     tokens_and_transactions_survive_eviction,
     a_poll_survives_the_eviction_of_its_user,
+    the_stores_keep_the_promises_of_the_port,
 ]];
 
 async fn panic_in(user: &User, room: &str) -> skerry_tests::Reply {
@@ -43,7 +44,7 @@ async fn a_panic_answers_every_pending_call(host: Host) {
     let alice = User::register(&server, "alice").await;
     let room = alice.create_room(&json!({})).await;
     let hang = || alice.post(format!("/_skerry/test/hang/{}", skerry_tests::encode(&room))).send();
-    let waiting = async { tokio::join!(hang(), hang(), hang()) };
+    let waiting = Box::pin(async { tokio::join!(hang(), hang(), hang()) });
     let (a, b, c) = panic_until(&alice, &room, waiting).await;
     for reply in [a, b, c] {
         assert_eq!(reply.status, 500, "{reply}");
@@ -98,12 +99,32 @@ async fn a_poll_survives_the_eviction_of_its_user(host: Host) {
     let room = alice.public_room(&[&bob]).await;
     let old = alice.say(&room, "old").await;
     let since = bob.sync().until_event(&room, &old).await.next_batch().to_owned();
+    let before = constructed(&bob).await;
     let poll = bob.sync().since(&since).query("timeout", 25_000).get();
     let act = async {
         bob.get("/account/whoami").ok().await;
+        // The object hibernates although the poll is pending: nothing holds it awake.
         server.evict(OBJECTS[1], &bob.id);
         alice.say(&room, "wake up").await
     };
     let (sync, sent) = tokio::join!(poll, act);
     assert!(sync.joined(&room).is_some_and(|it| it.event(&sent).is_some()), "{}", sync.json);
+    let after = constructed(&bob).await;
+    assert!(after > before, "constructed {before} times before and {after} times after");
+}
+
+/// How often this user's object was constructed.
+async fn constructed(user: &User) -> u64 {
+    let route = format!("/_skerry/test/constructed/{}", skerry_tests::encode(&user.id));
+    let reply = user.get(route).ok().await;
+    reply.as_u64().expect("a count")
+}
+
+/// The suite that the native adapter passes too, run inside workerd over both of its stores.
+async fn the_stores_keep_the_promises_of_the_port(host: Host) {
+    let server = Server::start(host, Options::default());
+    let alice = User::register(&server, "alice").await;
+    for adapter in ["d1", "object"] {
+        alice.post(format!("/_skerry/test/conformance/{adapter}")).ok().await;
+    }
 }

@@ -14,15 +14,18 @@ mod filters;
 mod rooms;
 mod sent_members;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::OwnedUserId;
+use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use self::sent_members::SentMembers;
 use crate::{
     Error, Result,
-    messages::user::{Command, Reply, StreamPosition},
+    messages::{
+        room::Position,
+        user::{Command, Reply, StreamPosition},
+    },
     ports::{ObjectHost, Sql, Stmt},
     server::Server,
     store::user::meta,
@@ -62,6 +65,8 @@ pub mod limits {
     pub const ERRANDS_PER_ROUND: u64 = 50;
     /// How often a room is asked before it is given up.
     pub const ERRAND_ATTEMPTS: u64 = 30;
+    /// Rooms whose latest activity is kept in memory.
+    pub const HEARD_ROOMS: usize = 500;
     /// How soon errands are taken up again, at first.
     pub const ERRAND_RETRY_MS: u64 = 30_000;
     /// How often that time is doubled at most: to an hour.
@@ -84,6 +89,9 @@ struct State {
     /// A batch is on its way, or failed without saying how far it got.
     is_in_doubt: bool,
     ignored_users: Option<Vec<OwnedUserId>>,
+    /// Rooms that the user is joined to, and how far the stream has heard of them: what most
+    /// activity is compared with. Rooms that are not here are looked up.
+    heard: BTreeMap<OwnedRoomId, Position>,
     /// No account data has changed since this position: most syncs need not look.
     account_data_quiet_since: Option<StreamPosition>,
     sent_members: SentMembers,
@@ -160,6 +168,7 @@ impl User {
                 seq,
                 is_in_doubt: false,
                 ignored_users: None,
+                heard: BTreeMap::new(),
                 account_data_quiet_since: None,
                 sent_members: SentMembers::default(),
             });

@@ -169,6 +169,24 @@ impl Memory {
         inner.recent.push_back(event);
     }
 
+    /// The newest events with `after < position <= upto`, newest first, when memory has `limit` of
+    /// them or all.
+    pub(super) fn newest(
+        &self,
+        (after, upto): (Position, Position),
+        limit: usize,
+    ) -> Option<Vec<Stored>> {
+        let inner = self.inner();
+        let last = inner.recent.partition_point(|it| it.stored.position <= upto);
+        let first = inner.recent.partition_point(|it| it.stored.position <= after);
+        let is_whole = after >= inner.complete_after;
+        if !is_whole && last.saturating_sub(first) < limit {
+            return None;
+        }
+        let newest = inner.recent.range(first..last.max(first)).rev().take(limit);
+        Some(newest.map(|it| it.stored.clone()).collect())
+    }
+
     /// Every event after a position, oldest first, when memory has them all.
     pub(super) fn events_after<T>(
         &self,
@@ -223,7 +241,16 @@ mod tests {
         }
         assert_eq!(after(11), None, "12 was dropped");
         assert_eq!(after(12).unwrap().len(), limits::RECENT_EVENTS);
+        let newest = |after, upto, limit| {
+            let found = memory.newest((after, upto), limit)?;
+            Some(found.iter().map(|it| it.position).collect::<Vec<_>>())
+        };
+        assert_eq!(newest(0, 20, 3), Some(vec![20, 19, 18]), "enough of them are there");
+        assert_eq!(newest(0, 14, 3), None, "12 was dropped");
+        assert_eq!(newest(12, 14, 3), Some(vec![14, 13]), "there are no more");
+        assert_eq!(newest(14, 14, 3), Some(vec![]));
         memory.redacted(50);
         assert_eq!(after(49), None);
+        assert_eq!(newest(0, 60, 1), None);
     }
 }

@@ -145,12 +145,8 @@ impl Room {
         limit: u64,
     ) -> Result<Vec<Stored>> {
         if direction == Direction::Backward {
-            let known = room
-                .memory
-                .events_after(after, |it| (it.stored.position <= upto).then(|| it.stored.clone()));
-            if let Some(mut known) = known {
-                known.reverse();
-                known.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            if let Some(known) = room.memory.newest((after, upto), limit) {
                 return Ok(known);
             }
         }

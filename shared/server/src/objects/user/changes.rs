@@ -152,6 +152,7 @@ impl User {
             }
             // A room the user has left tells them nothing more, whatever its position is.
             if plan.raises && room.is_joined {
+                state.heard.remove(&room.room_id);
                 raised.push(&*room.room_id);
             }
         }

@@ -21,6 +21,7 @@ impl User {
     pub(super) async fn take_membership(&self, told: Membership) -> Result<Reply> {
         let Membership { room_id, membership, position, sender, mut stripped_state } = told;
         let mut state = self.lock().await?;
+        state.heard.remove(&room_id);
         let room = rooms::find(self.sql(), self.scope(), &room_id, None).await?;
         let entry = room.map(|it| it.entry);
         let seq = state.seq + 1;
@@ -50,13 +51,23 @@ impl User {
         position: Position,
     ) -> Result<Reply> {
         let mut state = self.lock().await?;
-        let room = rooms::find(self.sql(), self.scope(), room_id, None).await?;
-        if room.is_none_or(|it| !user_stream::is_news(&it.entry, position)) {
+        let is_news = match state.heard.get(room_id) {
+            Some(heard) => position > *heard,
+            None => {
+                let room = rooms::find(self.sql(), self.scope(), room_id, None).await?;
+                room.is_some_and(|it| user_stream::is_news(&it.entry, position))
+            }
+        };
+        if !is_news {
             return Ok(Reply::Done);
         }
         let seq = state.seq + 1;
         let stmts = vec![rooms::update_known(self.scope(), room_id, position, seq)];
         self.commit_and_wake(&mut state, stmts, None).await?;
+        if state.heard.len() >= limits::HEARD_ROOMS {
+            state.heard.clear();
+        }
+        state.heard.insert(room_id.to_owned(), position);
         Ok(Reply::Done)
     }
 
