@@ -88,7 +88,7 @@ impl Room {
         loaded.joined = joined;
         loaded.invited = invited;
         if meta.notified < loaded.head {
-            self.tell_everyone_later();
+            self.catch_up_later(loaded.head);
         }
         Ok(Some(loaded))
     }

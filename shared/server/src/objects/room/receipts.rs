@@ -97,7 +97,7 @@ impl Room {
             Some(ms) => {
                 let expires_ms = now + ms.min(limits::TYPING_MS);
                 stmts.push(typing::upsert(scope, user_id, expires_ms));
-                alarm = self.alarm_before(expires_ms);
+                alarm = Some(expires_ms);
             }
             None => stmts.push(typing::remove(scope, user_id.as_str())),
         }
@@ -107,7 +107,7 @@ impl Room {
         if is_change {
             stmts.push(typing::upsert_changed(scope, position));
         }
-        self.host.commit(stmts, alarm).await?;
+        self.commit_before(stmts, alarm).await?;
         if !is_change {
             return Ok(Reply::Done);
         }

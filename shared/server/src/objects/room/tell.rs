@@ -53,6 +53,10 @@ pub(super) struct Watch {
     watchers: Watchers,
     /// Members who have been told of their membership at this position.
     told: Vec<(OwnedUserId, Position)>,
+    /// Tellings of activity that are under way.
+    telling: usize,
+    /// The room was loaded before everybody had been told of its newest event.
+    is_behind: bool,
     /// Members who could not be told of activity: the alarm tries again.
     failed: BTreeSet<OwnedUserId>,
     /// When the alarm is due, if one is set.
@@ -172,25 +176,29 @@ impl Room {
         self.host.defer(Box::pin(async move { room.tell_activity(watchers, head).await }));
     }
 
-    /// Tells every local member, after the reply: the room was behind when it was loaded.
-    pub(super) fn tell_everyone_later(self: &Arc<Self>) {
+    /// The room was loaded before everybody had been told of its newest event, at `head`: tells
+    /// all local members, after the reply, or the alarm does.
+    pub(super) fn catch_up_later(self: &Arc<Self>, head: Position) {
+        self.watch().is_behind = true;
         let room = Arc::clone(self);
-        self.host.defer(Box::pin(async move {
-            let head = match room.read().await {
-                Ok(loaded) => loaded.head,
-                Err(error) => return tracing::warn!(%error, "a room could not be read again"),
-            };
-            room.tell_activity(Watchers::Everyone, head).await;
-        }));
+        self.host.defer(Box::pin(async move { room.catch_up(head).await }));
+    }
+
+    async fn catch_up(self: &Arc<Self>, head: Position) {
+        if std::mem::take(&mut self.watch().is_behind) {
+            self.tell_activity(Watchers::Everyone, head).await;
+        }
     }
 
     async fn tell_activity(self: &Arc<Self>, watchers: Watchers, head: Position) {
+        self.watch().telling += 1;
         let users = match watchers {
             Watchers::These(users) => users,
-            Watchers::Everyone => match self.local_members().await {
-                Ok(users) => users,
-                Err(error) => return tracing::warn!(%error, "a room's members could not be read"),
-            },
+            Watchers::Everyone => self.local_members().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a room's members could not be read");
+                self.watch().is_behind = true;
+                BTreeSet::new()
+            }),
         };
         let tell = |user_id: OwnedUserId| async move {
             let command = user::Command::RoomActivity { room_id: self.id.clone(), position: head };
@@ -200,6 +208,7 @@ impl Room {
             }
         };
         stream::iter(users).for_each_concurrent(limits::TOLD_AT_ONCE, tell).await;
+        self.watch().telling -= 1;
     }
 
     async fn local_members(self: &Arc<Self>) -> Result<BTreeSet<OwnedUserId>> {
@@ -226,16 +235,23 @@ impl Room {
         } else {
             drop(guard);
         }
+        self.catch_up(head).await;
         let failed = std::mem::take(&mut self.watch().failed);
         self.tell_activity(Watchers::These(failed), head).await;
-        let told = std::mem::take(&mut self.watch().told);
+        let (told, all_told) = {
+            let mut watch = self.watch();
+            let all_told = watch.telling == 0 && watch.failed.is_empty() && !watch.is_behind;
+            (std::mem::take(&mut watch.told), all_told)
+        };
         let scope = self.scope();
         let mut stmts: Vec<_> = told
             .iter()
             .map(|(user, position)| members::update_told(scope, user, *position))
             .collect();
-        stmts.push(meta::update_notified(scope, head));
-        let retry = (!self.watch().failed.is_empty()).then(|| self.now_ms() + limits::SETTLE_MS);
+        if all_told {
+            stmts.push(meta::update_notified(scope, head));
+        }
+        let retry = (!all_told).then(|| self.now_ms() + limits::SETTLE_MS);
         let typing = typing::list(self.sql(), scope).await?;
         let next = typing.iter().map(|(_, at)| *at).chain(retry).min();
         self.watch().alarm_at_ms = next;
@@ -281,13 +297,14 @@ impl Room {
         Ok(true)
     }
 
-    /// Brings the alarm forward to `at_ms`, when it would come later.
-    pub(super) fn alarm_before(&self, at_ms: u64) -> Option<u64> {
-        let mut watch = self.watch();
-        if watch.alarm_at_ms.is_some_and(|it| it <= at_ms) {
-            return None;
+    /// Commits statements, and brings the alarm forward to `at_ms` when it would come later.
+    pub(super) async fn commit_before(&self, stmts: Vec<Stmt>, at_ms: Option<u64>) -> Result<()> {
+        let set = self.watch().alarm_at_ms;
+        let alarm = at_ms.filter(|at_ms| set.is_none_or(|it| it > *at_ms));
+        self.host.commit(stmts, alarm).await?;
+        if alarm.is_some() {
+            self.watch().alarm_at_ms = alarm;
         }
-        watch.alarm_at_ms = Some(at_ms);
-        Some(at_ms)
+        Ok(())
     }
 }
