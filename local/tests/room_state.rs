@@ -39,7 +39,6 @@ fn event(position: u64, name: &str) -> Stmt {
         state_key: Some(String::new()),
         sender: "@alice:localhost".to_owned(),
         json: "{}".to_owned(),
-        state: StateAt::default(),
         redacted_by: None,
         sent_by: None,
         replaces: None,
@@ -51,7 +50,7 @@ fn event(position: u64, name: &str) -> Stmt {
         mentions: None,
         thread: None,
     };
-    events::insert(SCOPE, &stored, &unread)
+    events::insert(SCOPE, &stored, StateAt::default(), &unread)
 }
 
 /// name@1, topic@2, name@3 on the first chain; a fork at 2 with topic@4, name@6.

@@ -69,13 +69,13 @@ impl Room {
         let (sql, scope) = (self.sql(), self.scope());
         let Some(meta) = meta::find(sql, scope).await? else { return Ok(None) };
         let newest = events::find_newest(sql, scope).await?;
-        let newest = newest.ok_or_else(|| Error::internal("the room has no events"))?;
+        let (newest, before) = newest.ok_or_else(|| Error::internal("the room has no events"))?;
         let (joined, invited) = members::count(sql, scope).await?;
         let rules = room_version::rules(&meta.version)
             .ok_or_else(|| Error::internal("the room's version is not supported"))?;
         let state = match newest.state_key {
-            Some(_) => StateAt { group: newest.position, ..newest.state },
-            None => newest.state,
+            Some(_) => StateAt { group: newest.position, ..before },
+            None => before,
         };
         let pdu = self.to_pdu(newest.event_id, newest.json)?;
         let mut loaded = Loaded::empty(meta.version, rules);

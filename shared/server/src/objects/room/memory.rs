@@ -207,7 +207,6 @@ mod tests {
     use ruma::EventId;
 
     use super::*;
-    use crate::store::room::events::StateAt;
 
     fn recent(position: Position) -> Recent {
         let stored = Stored {
@@ -217,7 +216,6 @@ mod tests {
             state_key: None,
             sender: "@a:b".into(),
             json: "{}".into(),
-            state: StateAt::default(),
             redacted_by: None,
             replaces: None,
             sent_by: None,

@@ -235,7 +235,6 @@ impl Room {
             state_key: pdu.state_key.clone(),
             sender: pdu.sender.to_string(),
             json: pdu.json.to_string(),
-            state: plan.state,
             redacted_by: None,
             replaces: before.as_ref().map(|(position, _)| *position),
             sent_by: match &transaction {
@@ -255,7 +254,7 @@ impl Room {
             mentions,
             thread: notifies.thread,
         };
-        plan.stmts.push(events::insert(scope, &stored, &unread));
+        plan.stmts.push(events::insert(scope, &stored, plan.state, &unread));
         if let Some(Transaction { sent_by, path }) = &transaction {
             let device_id = &sent_by.device_id;
             let stmt = events::insert_transaction(scope, &pdu.sender, device_id, path, position);

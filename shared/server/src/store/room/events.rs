@@ -11,8 +11,7 @@ use crate::{
 /// Columns of [`Stored`], in order.
 macro_rules! columns {
     () => {
-        "position, event_id, type, state_key, sender, json, state_chain, state_group, \
-         redacted_by, sent_by, replaces"
+        "position, event_id, type, state_key, sender, json, redacted_by, sent_by, replaces"
     };
 }
 pub(super) use columns;
@@ -32,8 +31,6 @@ pub struct Stored {
     pub sender: String,
     /// The signed PDU.
     pub json: String,
-    /// Where the state before it is.
-    pub state: StateAt,
     /// The position of the event that redacted it.
     pub redacted_by: Option<Position>,
     /// [`crate::messages::room::SentBy`] as JSON.
@@ -63,10 +60,9 @@ impl TryFrom<Row> for Stored {
             state_key: row.take(3)?,
             sender: row.take(4)?,
             json: row.take(5)?,
-            state: StateAt { chain: row.take(6)?, group: row.take(7)? },
-            redacted_by: row.take(8)?,
-            sent_by: row.take(9)?,
-            replaces: row.take(10)?,
+            redacted_by: row.take(6)?,
+            sent_by: row.take(7)?,
+            replaces: row.take(8)?,
         })
     }
 }
@@ -117,11 +113,18 @@ pub async fn list(sql: &dyn Sql, scope: i64, positions: &[Position]) -> Result<V
     many(sql.rows(stmt).await?)
 }
 
-/// The newest event, if the room has any.
-pub async fn find_newest(sql: &dyn Sql, scope: i64) -> Result<Option<Stored>> {
-    page(sql, scope, 0, i64::MAX.unsigned_abs() >> 11, Direction::Backward, 1)
-        .await
-        .map(|it| it.into_iter().next())
+/// The newest event and the state before it, if the room has any.
+pub async fn find_newest(sql: &dyn Sql, scope: i64) -> Result<Option<(Stored, StateAt)>> {
+    let stmt = Stmt::new(concat!(
+        "SELECT ",
+        columns!(),
+        ", state_chain, state_group FROM room_events WHERE scope = ? \
+         ORDER BY position DESC LIMIT 1"
+    ))
+    .bind(scope);
+    let Some(mut row) = sql.row(stmt).await? else { return Ok(None) };
+    let state = StateAt { chain: row.take(9)?, group: row.take(10)? };
+    Ok(Some((Stored::try_from(row)?, state)))
 }
 
 /// Events with `after < position <= upto`, at most `limit`, in the given direction.
@@ -150,8 +153,8 @@ pub async fn page(
     many(sql.rows(Stmt::new(text).bind(scope).bind(after).bind(upto).bind(limit)).await?)
 }
 
-/// Adds an event.
-pub fn insert(scope: i64, it: &Stored, unread: &Unread) -> Stmt {
+/// Adds an event; `state` is where the state before it is.
+pub fn insert(scope: i64, it: &Stored, state: StateAt, unread: &Unread) -> Stmt {
     Stmt::new(
         "INSERT INTO room_events (scope, position, event_id, type, state_key, sender, json, \
          state_chain, state_group, replaces, notifies, mentions, thread, sent_by) \
@@ -164,8 +167,8 @@ pub fn insert(scope: i64, it: &Stored, unread: &Unread) -> Stmt {
     .bind(it.state_key.clone())
     .bind(it.sender.as_str())
     .bind(it.json.as_str())
-    .bind(it.state.chain)
-    .bind(it.state.group)
+    .bind(state.chain)
+    .bind(state.group)
     .bind(it.replaces)
     .bind(unread.notifies)
     .bind(unread.mentions.clone())
