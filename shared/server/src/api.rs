@@ -5,7 +5,7 @@
 //!
 //! A host builds [`router`] once and puts a [`Cx`] into the extensions of every request:
 //!
-//! ```ignore
+//! ```text
 //! request.extensions_mut().insert(cx.clone());
 //! request.extensions_mut().insert(ClientAddress("192.0.2.1".to_owned())); // where it is known
 //! let response = router.clone().oneshot(request).await;
