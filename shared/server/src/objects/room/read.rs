@@ -12,11 +12,14 @@ use ruma::{
 };
 use serde_json::Value as JsonValue;
 
-use skerry_core::{authorize::StateKey, visibility::Access};
+use skerry_core::{
+    authorize::StateKey,
+    visibility::{Access, Timeline},
+};
 
 use super::{
     Room, limits,
-    load::{Loaded, membership_of},
+    load::membership_of,
     serve::{Asker, content_of, passes},
 };
 use crate::{
@@ -36,6 +39,11 @@ use crate::{
 };
 
 impl Room {
+    /// Who reads one room by its own endpoints: events name their room.
+    fn asker<'a>(&'a self, caller: &'a Caller, timeline: &'a Timeline) -> Asker<'a> {
+        Asker { caller, timeline, federation_format: false, room_id: Some(&self.id) }
+    }
+
     pub(super) async fn get_event(
         self: &Arc<Self>,
         caller: &Caller,
@@ -52,12 +60,7 @@ impl Room {
         let stored = stored.filter(|it| it.position <= upto && timeline.may_see(it.position));
         let stored =
             stored.ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
-        let asker = Asker {
-            caller,
-            timeline: &timeline,
-            federation_format: false,
-            room_id: Some(&self.id),
-        };
+        let asker = self.asker(caller, &timeline);
         one(self.serve(asker, std::slice::from_ref(&stored)).await?)
     }
 
@@ -65,12 +68,7 @@ impl Room {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let events = state::list(self.sql(), self.scope(), view.state, Part::Whole).await?;
-        let asker = Asker {
-            caller,
-            timeline: &view.timeline,
-            federation_format: false,
-            room_id: Some(&self.id),
-        };
+        let asker = self.asker(caller, &view.timeline);
         Ok(Reply::Events { events: self.serve(asker, &events).await? })
     }
 
@@ -84,12 +82,7 @@ impl Room {
         let view = self.view(&room, &caller.user_id).await?;
         let keys = [(event_type, state_key)];
         let events = self.events_of(view.state, &keys).await?;
-        let asker = Asker {
-            caller,
-            timeline: &view.timeline,
-            federation_format: false,
-            room_id: Some(&self.id),
-        };
+        let asker = self.asker(caller, &view.timeline);
         one(self.serve(asker, &events).await?)
     }
 
@@ -115,12 +108,7 @@ impl Room {
                 })
             });
         }
-        let asker = Asker {
-            caller,
-            timeline: &view.timeline,
-            federation_format: false,
-            room_id: Some(&self.id),
-        };
+        let asker = self.asker(caller, &view.timeline);
         Ok(Reply::Events { events: self.serve(asker, &events).await? })
     }
 
@@ -143,12 +131,7 @@ impl Room {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let limit = limit.min(limits::PAGE_EVENTS);
-        let asker = Asker {
-            caller: &caller,
-            timeline: &view.timeline,
-            federation_format: false,
-            room_id: Some(&self.id),
-        };
+        let asker = self.asker(&caller, &view.timeline);
         let (start, range) = match direction {
             Direction::Backward => {
                 let from = from.unwrap_or(view.upto);
@@ -160,8 +143,7 @@ impl Room {
             }
         };
         let scan = self.scan(&room, asker, range, direction, limit, &filter).await?;
-        let state =
-            self.members_of_senders(&room, asker, &view.state, &scan.events, &filter).await?;
+        let state = self.members_of_senders(asker, &view.state, &scan.events, &filter).await?;
         let end = match (scan.next, direction) {
             // New events may come at the end of a room that is read forward.
             (None, Direction::Forward) => scan.events.last().map(|it| it.position),
@@ -179,12 +161,7 @@ impl Room {
         let stored = stored
             .filter(|it| it.position <= view.upto && view.timeline.may_see(it.position))
             .ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
-        let asker = Asker {
-            caller: &caller,
-            timeline: &view.timeline,
-            federation_format: false,
-            room_id: Some(&self.id),
-        };
+        let asker = self.asker(&caller, &view.timeline);
         let at = stored.position;
         let limit = limit.min(limits::PAGE_EVENTS);
         let (before, after) = (limit / 2, limit - limit / 2);
@@ -202,7 +179,7 @@ impl Room {
             .cloned()
             .collect();
         let state_at = StateAt { group: last.min(view.state.group), ..view.state };
-        let state = self.context_state(&room, asker, state_at, &shown, &filter).await?;
+        let state = self.context_state(asker, state_at, &shown, &filter).await?;
         let event = self.serve(asker, std::slice::from_ref(&stored)).await?;
         Ok(Reply::Context(Box::new(Context {
             start: first.saturating_sub(1),
@@ -217,7 +194,6 @@ impl Room {
     /// The state that goes with a context.
     async fn context_state(
         &self,
-        room: &Loaded,
         asker: Asker<'_>,
         at: StateAt,
         shown: &[Stored],
@@ -228,7 +204,7 @@ impl Room {
         let mut events = state::list(self.sql(), self.scope(), at, part).await?;
         events.retain(|it| passes(filter, &self.id, it));
         let mut state = self.serve(asker, &events).await?;
-        state.extend(self.members_of_senders(room, asker, &at, shown, filter).await?);
+        state.extend(self.members_of_senders(asker, &at, shown, filter).await?);
         Ok(state)
     }
 
@@ -242,7 +218,6 @@ impl Room {
     /// Membership events of the senders of events, when members are lazy-loaded.
     async fn members_of_senders(
         &self,
-        _room: &Loaded,
         asker: Asker<'_>,
         at: &StateAt,
         events: &[Stored],
