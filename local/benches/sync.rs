@@ -47,7 +47,8 @@ async fn room(objects: &LocalObjects, key: &SigningKey) -> OwnedRoomId {
     let content = json!({ "room_version": "12" });
     let content = serde_json::from_value(content).expect("canonical");
     let now = SystemClock.now_ms();
-    let create = pdu::create_event(content, &user_id, None, &rules, now, key).expect("an event");
+    let create =
+        pdu::create_event(content, &user_id, None, None, &rules, now, key).expect("an event");
     let state = |event_type: &str, state_key: &str, content| NewState {
         event_type: event_type.to_owned(),
         state_key: state_key.to_owned(),

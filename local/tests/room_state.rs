@@ -6,10 +6,11 @@ use ruma::EventId;
 use skerry::{
     ports::{Sql as _, Stmt},
     store::room::{
-        events::{self, StateAt, Stored, Unread},
+        events::{self, Standing, Stored, Unread},
         state::{self, Part},
     },
 };
+use skerry_core::engine::{StateAt, States};
 use skerry_local::{sqlite::Sqlite, store};
 use tempfile::TempDir;
 
@@ -22,23 +23,18 @@ async fn fresh() -> (TempDir, Sqlite) {
     (directory, sqlite)
 }
 
-fn fork(chain: u64, parent: StateAt) -> Stmt {
-    Stmt::new("INSERT INTO room_state_chains VALUES (?, ?, ?, ?)")
-        .bind(SCOPE)
-        .bind(chain)
-        .bind(parent.chain)
-        .bind(parent.group)
-}
-
 /// An event at a position; only what the state reads of it matters.
 fn event(position: u64, name: &str) -> Stmt {
     let stored = Stored {
+        num: position,
         position,
+        states: Some(States { before: StateAt::default(), after: StateAt::default() }),
         event_id: EventId::parse(format!("$event{position}")).unwrap(),
         event_type: name.to_owned(),
         state_key: Some(String::new()),
         sender: "@alice:localhost".to_owned(),
         json: "{}".to_owned(),
+        auth_content: None,
         redacted_by: None,
         sent_by: None,
         replaces: None,
@@ -50,19 +46,26 @@ fn event(position: u64, name: &str) -> Stmt {
         mentions: None,
         thread: None,
     };
-    events::insert(SCOPE, &stored, StateAt::default(), &unread)
+    events::insert(SCOPE, &stored, &Standing::MESSAGE, &unread)
 }
 
 /// name@1, topic@2, name@3 on the first chain; a fork at 2 with topic@4, name@6.
 async fn forked() -> (TempDir, Sqlite) {
     let (directory, sqlite) = fresh().await;
-    let mut stmts = vec![state::insert_first_chain(SCOPE), fork(1, StateAt { chain: 0, group: 2 })];
+    let mut stmts = vec![
+        state::insert_first_chain(SCOPE),
+        state::insert_chain(SCOPE, 1, StateAt { chain: 0, group: 2 }),
+    ];
     for (chain, name, at) in
         [(0, "name", 1), (0, "topic", 2), (0, "name", 3), (1, "topic", 4), (1, "name", 6)]
     {
-        stmts.push(state::insert_delta(SCOPE, chain, (name, ""), at));
+        let group = StateAt { chain, group: at };
+        stmts.push(state::insert_delta(SCOPE, group, (name, ""), Some(at)));
         stmts.push(event(at, name));
     }
+    // A fork took the topic away.
+    let group = StateAt { chain: 1, group: 8 };
+    stmts.push(state::insert_delta(SCOPE, group, ("topic", ""), None));
     sqlite.batch(stmts).await.unwrap();
     (directory, sqlite)
 }
@@ -78,6 +81,7 @@ async fn the_state_at_every_point_of_a_fork_is_found() {
         ((1, 4), vec![("name", 1), ("topic", 4)]),
         ((1, 5), vec![("name", 1), ("topic", 4)]),
         ((1, 6), vec![("name", 6), ("topic", 4)]),
+        ((1, 8), vec![("name", 6)]),
     ];
     let keys = [("name".to_owned(), String::new()), ("topic".to_owned(), String::new())];
     for ((chain, group), wanted) in cases {
@@ -86,8 +90,7 @@ async fn the_state_at_every_point_of_a_fork_is_found() {
         let found: Vec<_> = found.iter().map(|((name, _), at)| (name.as_str(), *at)).collect();
         assert_eq!(found, wanted, "find at {at:?}");
         let listed = state::list(&sqlite, SCOPE, at, Part::WithoutMembers).await.unwrap();
-        let mut listed: Vec<_> =
-            listed.iter().map(|it| (it.event_type.as_str(), it.position)).collect();
+        let mut listed: Vec<_> = listed.iter().map(|it| (it.event_type.as_str(), it.num)).collect();
         listed.sort_unstable();
         assert_eq!(listed, wanted, "list at {at:?}");
     }

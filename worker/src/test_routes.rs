@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /_skerry/test/panic/{roomId}` | panics inside the `Room` object |
 //! | `POST /_skerry/test/hang/{roomId}` | a call to the `Room` object that never ends by itself |
+//! | `GET /_skerry/test/memory/{roomId}` | bytes of Wasm memory where the `Room` object is |
 //! | `GET /_skerry/test/constructed/{userId}` | how often the `User` object was constructed |
 //! | `POST /_skerry/test/conformance/{d1\|object}` | runs the conformance suite of the SQL port |
 
@@ -15,6 +16,7 @@ use skerry::{
         conformance::{self, Without},
     },
 };
+use wasm_bindgen::JsCast as _;
 use worker::{Env, Method, Request, RequestInit, Response, js_sys};
 
 use crate::{
@@ -35,6 +37,7 @@ pub(crate) async fn answer(request: &Request, env: &Env) -> Option<worker::Resul
     let objects = EdgeObjects(env.clone());
     let result = match (request.method(), route) {
         (Method::Post, "panic" | "hang") => forward(&objects, ROOM, &argument, route).await,
+        (Method::Get, "memory") => forward(&objects, ROOM, &argument, route).await,
         (Method::Get, "constructed") => forward(&objects, USER, &argument, route).await,
         (Method::Post, "conformance") if argument == "object" => {
             forward(&objects, USER, "@conformance:localhost", route).await
@@ -66,6 +69,11 @@ pub(crate) async fn in_room(request: &Request) -> Option<worker::Result<Response
         #[expect(clippy::panic, reason = "this is what the test wants to see")]
         "panic" => panic!("a test asked for a panic"),
         "hang" => std::future::pending().await,
+        "memory" => {
+            let buffer = wasm_bindgen::memory().unchecked_into::<js_sys::WebAssembly::Memory>();
+            let bytes = buffer.buffer().unchecked_into::<js_sys::ArrayBuffer>().byte_length();
+            Some(Response::from_json(&json!({ "bytes": bytes })))
+        }
         _ => None,
     }
 }

@@ -33,6 +33,7 @@ fn new_event<'a>(
     content: CanonicalJsonObject,
 ) -> NewEvent<'a> {
     NewEvent {
+        event_id: None,
         room_id: Some(room_id),
         sender,
         event_type: kind.0,
@@ -51,8 +52,15 @@ fn room() -> Room {
     let key = SigningKey::from_seed([7; 32], "bench").expect("a key");
     let rules = room_version::rules(&room_version::DEFAULT).expect("supported");
     let alice = user_id!("@alice:localhost");
-    let create =
-        pdu::create_event(content(json!({ "room_version": "12" })), alice, None, &rules, 1, &key);
+    let create = pdu::create_event(
+        content(json!({ "room_version": "12" })),
+        alice,
+        None,
+        None,
+        &rules,
+        1,
+        &key,
+    );
     let create = Arc::new(create.expect("a create event"));
     let mut state = vec![(("m.room.create".to_owned(), String::new()), Arc::clone(&create))];
     let joins = ("m.room.member", Some(alice.as_str()));
@@ -72,12 +80,12 @@ fn send(room: &Room, body: &CanonicalJsonObject) -> Pdu {
     let raw = to_raw_value(body).expect("JSON");
     authorize::needed_state("m.room.message", alice, None, &raw, &room.rules).expect("keys");
     let mut event = new_event(&room.newest.room_id, alice, ("m.room.message", None), body.clone());
-    event.prev_events = vec![&room.newest.event_id];
+    event.prev_events = vec![&*room.newest];
     event.auth_events = room
         .state
         .iter()
         .filter(|(key, _)| authorize::is_auth_event(key, &room.rules))
-        .map(|(_, it)| &*it.event_id)
+        .map(|(_, it)| &**it)
         .collect();
     let pdu = pdu::build(event, &room.rules, alice.server_name(), &room.key).expect("an event");
     authorize::check(&pdu, &room.state, &room.rules).expect("allowed");

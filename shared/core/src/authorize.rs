@@ -5,16 +5,18 @@
 use std::sync::Arc;
 
 use ruma::{
-    UserId,
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, RoomVersionId, UserId,
     events::{StateEventType, TimelineEventType},
     room_version_rules::RoomVersionRules,
     state_res::{
-        auth_types_for_event, check_state_dependent_auth_rules, check_state_independent_auth_rules,
+        self, auth_types_for_event, check_state_dependent_auth_rules,
+        check_state_independent_auth_rules,
     },
 };
+use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
 
-use crate::pdu::Pdu;
+use crate::{pdu::Pdu, room_version};
 
 /// The key of a piece of state.
 pub type StateKey = (String, String);
@@ -74,15 +76,121 @@ pub fn check(
     state: &[(StateKey, Arc<Pdu>)],
     rules: &RoomVersionRules,
 ) -> Result<(), Refusal> {
-    let by_id = |id: &ruma::EventId| {
-        state.iter().find(|(_, it)| it.event_id == id).map(|(_, it)| Arc::clone(it))
-    };
-    check_state_independent_auth_rules(&rules.authorization, event, by_id)
-        .map_err(Refusal::Forbidden)?;
+    check_auth_events(
+        event,
+        |id| state.iter().find(|(_, it)| it.event_id == id).map(|(_, it)| (&**it, false)),
+        rules,
+    )?;
     let by_key = |event_type: &StateEventType, key: &str| {
         let event_type = event_type.to_string();
-        state.iter().find(|(it, _)| it.0 == event_type && it.1 == key).map(|(_, it)| Arc::clone(it))
+        state.iter().find(|(it, _)| it.0 == event_type && it.1 == key).map(|(_, it)| &**it)
     };
-    check_state_dependent_auth_rules(&rules.authorization, event, by_key)
+    check_by_state(event, by_key, rules)
+}
+
+/// Checks what does not depend on a state: a create event, and for every other event which events
+/// it names as those that authorize it.
+///
+/// `find` knows these events and, where it is named by the room ID, the create event, each with
+/// whether it was rejected.
+///
+/// # Errors
+///
+/// [`Refusal::Forbidden`], with the rule that failed.
+pub fn check_auth_events<'a>(
+    event: &Pdu,
+    find: impl Fn(&EventId) -> Option<(&'a Pdu, bool)>,
+    rules: &RoomVersionRules,
+) -> Result<(), Refusal> {
+    if event.event_type == TimelineEventType::RoomCreate {
+        check_room_version(event)?;
+    }
+    let find = |id: &EventId| find(id).map(|(pdu, rejected)| Judged { pdu, rejected });
+    check_state_independent_auth_rules(&rules.authorization, event, find)
         .map_err(Refusal::Forbidden)
+}
+
+/// Checks an event against a state: the one its auth events make, the one before it, or the
+/// current one.
+///
+/// # Errors
+///
+/// [`Refusal::Forbidden`], with the rule that failed.
+pub fn check_by_state<'a>(
+    event: &Pdu,
+    fetch: impl Fn(&StateEventType, &str) -> Option<&'a Pdu>,
+    rules: &RoomVersionRules,
+) -> Result<(), Refusal> {
+    check_state_dependent_auth_rules(&rules.authorization, event, fetch).map_err(Refusal::Forbidden)
+}
+
+/// "If `content.room_version` is present and is not a recognised version, reject." ruma leaves this
+/// rule to its caller.
+fn check_room_version(create: &Pdu) -> Result<(), Refusal> {
+    #[derive(Deserialize)]
+    struct Content {
+        room_version: Option<RoomVersionId>,
+    }
+    let content: Content = serde_json::from_str(create.content.get())
+        .map_err(|it| Refusal::Forbidden(format!("`room_version`: {it}")))?;
+    match content.room_version {
+        Some(version) if room_version::rules(&version).is_none() => {
+            Err(Refusal::Forbidden(format!("room version {version} is not recognized")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// An event and what became of it.
+struct Judged<'a> {
+    pdu: &'a Pdu,
+    rejected: bool,
+}
+
+impl state_res::Event for Judged<'_> {
+    type Id = OwnedEventId;
+
+    fn event_id(&self) -> &Self::Id {
+        &self.pdu.event_id
+    }
+
+    fn room_id(&self) -> Option<&RoomId> {
+        self.pdu.room_id()
+    }
+
+    fn sender(&self) -> &UserId {
+        &self.pdu.sender
+    }
+
+    fn origin_server_ts(&self) -> MilliSecondsSinceUnixEpoch {
+        self.pdu.origin_server_ts
+    }
+
+    fn event_type(&self) -> &TimelineEventType {
+        &self.pdu.event_type
+    }
+
+    fn content(&self) -> &RawJsonValue {
+        &self.pdu.content
+    }
+
+    fn state_key(&self) -> Option<&str> {
+        self.pdu.state_key()
+    }
+
+    fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &Self::Id> + '_> {
+        self.pdu.prev_events()
+    }
+
+    fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &Self::Id> + '_> {
+        self.pdu.auth_events()
+    }
+
+    fn redacts(&self) -> Option<&Self::Id> {
+        self.pdu.redacts()
+    }
+
+    fn rejected(&self) -> bool {
+        self.rejected
+    }
 }

@@ -57,7 +57,7 @@ struct Stored<'a> {
     #[serde(borrow)]
     origin_server_ts: &'a RawJsonValue,
     #[serde(borrow)]
-    redacts: Option<Cow<'a, str>>,
+    redacts: Option<&'a RawJsonValue>,
     #[serde(borrow)]
     sender: &'a RawJsonValue,
     #[serde(borrow)]
@@ -124,9 +124,11 @@ type Redaction<'a> = (Option<Cow<'a, str>>, Option<Box<RawJsonValue>>);
 
 /// What a redaction redacts, and its content with `redacts` where the room version has it outside.
 fn redaction<'a>(
-    outside: Option<Cow<'a, str>>,
+    outside: Option<&'a RawJsonValue>,
     content: &'a RawJsonValue,
 ) -> Result<Redaction<'a>, serde_json::Error> {
+    // What is not text redacts nothing; another server may have put anything here.
+    let outside = outside.and_then(|it| serde_json::from_str::<Cow<'a, str>>(it.get()).ok());
     let Some(outside) = outside else {
         let content: RedactionContent<'_> = serde_json::from_str(content.get()).unwrap_or_default();
         return Ok((content.redacts, None));
@@ -194,6 +196,14 @@ mod tests {
         for redaction in [old, new] {
             assert_eq!(served(&redaction)["redacts"], "$x");
             assert_eq!(served(&redaction)["content"]["redacts"], "$x");
+        }
+    }
+
+    #[test]
+    fn a_redaction_of_nothing_is_served() {
+        for redacts in [json!(5), json!(null), json!({})] {
+            let redaction = json!({"content": {}, "origin_server_ts": 1, "sender": "@a:b", "type": "m.room.redaction", "redacts": redacts});
+            assert_eq!(served(&redaction)["redacts"], JsonValue::Null);
         }
     }
 }

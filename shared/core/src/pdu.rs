@@ -2,17 +2,25 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#pdus
 
+pub(crate) mod floats;
+mod opaque;
+mod reference;
+#[cfg(test)]
+mod tests;
+
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId,
     OwnedRoomId, OwnedUserId, RoomId, ServerName, UInt, UserId,
     events::TimelineEventType,
-    room_version_rules::RoomVersionRules,
+    room_version_rules::{EventIdFormatVersion, RoomVersionRules},
     signatures::{hash_and_sign_event, reference_hash},
     state_res::{self, check_pdu_format},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
 
+pub use self::opaque::opaque_event_id;
+use self::reference::{Reference, references};
 use crate::SigningKey;
 
 /// Bytes of a whole PDU with its signatures ([size limits]).
@@ -43,6 +51,9 @@ pub enum BuildError {
 /// An event yet to be made. `content` is parsed already, because callers look into it.
 #[derive(Clone, Debug)]
 pub struct NewEvent<'a> {
+    /// The ID of the event in room versions 1 and 2, where its server makes one up. Ignored in
+    /// every other, where the event's hash is its ID.
+    pub event_id: Option<&'a EventId>,
     /// The room; none for a create event that names its room by its hash.
     pub room_id: Option<&'a RoomId>,
     /// The sender.
@@ -56,9 +67,9 @@ pub struct NewEvent<'a> {
     /// `redacts`, in room versions that keep it outside the content.
     pub redacts: Option<&'a EventId>,
     /// Events before this one.
-    pub prev_events: Vec<&'a EventId>,
+    pub prev_events: Vec<&'a Pdu>,
     /// Events that authorize this one.
-    pub auth_events: Vec<&'a EventId>,
+    pub auth_events: Vec<&'a Pdu>,
     /// One more than the depth of the deepest event before.
     pub depth: u64,
     /// When, in milliseconds since the Unix epoch.
@@ -68,7 +79,7 @@ pub struct NewEvent<'a> {
 /// An event: its ID, its fields, and the JSON that was signed, byte for byte.
 #[derive(Clone, Debug)]
 pub struct Pdu {
-    /// The reference hash of the event.
+    /// Its ID: the reference hash of the event, from room version 3 on.
     pub event_id: OwnedEventId,
     /// The room.
     pub room_id: OwnedRoomId,
@@ -78,7 +89,8 @@ pub struct Pdu {
     pub origin_server_ts: MilliSecondsSinceUnixEpoch,
     /// Event type.
     pub event_type: TimelineEventType,
-    /// Content.
+    /// Content, as rules read it: floats that are power levels in room versions 1 to 5 are
+    /// integers here.
     pub content: Box<RawJsonValue>,
     /// State key of a state event.
     pub state_key: Option<String>,
@@ -88,7 +100,7 @@ pub struct Pdu {
     pub auth_events: Vec<OwnedEventId>,
     /// `redacts` outside the content.
     pub redacts: Option<OwnedEventId>,
-    /// Depth.
+    /// Depth, at most [`MAX_DEPTH`].
     pub depth: u64,
     /// The whole, as it was signed.
     pub json: Box<str>,
@@ -104,15 +116,17 @@ struct Fields {
     event_type: TimelineEventType,
     content: Box<RawJsonValue>,
     state_key: Option<String>,
-    prev_events: Vec<OwnedEventId>,
-    auth_events: Vec<OwnedEventId>,
+    prev_events: Vec<Reference>,
+    auth_events: Vec<Reference>,
+    #[serde(default, deserialize_with = "reference::redacts")]
     redacts: Option<OwnedEventId>,
-    depth: UInt,
+    #[serde(deserialize_with = "reference::depth")]
+    depth: u64,
 }
 
 impl Pdu {
-    /// Reads a signed event and names it by its reference hash. A create event without a room ID
-    /// names its room too.
+    /// Reads a signed event and names it: by its reference hash, or, in room versions 1 and 2, by
+    /// the ID it says. A create event without a room ID names its room too.
     ///
     /// # Errors
     ///
@@ -121,9 +135,8 @@ impl Pdu {
         let object = parse_content(json)?;
         check_pdu_format(&object, &rules.event_format).map_err(format_error)?;
         let hash = reference_hash(&object, rules).map_err(|_| BuildError::TooLarge)?;
-        let id_error = |it: ruma::IdParseError| BuildError::Format(it.to_string());
-        let event_id = EventId::parse(format!("${hash}")).map_err(id_error)?;
-        let room_id = RoomId::parse(format!("!{hash}")).map_err(id_error)?;
+        let event_id = event_id(&hash, string(&object, "event_id"), rules)?;
+        let room_id = room_id(&hash, string(&object, "room_id"))?;
         Self::from_stored(event_id, &room_id, json.get().into())
             .map_err(|it| BuildError::Format(it.to_string()))
     }
@@ -133,7 +146,7 @@ impl Pdu {
     ///
     /// # Errors
     ///
-    /// When the JSON is not a PDU of room version 3 or later.
+    /// When the JSON is not a PDU.
     pub fn from_stored(
         event_id: OwnedEventId,
         room_id: &RoomId,
@@ -145,19 +158,26 @@ impl Pdu {
             room_id: fields.room_id.unwrap_or_else(|| room_id.to_owned()),
             sender: fields.sender,
             origin_server_ts: fields.origin_server_ts,
+            content: floats::truncated(fields.content, &fields.event_type),
             event_type: fields.event_type,
-            content: fields.content,
             state_key: fields.state_key,
-            prev_events: fields.prev_events,
-            auth_events: fields.auth_events,
+            prev_events: fields.prev_events.into_iter().map(|it| it.0).collect(),
+            auth_events: fields.auth_events.into_iter().map(|it| it.0).collect(),
             redacts: fields.redacts,
-            depth: fields.depth.into(),
+            depth: fields.depth,
             json,
         })
     }
+
+    /// Whether this is a create event whose hash is the room's ID, as in room version 12.
+    pub fn names_its_room(&self) -> bool {
+        self.event_type == TimelineEventType::RoomCreate
+            && self.room_id.strip_sigil() == self.event_id.as_str().trim_start_matches('$')
+    }
 }
 
-/// Makes an event: checks its format, hashes it, signs it and names it by its reference hash.
+/// Makes an event: checks its format, hashes it, signs it and names it. Its name is its reference
+/// hash, but in room versions 1 and 2, where [`NewEvent::event_id`] is.
 ///
 /// # Errors
 ///
@@ -168,7 +188,7 @@ pub fn build(
     server_name: &ServerName,
     key: &SigningKey,
 ) -> Result<Pdu, BuildError> {
-    let mut object = to_object(&mut event);
+    let mut object = to_object(&mut event, rules)?;
     hash_and_sign_event(server_name.as_str(), key.pair(), &mut object, &rules.redaction)
         .map_err(|_| BuildError::TooLarge)?;
     check_pdu_format(&object, &rules.event_format).map_err(format_error)?;
@@ -177,14 +197,8 @@ pub fn build(
     if json.len() > MAX_PDU_BYTES {
         return Err(BuildError::TooLarge);
     }
-    let event_id =
-        EventId::parse(format!("${hash}")).map_err(|it| BuildError::Format(it.to_string()))?;
-    let room_id = match event.room_id {
-        Some(room_id) => room_id.to_owned(),
-        None => {
-            RoomId::parse(format!("!{hash}")).map_err(|it| BuildError::Format(it.to_string()))?
-        }
-    };
+    let event_id = event_id(&hash, event.event_id.map(EventId::as_str), rules)?;
+    let room_id = room_id(&hash, event.room_id.map(RoomId::as_str))?;
     let content = object.remove("content").unwrap_or(CanonicalJsonValue::Null);
     let content = serde_json::value::to_raw_value(&content)
         .map_err(|it| BuildError::Content(it.to_string()))?;
@@ -196,12 +210,50 @@ pub fn build(
         event_type: event.event_type.into(),
         content,
         state_key: event.state_key.map(str::to_owned),
-        prev_events: event.prev_events.into_iter().map(EventId::to_owned).collect(),
-        auth_events: event.auth_events.into_iter().map(EventId::to_owned).collect(),
+        prev_events: event.prev_events.iter().map(|it| it.event_id.clone()).collect(),
+        auth_events: event.auth_events.iter().map(|it| it.event_id.clone()).collect(),
         redacts: event.redacts.map(EventId::to_owned),
         depth: event.depth.min(MAX_DEPTH),
         json: json.into_boxed_str(),
     })
+}
+
+/// An event's ID ([spec]): its reference hash, which is in the alphabet of its room version, or
+/// what its server calls it in versions 1 and 2.
+///
+/// [spec]: https://spec.matrix.org/v1.19/appendices/#event-ids
+fn event_id(
+    hash: &str,
+    given: Option<&str>,
+    rules: &RoomVersionRules,
+) -> Result<OwnedEventId, BuildError> {
+    let parsed = match rules.event_id_format {
+        EventIdFormatVersion::V1 => {
+            let given = given.ok_or_else(|| BuildError::Format("missing `event_id`".to_owned()))?;
+            let id = EventId::parse(given).map_err(|it| BuildError::Format(it.to_string()))?;
+            if id.server_name().is_none() {
+                return Err(BuildError::Format(format!("{id} names no server")));
+            }
+            Ok(id)
+        }
+        _ => EventId::parse(format!("${hash}")),
+    };
+    parsed.map_err(|it| BuildError::Format(it.to_string()))
+}
+
+/// The room an event is in: the one it names, or, for a create event that names none, the one
+/// named by its hash.
+fn room_id(hash: &str, given: Option<&str>) -> Result<OwnedRoomId, BuildError> {
+    let parsed = match given {
+        Some(given) => RoomId::parse(given),
+        None => RoomId::parse(format!("!{hash}")),
+    };
+    parsed.map_err(|it| BuildError::Format(it.to_string()))
+}
+
+/// A field that is a string.
+fn string<'a>(object: &'a CanonicalJsonObject, field: &str) -> Option<&'a str> {
+    object.get(field).and_then(CanonicalJsonValue::as_str)
 }
 
 /// Tells "too large" from every other breach of the format.
@@ -219,22 +271,23 @@ fn timestamp(ms: u64) -> MilliSecondsSinceUnixEpoch {
 }
 
 /// The event's JSON object, unsigned.
-fn to_object(event: &mut NewEvent<'_>) -> CanonicalJsonObject {
-    let ids = |ids: &[&EventId]| {
-        CanonicalJsonValue::Array(
-            ids.iter().map(|it| CanonicalJsonValue::String(it.as_str().to_owned())).collect(),
-        )
-    };
+fn to_object(
+    event: &mut NewEvent<'_>,
+    rules: &RoomVersionRules,
+) -> Result<CanonicalJsonObject, BuildError> {
     let text = |it: &str| CanonicalJsonValue::String(it.to_owned());
     let mut object = CanonicalJsonObject::new();
     let mut set = |name: &str, value| object.insert(name.to_owned(), value);
-    set("auth_events", ids(&event.auth_events));
+    set("auth_events", references(&event.auth_events, rules)?);
     set("content", CanonicalJsonValue::Object(std::mem::take(&mut event.content)));
     set("depth", UInt::new_saturating(event.depth.min(MAX_DEPTH)).into());
     set("origin_server_ts", timestamp(event.origin_server_ts).0.into());
-    set("prev_events", ids(&event.prev_events));
+    set("prev_events", references(&event.prev_events, rules)?);
     set("sender", text(event.sender.as_str()));
     set("type", text(event.event_type));
+    if let (true, Some(event_id)) = (rules.event_format.require_event_id, event.event_id) {
+        set("event_id", text(event_id.as_str()));
+    }
     if let Some(redacts) = event.redacts {
         set("redacts", text(redacts.as_str()));
     }
@@ -244,11 +297,11 @@ fn to_object(event: &mut NewEvent<'_>) -> CanonicalJsonObject {
     if let Some(state_key) = event.state_key {
         set("state_key", text(state_key));
     }
-    object
+    Ok(object)
 }
 
 /// Makes the create event of a room. `room_id` is given in room versions where it is random; in
-/// version 12 the event's hash becomes the room ID.
+/// version 12 the event's hash becomes the room ID. `event_id` is as in [`NewEvent`].
 ///
 /// # Errors
 ///
@@ -256,12 +309,14 @@ fn to_object(event: &mut NewEvent<'_>) -> CanonicalJsonObject {
 pub fn create_event(
     content: CanonicalJsonObject,
     creator: &UserId,
+    event_id: Option<&EventId>,
     room_id: Option<&RoomId>,
     rules: &RoomVersionRules,
     now_ms: u64,
     key: &SigningKey,
 ) -> Result<Pdu, BuildError> {
     let event = NewEvent {
+        event_id,
         room_id,
         sender: creator,
         event_type: "m.room.create",
@@ -292,8 +347,9 @@ impl state_res::Event for Pdu {
         &self.event_id
     }
 
+    /// The room ID that is part of the event: a create event whose hash is the room's ID has none.
     fn room_id(&self) -> Option<&RoomId> {
-        Some(&self.room_id)
+        (!self.names_its_room()).then_some(&self.room_id)
     }
 
     fn sender(&self) -> &UserId {
@@ -329,112 +385,7 @@ impl state_res::Event for Pdu {
     }
 
     fn rejected(&self) -> bool {
-        // Rejected events are not stored: only this server's own events are, and those it
-        // refuses leave no trace.
+        // What became of an event is not part of it: `engine::Known` holds its verdict.
         false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use ruma::{
-        RoomVersionId, room_id,
-        room_version_rules::EventIdFormatVersion,
-        server_name,
-        signatures::{PublicKeyMap, Verified, verify_event},
-        user_id,
-    };
-    use serde_json::json;
-
-    use super::*;
-    use crate::room_version;
-
-    fn key() -> SigningKey {
-        SigningKey::from_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1", "1").unwrap()
-    }
-
-    fn content(value: serde_json::Value) -> CanonicalJsonObject {
-        serde_json::from_value(value).unwrap()
-    }
-
-    fn message(content: CanonicalJsonObject) -> NewEvent<'static> {
-        NewEvent {
-            room_id: Some(room_id!("!room:domain")),
-            sender: user_id!("@alice:domain"),
-            event_type: "m.room.message",
-            state_key: None,
-            content,
-            redacts: None,
-            prev_events: Vec::new(),
-            auth_events: Vec::new(),
-            depth: 3,
-            origin_server_ts: 1_000,
-        }
-    }
-
-    fn verify(pdu: &Pdu, version: &RoomVersionId) -> Verified {
-        let key = key();
-        let public = ruma::serde::Base64::parse(key.public_base64()).unwrap();
-        let keys: PublicKeyMap = BTreeMap::from([(
-            "domain".to_owned(),
-            BTreeMap::from([(key.id().to_string(), public)]),
-        )]);
-        let object = serde_json::from_str(&pdu.json).unwrap();
-        verify_event(&keys, &object, &room_version::rules(version).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn an_event_is_signed_hashed_and_named_in_every_version() {
-        for version in room_version::SUPPORTED {
-            let rules = room_version::rules(&version).unwrap();
-            assert_ne!(rules.event_id_format, EventIdFormatVersion::V1);
-            let event = message(content(json!({"body": "hi", "msgtype": "m.text"})));
-            let pdu = build(event, &rules, server_name!("domain"), &key()).unwrap();
-            assert_eq!(verify(&pdu, &version), Verified::All, "{version}");
-            let json = RawJsonValue::from_string(pdu.json.to_string()).unwrap();
-            let again = Pdu::from_signed(&json, &rules).unwrap();
-            assert_eq!(again.event_id, pdu.event_id, "{version}");
-            assert_eq!(again.json, pdu.json, "{version}");
-        }
-    }
-
-    #[test]
-    fn the_create_event_names_the_room_from_version_12_on() {
-        for version in room_version::SUPPORTED {
-            let rules = room_version::rules(&version).unwrap();
-            let hashed = rules.authorization.room_create_event_id_as_room_id;
-            let room_id = (!hashed).then_some(room_id!("!random:domain"));
-            let content = content(json!({"room_version": version.as_str()}));
-            let alice = user_id!("@alice:domain");
-            let pdu = create_event(content, alice, room_id, &rules, 5, &key()).unwrap();
-            if hashed {
-                assert_eq!(pdu.room_id.strip_sigil(), &pdu.event_id.as_str()[1..]);
-                assert!(!pdu.json.contains("room_id"));
-            } else {
-                assert_eq!(pdu.room_id, "!random:domain");
-            }
-        }
-    }
-
-    #[test]
-    fn what_breaks_the_format_is_refused() {
-        let rules = room_version::rules(&room_version::DEFAULT).unwrap();
-        let domain = server_name!("domain");
-        let large = message(content(json!({"body": "x".repeat(MAX_PDU_BYTES)})));
-        assert_eq!(build(large, &rules, domain, &key()).unwrap_err(), BuildError::TooLarge);
-        let long = "t".repeat(256);
-        let mut event = message(CanonicalJsonObject::new());
-        event.event_type = &long;
-        assert!(matches!(build(event, &rules, domain, &key()), Err(BuildError::Format(_))));
-    }
-
-    #[test]
-    fn content_that_canonical_json_cannot_hold_is_refused() {
-        for bad in ["[]", "1", r#"{"a": 1.5}"#, r#"{"a": 9007199254740992}"#, r#"{"a": 1e3}"#] {
-            let raw: Box<RawJsonValue> = serde_json::from_str(bad).unwrap();
-            assert!(parse_content(&raw).is_err(), "{bad}");
-        }
     }
 }

@@ -2,14 +2,21 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#redactions
 
-use ruma::{
-    CanonicalJsonObject, canonical_json::redact_in_place, room_version_rules::RedactionRules,
-};
+use ruma::room_version_rules::RedactionRules;
+
+use crate::event_json::EventJson;
 
 /// Why an event could not be redacted.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored event cannot be redacted: {0}")]
 pub struct RedactError(String);
+
+impl RedactError {
+    /// What went wrong.
+    pub(crate) fn new(cause: &impl std::fmt::Display) -> Self {
+        Self(cause.to_string())
+    }
+}
 
 /// What stays of a stored PDU when it is redacted. Its ID and signatures still hold.
 ///
@@ -17,8 +24,6 @@ pub struct RedactError(String);
 ///
 /// When what is stored is not a PDU.
 pub fn redacted(json: &str, rules: &RedactionRules) -> Result<String, RedactError> {
-    let mut object: CanonicalJsonObject =
-        serde_json::from_str(json).map_err(|it| RedactError(it.to_string()))?;
-    redact_in_place(&mut object, rules, None).map_err(|it| RedactError(it.to_string()))?;
-    serde_json::to_string(&object).map_err(|it| RedactError(it.to_string()))
+    let mut event = EventJson::stored(json).map_err(|it| RedactError::new(&it))?;
+    event.redact(rules).and_then(|()| event.text()).map_err(|it| RedactError::new(&it))
 }

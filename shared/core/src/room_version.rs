@@ -8,7 +8,12 @@ use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 pub const DEFAULT: RoomVersionId = RoomVersionId::V12;
 
 /// The versions rooms may be created with.
-pub const SUPPORTED: [RoomVersionId; 7] = [
+pub const SUPPORTED: [RoomVersionId; 12] = [
+    RoomVersionId::V1,
+    RoomVersionId::V2,
+    RoomVersionId::V3,
+    RoomVersionId::V4,
+    RoomVersionId::V5,
     RoomVersionId::V6,
     RoomVersionId::V7,
     RoomVersionId::V8,

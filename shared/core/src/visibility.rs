@@ -74,15 +74,26 @@ impl Timeline {
     /// Whether the values that hold at `at` allow the event at `position`.
     fn allows(&self, at: u64, position: u64) -> bool {
         let membership = self.membership_at(at);
-        if membership == MembershipState::Join {
+        let visibility = last_at(&self.visibilities, at).unwrap_or(HistoryVisibility::Shared);
+        self.allows_in(&membership, &visibility, position)
+    }
+
+    /// Whether a state with this membership of the user and this visibility allows the event at
+    /// `position`.
+    pub fn allows_in(
+        &self,
+        membership: &MembershipState,
+        visibility: &HistoryVisibility,
+        position: u64,
+    ) -> bool {
+        if *membership == MembershipState::Join {
             return true;
         }
-        let visibility = last_at(&self.visibilities, at).unwrap_or(HistoryVisibility::Shared);
         match visibility {
             HistoryVisibility::WorldReadable => true,
             HistoryVisibility::Joined => false,
             HistoryVisibility::Invited => {
-                membership == MembershipState::Invite && self.joined_after(position)
+                *membership == MembershipState::Invite && self.joined_after(position)
             }
             // Unknown values are `shared` by the specification.
             _ => self.joined_after(position),

@@ -22,6 +22,8 @@ mod input;
 mod json;
 pub mod mount;
 mod reshape;
+#[cfg(feature = "test-routes")]
+mod test_routes;
 
 use std::sync::Arc;
 
@@ -62,6 +64,8 @@ impl Cx {
 /// The router of all APIs, without state: built once, used for every request.
 pub fn router() -> Router {
     let router = federation::routes(client::routes(Router::new()));
+    #[cfg(feature = "test-routes")]
+    let router = test_routes::routes(router);
     router.fallback(not_found).method_not_allowed_fallback(wrong_method)
 }
 

@@ -61,7 +61,7 @@ impl Plan {
 }
 
 /// The versions of `SUPPORTED`, as clients write them.
-const VERSIONS: [&str; 7] = ["6", "7", "8", "9", "10", "11", "12"];
+const VERSIONS: [&str; 12] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"];
 
 #[test]
 fn every_supported_version_is_planned_and_no_other() {
@@ -72,7 +72,7 @@ fn every_supported_version_is_planned_and_no_other() {
     }
     assert_eq!(VERSIONS.len(), room_version::SUPPORTED.len());
     assert_eq!(plan_of(json!({})).version, room_version::DEFAULT);
-    for version in ["1", "5", "13", "org.example.new"] {
+    for version in ["0", "13", "org.example.new"] {
         let error = try_plan(json!({ "room_version": version })).unwrap_err();
         assert_eq!(error, CreateRoomError::UnsupportedVersion(version.try_into().unwrap()));
     }
@@ -447,12 +447,10 @@ fn carry_out(plan: &Plan) -> Result<(), authorize::Refusal> {
     let is_hash = plan.rules.authorization.room_create_event_id_as_room_id;
     let room_id = (!is_hash).then_some(random);
     let content = plan.create_content.clone();
-    let create = pdu::create_event(content, &creator, room_id, &plan.rules, 1, &key).unwrap();
-    // The event that names its room was not told the room's ID: nothing to be checked in a `Pdu`,
-    // which always has one.
-    if !is_hash {
-        authorize::check(&create, &[], &plan.rules)?;
-    }
+    let create_id = Some(ruma::event_id!("$0:x.y"));
+    let create = pdu::create_event(content, &creator, create_id, room_id, &plan.rules, 1, &key);
+    let create = create.unwrap();
+    authorize::check(&create, &[], &plan.rules)?;
     let room_id = create.room_id.clone();
     let mut newest = Arc::new(create);
     let mut state: BTreeMap<StateKey, Arc<Pdu>> = BTreeMap::new();
@@ -472,15 +470,17 @@ fn carry_out(plan: &Plan) -> Result<(), authorize::Refusal> {
             .filter_map(|it| Some((it.clone(), state.get(&it)?.clone())))
             .collect();
         let is_auth_event = |it: &&(StateKey, _)| authorize::is_auth_event(&it.0, &plan.rules);
+        let event_id = ruma::EventId::parse(format!("${}:x.y", newest.depth)).unwrap();
         let event = NewEvent {
+            event_id: Some(&event_id),
             room_id: Some(&room_id),
             sender: &creator,
             event_type,
             state_key,
             content: item.content,
             redacts: None,
-            prev_events: vec![&newest.event_id],
-            auth_events: found.iter().filter(is_auth_event).map(|it| &*it.1.event_id).collect(),
+            prev_events: vec![&newest],
+            auth_events: found.iter().filter(is_auth_event).map(|it| &*it.1).collect(),
             depth: newest.depth + 1,
             origin_server_ts: 1,
         };

@@ -1,5 +1,6 @@
 //! What may be asked of a `Room` object.
 
+mod receive;
 mod sync;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,10 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::sync::{RoomSync, SyncRoom, UnreadCount};
+pub use self::{
+    receive::{GivenState, Join, Kind, Outcome, Receive, Received, ServerKey, Stage},
+    sync::{RoomSync, SyncRoom, UnreadCount},
+};
 use super::{Caller, RawJson};
 
 /// A position in a room's stream: grows by one with every event, receipt and typing change.
@@ -29,6 +33,12 @@ pub enum Command {
     Send(Box<Send>),
     /// Redact an event.
     Redact(Redact),
+    /// Take in events of other servers.
+    Receive(Box<Receive>),
+    /// Take in a part of the state of a room that is being joined.
+    Stage(Box<Stage>),
+    /// Begin the room here with what has been staged, and join it.
+    Join(Box<Join>),
     /// Change a membership.
     ChangeMembership(Box<ChangeMembership>),
     /// Close the room to a user who has left it and wants to see nothing more of it.
@@ -254,6 +264,8 @@ pub enum Reply {
     Done,
     /// The event that was sent (or had been sent by the same transaction).
     EventId { event_id: OwnedEventId },
+    /// What became of received events, in the order they came.
+    Received { events: Vec<Received> },
     /// One event.
     Event { event: RawJson },
     /// Events.

@@ -4,15 +4,25 @@
 //! see the room between two batches and never within one. What the room must tell its members is
 //! in [`tell`].
 
+mod aside;
+mod enter;
+mod graph;
+mod history;
+mod join;
 mod load;
 mod membership;
 mod memory;
 mod plan;
 mod read;
 mod receipts;
+mod receive;
+mod redactions;
+mod rows;
 mod send;
 mod serve;
+mod settle;
 mod sync;
+mod take_in;
 mod tell;
 mod timeline;
 mod unread;
@@ -58,12 +68,26 @@ pub mod limits {
     pub const TOLD_MEMBERS: u64 = 500;
     /// Members told at the same time.
     pub const TOLD_AT_ONCE: usize = 16;
-    /// Members that one read gives.
-    pub const MEMBERS: u64 = 200_000;
     /// Longest time a client may say that its user will be typing.
     pub const TYPING_MS: u64 = 120_000;
     /// How soon after a write what was told of it is written down.
     pub const SETTLE_MS: u64 = 10_000;
+    /// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
+    pub const GRAPH_ENTRIES: usize = 200_000;
+    /// What one statement reads for the engine.
+    pub const GRAPH_PAGE: usize = 500;
+    /// How often one decision may ask for more.
+    pub const DECISION_ROUNDS: usize = 10_000;
+    /// Positions left free where history is missing.
+    pub const GAP: u64 = 1 << 20;
+    /// Positions left free for the history before a join.
+    pub const FIRST_GAP: u64 = 1 << 40;
+    /// Events of the state and of the auth chain that a join may bring.
+    pub const STAGED_EVENTS: u64 = 2_000_000;
+    /// Staged events in memory at a time.
+    pub const STAGED_PAGE: u64 = 500;
+    /// Events that wait for others; the oldest are dropped.
+    pub const PENDING_EVENTS: u64 = 1_000;
     /// Characters of a reason.
     pub const REASON_CHARS: usize = 2_000;
 }
@@ -100,6 +124,9 @@ impl Room {
             Command::Create(it) => self.create(*it).await,
             Command::Send(it) => self.send(*it).await,
             Command::Redact(it) => self.redact(it).await,
+            Command::Receive(it) => self.receive(*it).await,
+            Command::Stage(it) => self.stage(*it).await,
+            Command::Join(it) => self.join(*it).await,
             Command::ChangeMembership(it) => self.change_membership(*it).await,
             Command::Forget { user_id } => self.forget(&user_id).await,
             Command::UpdateProfile { user_id, displayname, avatar_url } => {

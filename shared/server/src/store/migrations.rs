@@ -31,7 +31,7 @@ macro_rules! script {
 pub const GLOBAL: &[Migration] = &[script!("global", "0001_global")];
 
 /// The private store of a `Room`.
-pub const ROOM: &[Migration] = &[script!("room", "0001_room")];
+pub const ROOM: &[Migration] = &[script!("room", "0001_room"), script!("room", "0002_forks")];
 
 /// The private store of a `User`.
 pub const USER: &[Migration] = &[script!("user", "0001_user")];

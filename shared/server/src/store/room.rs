@@ -1,8 +1,13 @@
 //! The private store of a `Room` object.
 
 pub mod events;
+pub mod gaps;
+pub mod graph;
 pub mod members;
 pub mod meta;
+pub mod pending;
 pub mod receipts;
+pub mod redactions;
+pub mod staged;
 pub mod state;
 pub mod typing;

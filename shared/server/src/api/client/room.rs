@@ -25,6 +25,9 @@ mod send_message_event;
 mod send_state_event;
 
 use axum::Router;
+
+#[cfg(feature = "test-routes")]
+pub(in crate::api) use self::directory::refresh as refresh_directory;
 use ruma::{OwnedRoomId, RoomId, RoomOrAliasId};
 
 use crate::{

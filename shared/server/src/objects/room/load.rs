@@ -7,23 +7,34 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 use serde::Deserialize;
-use skerry_core::{Pdu, authorize::StateKey, room_version};
+use serde_json::value::RawValue as RawJsonValue;
+use skerry_core::{
+    Pdu,
+    authorize::StateKey,
+    engine::{Num, StateAt},
+    room_version,
+};
 
 use super::{
     Room,
+    graph::Graph,
     memory::{Known, Memory},
 };
 use crate::{
     Error, Result,
     messages::room::Position,
     store::room::{
-        events::{self, StateAt},
+        events,
+        gaps::{self, Gap},
         members, meta, state,
     },
 };
 
-/// A piece of state: where its event is, and the event.
-pub(super) type StateEvent = (Position, Arc<Pdu>);
+/// A piece of state: the number of its event, and the event.
+pub(super) type StateEvent = (Num, Arc<Pdu>);
+
+/// A forward extremity: its number, and the event.
+pub(super) type End = (Num, Arc<Pdu>);
 
 /// A room in memory.
 #[derive(Debug)]
@@ -32,8 +43,10 @@ pub(super) struct Loaded {
     pub(super) rules: RoomVersionRules,
     /// The newest position of the stream.
     pub(super) head: Position,
-    /// The event that the next one refers to, and its depth.
-    pub(super) newest: Option<(OwnedEventId, u64)>,
+    /// The forward extremities: what the next event comes after.
+    pub(super) ends: Vec<End>,
+    /// Whether the store says which they are: they are not just the newest event.
+    pub(super) ends_stored: bool,
     /// The current state.
     pub(super) state: StateAt,
     pub(super) joined: u64,
@@ -43,6 +56,14 @@ pub(super) struct Loaded {
     /// When who is typing last changed.
     pub(super) typing_head: Position,
     pub(super) memory: Memory,
+    /// What the engine knows.
+    pub(super) graph: Graph,
+    /// Where history is missing, the newest first.
+    pub(super) gaps: Vec<Gap>,
+    /// Events that wait for others.
+    pub(super) pending: u64,
+    /// The room has never had more than one forward extremity.
+    pub(super) is_linear: bool,
 }
 
 impl Loaded {
@@ -52,13 +73,18 @@ impl Loaded {
             version,
             rules,
             head: 0,
-            newest: None,
+            ends: Vec::new(),
+            ends_stored: false,
             state: StateAt::default(),
             joined: 0,
             invited: 0,
             receipts_head: 0,
             typing_head: 0,
             memory: Memory::new(0),
+            graph: Graph::default(),
+            gaps: Vec::new(),
+            pending: 0,
+            is_linear: true,
         }
     }
 }
@@ -68,25 +94,43 @@ impl Room {
     pub(super) async fn load(self: &Arc<Self>) -> Result<Option<Loaded>> {
         let (sql, scope) = (self.sql(), self.scope());
         let Some(meta) = meta::find(sql, scope).await? else { return Ok(None) };
-        let newest = events::find_newest(sql, scope).await?;
-        let (newest, before) = newest.ok_or_else(|| Error::internal("the room has no events"))?;
         let (joined, invited) = members::count(sql, scope).await?;
         let rules = room_version::rules(&meta.version)
             .ok_or_else(|| Error::internal("the room's version is not supported"))?;
-        let state = match newest.state_key {
-            Some(_) => StateAt { group: newest.position, ..before },
-            None => before,
+        let ends = match &meta.extremities {
+            Some(nums) => events::list(sql, scope, nums).await?,
+            None => events::find_newest(sql, scope).await?.into_iter().collect(),
         };
-        let pdu = self.to_pdu(newest.event_id, newest.json)?;
+        let Some(newest) = ends.last() else {
+            // A join that has not come to its end.
+            return Ok(None);
+        };
+        let state = match meta.extremities {
+            None => newest.states.map(|it| it.after),
+            Some(_) => None,
+        };
+        let state = match state.filter(|it| it.chain == 0) {
+            Some(state) => state,
+            None => StateAt { chain: 0, group: state::find_head(sql, scope).await? },
+        };
         let mut loaded = Loaded::empty(meta.version, rules);
-        loaded.head = newest.position.max(meta.receipts_head).max(meta.typing_head);
+        loaded.head = events::find_head(sql, scope).await?;
+        loaded.head = loaded.head.max(meta.receipts_head).max(meta.typing_head).max(meta.taken);
         loaded.receipts_head = meta.receipts_head;
         loaded.typing_head = meta.typing_head;
         loaded.memory = Memory::new(loaded.head);
-        loaded.newest = Some((pdu.event_id.clone(), pdu.depth));
+        loaded.ends_stored = meta.extremities.is_some();
+        for end in ends {
+            loaded.ends.push((end.num, self.to_pdu(end.event_id, end.json)?));
+        }
         loaded.state = state;
         loaded.joined = joined;
         loaded.invited = invited;
+        loaded.pending = meta.pending;
+        loaded.is_linear = meta.taken == 0;
+        if meta.taken > 0 {
+            loaded.gaps = gaps::list(sql, scope).await?;
+        }
         if meta.notified < loaded.head {
             self.catch_up_later(loaded.head);
         }
@@ -98,6 +142,21 @@ impl Room {
         Pdu::from_stored(event_id, &self.id, json.into_boxed_str())
             .map(Arc::new)
             .map_err(Error::internal)
+    }
+
+    /// A stored event as authorization reads it: what a redaction took away of it is still there,
+    /// as it is on servers that have not seen the redaction.
+    pub(super) fn to_auth_pdu(
+        &self,
+        event_id: OwnedEventId,
+        json: String,
+        auth_content: Option<String>,
+    ) -> Result<Arc<Pdu>> {
+        let mut pdu = self.to_pdu(event_id, json)?;
+        if let Some(content) = auth_content {
+            Arc::make_mut(&mut pdu).content = RawJsonValue::from_string(content)?;
+        }
+        Ok(pdu)
     }
 
     /// Pieces of the current state; absent ones are left out.
@@ -120,14 +179,14 @@ impl Room {
         }
         let (sql, scope) = (self.sql(), self.scope());
         let entries = state::find(sql, scope, room.state, &missing).await?;
-        let positions: Vec<_> = entries.iter().map(|(_, position)| *position).collect();
-        for stored in events::list(sql, scope, &positions).await? {
-            let position = stored.position;
-            let pdu = self.to_pdu(stored.event_id, stored.json)?;
-            for (key, _) in entries.iter().filter(|(_, it)| *it == position) {
+        let nums: Vec<_> = entries.iter().map(|(_, num)| *num).collect();
+        for stored in events::list(sql, scope, &nums).await? {
+            let num = stored.num;
+            let pdu = self.to_auth_pdu(stored.event_id, stored.json, stored.auth_content)?;
+            for (key, _) in entries.iter().filter(|(_, it)| *it == num) {
                 missing.retain(|it| it != key);
-                room.memory.remember_state(key.clone(), Some((position, Arc::clone(&pdu))));
-                found.push((key.clone(), (position, Arc::clone(&pdu))));
+                room.memory.remember_state(key.clone(), Some((num, Arc::clone(&pdu))));
+                found.push((key.clone(), (num, Arc::clone(&pdu))));
             }
         }
         for key in missing {

@@ -108,7 +108,7 @@ impl Memory {
     }
 
     /// A piece of state has changed: what members may see may have changed with it.
-    pub(super) fn state_changed(&self, key: StateKey, event: StateEvent) {
+    pub(super) fn state_changed(&self, key: StateKey, event: Option<StateEvent>) {
         let mut inner = self.inner();
         match key.0.as_str() {
             "m.room.member" => {
@@ -120,7 +120,7 @@ impl Memory {
             "m.room.history_visibility" => inner.timelines.map.clear(),
             _ => {}
         }
-        inner.state.insert(key, Some(event));
+        inner.state.insert(key, event);
     }
 
     /// An event was redacted: whatever was made of it is forgotten.
@@ -210,12 +210,15 @@ mod tests {
 
     fn recent(position: Position) -> Recent {
         let stored = Stored {
+            num: position,
             position,
+            states: None,
             event_id: EventId::parse("$event").unwrap(),
             event_type: "m.room.message".into(),
             state_key: None,
             sender: "@a:b".into(),
             json: "{}".into(),
+            auth_content: None,
             redacted_by: None,
             replaces: None,
             sent_by: None,

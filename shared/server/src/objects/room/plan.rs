@@ -4,30 +4,28 @@ use std::{collections::HashMap, sync::Arc};
 
 use ruma::{
     CanonicalJsonObject, EventId, OwnedEventId, OwnedUserId, UserId, api::error::ErrorKind,
-    events::room::member::MembershipState,
+    events::room::member::MembershipState, room_version_rules::RoomVersionRules,
 };
 use serde_json::value::to_raw_value;
 use skerry_core::{
     Pdu,
     authorize::{self, Refusal, StateKey},
-    notify,
-    pdu::{self, BuildError, NewEvent},
+    engine::{Known, Num, StateAt, States, Verdict},
+    pdu::{self, BuildError, MAX_PREV_EVENTS, NewEvent},
 };
 
 use super::{
     Room,
-    load::{Loaded, StateEvent, membership_of},
+    load::{End, Loaded, StateEvent},
     membership::power_levels,
     memory::Recent,
+    rows::Entering,
 };
 use crate::{
     Error, Result,
     messages::room::{Position, SentBy},
     ports::Stmt,
-    store::room::{
-        events::{self, StateAt, Stored, Unread},
-        members, state, typing,
-    },
+    store::room::{events::Standing, meta},
 };
 
 /// The request an event came from.
@@ -74,21 +72,32 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// A membership that has changed: whose, to what, where, and by which event.
+pub(super) type Changed = (OwnedUserId, MembershipState, Position, Option<Arc<Pdu>>);
+
 /// A decision: what to write, and what the room will be once it is written.
 #[derive(Debug)]
 #[must_use = "a plan does nothing until it is committed"]
 pub(super) struct Plan {
     pub(super) stmts: Vec<Stmt>,
-    head: Position,
-    typing_head: Position,
-    newest: Option<(OwnedEventId, u64)>,
-    state: StateAt,
-    changed: HashMap<StateKey, StateEvent>,
+    pub(super) head: Position,
+    pub(super) typing_head: Position,
+    /// The forward extremities.
+    pub(super) ends: Vec<End>,
+    /// Whether the store says which they are.
+    pub(super) ends_stored: bool,
+    /// The current state.
+    pub(super) state: StateAt,
+    pub(super) changed: HashMap<StateKey, Option<StateEvent>>,
     appended: Vec<Recent>,
+    /// Events that are stored, and those they name as authorizing them.
+    pub(super) stored: Vec<(OwnedEventId, Num, Box<[Num]>)>,
+    /// Those of them that the engine remembers.
+    pub(super) known: Vec<Arc<Known>>,
     joined: i64,
     invited: i64,
     /// Local users whose membership changed, in order.
-    pub(super) memberships: Vec<(OwnedUserId, MembershipState, Position, Arc<Pdu>)>,
+    pub(super) memberships: Vec<Changed>,
 }
 
 impl Plan {
@@ -98,10 +107,13 @@ impl Plan {
             stmts: Vec::new(),
             head: room.head,
             typing_head: room.typing_head,
-            newest: room.newest.clone(),
+            ends: room.ends.clone(),
+            ends_stored: room.ends_stored,
             state: room.state,
             changed: HashMap::new(),
             appended: Vec::new(),
+            stored: Vec::new(),
+            known: Vec::new(),
             joined: 0,
             invited: 0,
             memberships: Vec::new(),
@@ -114,11 +126,28 @@ impl Plan {
         self.head
     }
 
+    /// Leaves positions free for history that may come.
+    pub(super) fn leave_gap(&mut self, positions: u64) {
+        self.head += positions;
+    }
+
+    /// The newest position taken.
+    pub(super) fn head(&self) -> Position {
+        self.head
+    }
+
+    /// The room has a new newest event that clients see.
+    pub(super) fn append(&mut self, event: Recent) {
+        self.appended.push(event);
+    }
+
     /// The room as the plan leaves it.
     pub(super) fn apply(&mut self, room: &mut Loaded) {
         room.head = self.head;
         room.typing_head = self.typing_head;
-        room.newest = self.newest.take();
+        room.ends = std::mem::take(&mut self.ends);
+        room.ends_stored = self.ends_stored;
+        room.is_linear &= !self.ends_stored;
         room.state = self.state;
         for (key, event) in self.changed.drain() {
             room.memory.state_changed(key, event);
@@ -126,12 +155,18 @@ impl Plan {
         for event in self.appended.drain(..) {
             room.memory.append(event);
         }
+        for (event_id, num, auth) in self.stored.drain(..) {
+            room.graph.stored(&event_id, num, &auth);
+        }
+        for known in self.known.drain(..) {
+            room.graph.insert(known);
+        }
         room.joined = room.joined.saturating_add_signed(self.joined);
         room.invited = room.invited.saturating_add_signed(self.invited);
     }
 
     /// Counts a change of membership.
-    fn count(&mut self, membership: &MembershipState, by: i64) {
+    pub(super) fn count(&mut self, membership: &MembershipState, by: i64) {
         match membership {
             MembershipState::Join => self.joined += by,
             MembershipState::Invite => self.invited += by,
@@ -152,7 +187,7 @@ impl Room {
             keys.iter().cloned().partition(|key| plan.changed.contains_key(key));
         let mut found = self.state_events(room, &rest).await?;
         found.extend(changed.into_iter().filter_map(|key| {
-            let event = plan.changed.get(&key)?.clone();
+            let event = plan.changed.get(&key)?.clone()?;
             Some((key, event))
         }));
         Ok(found)
@@ -162,147 +197,109 @@ impl Room {
     /// it. Refuses what the state does not allow.
     pub(super) async fn plan_event(
         &self,
-        room: &Loaded,
+        room: &mut Loaded,
         plan: &mut Plan,
         draft: Draft<'_>,
     ) -> Result<Arc<Pdu>> {
-        let content = to_raw_value(&draft.content)?;
-        let needed = authorize::needed_state(
-            draft.event_type,
-            draft.sender,
-            draft.state_key,
-            &content,
-            &room.rules,
-        )
-        .map_err(refused)?;
+        let needed = needed_state(&draft, &room.rules)?;
+        if plan.ends.len() > MAX_PREV_EVENTS {
+            return self.plan_aside(room, plan, draft, &needed).await;
+        }
         let state = self.planned_state(room, plan, &needed).await?;
-        let prev = plan.newest.clone();
+        let ends = std::mem::take(&mut plan.ends);
+        let transaction = draft.transaction.clone();
+        let sender = draft.sender;
+        let pdu = self.build(room, plan.head, draft, &ends, &state);
+        plan.ends = ends;
+        let pdu = Arc::new(pdu?);
+        let is_named = |key: &StateKey| authorize::is_auth_event(key, &room.rules);
+        let named = state.iter().filter(|(key, _)| is_named(key));
+        let authorizing: Vec<_> = named.map(|(_, (num, _))| *num).collect();
+        let state: Vec<_> = state.into_iter().map(|(key, (_, it))| (key, it)).collect();
+        authorize::check(&pdu, &state, &room.rules).map_err(refused)?;
+        let may_notify = || may_notify(&state, sender, &room.rules);
+        self.add(room, plan, (&pdu, &authorizing), transaction, may_notify).await?;
+        Ok(pdu)
+    }
+
+    /// Makes the event that a draft asks for, after these events and authorized by this state.
+    pub(super) fn build(
+        &self,
+        room: &Loaded,
+        head: Position,
+        draft: Draft<'_>,
+        prev: &[End],
+        state: &[(StateKey, StateEvent)],
+    ) -> Result<Pdu> {
+        let now = draft.timestamp_ms.unwrap_or_else(|| self.now_ms());
+        let event_id = match room.rules.event_format.require_event_id {
+            true => Some(pdu::opaque_event_id(&self.id, head, now, &self.server.name)),
+            false => None,
+        };
+        let event_id = event_id.transpose().map_err(not_built)?;
         let event = NewEvent {
+            event_id: event_id.as_deref(),
             room_id: Some(&self.id),
             sender: draft.sender,
             event_type: draft.event_type,
             state_key: draft.state_key,
             content: draft.content,
             redacts: draft.redacts,
-            prev_events: prev.iter().map(|(id, _)| &**id).collect(),
+            prev_events: prev.iter().map(|(_, it)| &**it).collect(),
             auth_events: state
                 .iter()
                 .filter(|(key, _)| authorize::is_auth_event(key, &room.rules))
-                .map(|(_, (_, it))| &*it.event_id)
+                .map(|(_, (_, it))| &**it)
                 .collect(),
-            depth: prev.as_ref().map_or(1, |(_, depth)| depth + 1),
-            origin_server_ts: draft.timestamp_ms.unwrap_or_else(|| self.now_ms()),
+            depth: prev.iter().map(|(_, it)| it.depth).max().unwrap_or(0) + 1,
+            origin_server_ts: now,
         };
-        let pdu = pdu::build(event, &room.rules, &self.server.name, &self.server.signing_key)
-            .map_err(not_built)?;
-        let state: Vec<_> = state.into_iter().map(|(key, (_, it))| (key, it)).collect();
-        authorize::check(&pdu, &state, &room.rules).map_err(refused)?;
-        let may_notify = || {
-            let piece = |name| state.iter().find(|(key, _)| key.0 == name).map(|(_, it)| &**it);
-            let (create, power) = (piece("m.room.create"), piece("m.room.power_levels"));
-            power_levels(create, power, &room.rules)
-                .is_ok_and(|it| it.user_can_trigger_room_notification(draft.sender))
-        };
-        let pdu = Arc::new(pdu);
-        self.add(room, plan, &pdu, draft.transaction, may_notify).await?;
-        Ok(pdu)
+        pdu::build(event, &room.rules, &self.server.name, &self.server.signing_key)
+            .map_err(not_built)
     }
 
-    /// Adds an event that has been made and checked to the plan.
+    /// Adds an event that has been made and checked to the plan: it comes after all extremities.
     pub(super) async fn add(
         &self,
         room: &Loaded,
         plan: &mut Plan,
-        pdu: &Arc<Pdu>,
+        (pdu, authorizing): (&Arc<Pdu>, &[Num]),
         transaction: Option<Transaction>,
         may_notify: impl FnOnce() -> bool,
     ) -> Result<()> {
-        let scope = self.scope();
-        let position = plan.next_position();
+        let num = plan.next_position();
         let event_type = pdu.event_type.to_string();
-        let key = pdu.state_key.clone().map(|it| (event_type.clone(), it));
+        let key = pdu.state_key.clone().map(|it| (event_type, it));
         let before = match &key {
             Some(key) => self.planned_state(room, plan, std::slice::from_ref(key)).await?.pop(),
             None => None,
         };
         let before = before.map(|(_, event)| event);
-        let is_state = key.is_some();
-        let notifies = notify::evaluate(&pdu.event_type, &pdu.content, is_state, may_notify);
-        let stored = Stored {
-            position,
-            event_id: pdu.event_id.clone(),
-            event_type,
-            state_key: pdu.state_key.clone(),
-            sender: pdu.sender.to_string(),
-            json: pdu.json.to_string(),
-            redacted_by: None,
-            replaces: before.as_ref().map(|(position, _)| *position),
-            sent_by: match &transaction {
-                Some(it) => Some(serde_json::to_string(&it.sent_by)?),
-                None => None,
+        let states = States {
+            before: plan.state,
+            after: key.as_ref().map_or(plan.state, |_| StateAt { chain: 0, group: num }),
+        };
+        let event = Entering {
+            num,
+            position: num,
+            pdu,
+            states: Some(states),
+            replaces: before.as_ref().map(|(num, _)| *num),
+            standing: Standing {
+                verdict: Verdict::Accepted,
+                auth: key.is_some().then(|| authorizing.into()),
             },
         };
-        let mentions = match notifies.highlights.as_slice() {
-            [] => None,
-            users => Some(serde_json::to_string(users)?),
-        };
-        let level = i64::from(notifies.all) + i64::from(notifies.highlight_all);
-        let unread = Unread {
-            position,
-            sender: stored.sender.clone(),
-            notifies: level,
-            mentions,
-            thread: notifies.thread,
-        };
-        plan.stmts.push(events::insert(scope, &stored, plan.state, &unread));
-        if let Some(Transaction { sent_by, path }) = &transaction {
-            let device_id = &sent_by.device_id;
-            let stmt = events::insert_transaction(scope, &pdu.sender, device_id, path, position);
-            plan.stmts.push(stmt);
-        }
+        self.insert_event(plan, event, transaction.as_ref(), may_notify)?;
         if let Some(key) = key {
-            self.add_state(plan, key, before.as_ref(), (position, Arc::clone(pdu)))?;
+            let after = Some((num, Arc::clone(pdu)));
+            self.change_current(plan, num, key, before.as_ref(), after)?;
         }
-        plan.appended.push(Recent { stored, unread });
-        plan.newest = Some((pdu.event_id.clone(), pdu.depth));
-        Ok(())
-    }
-
-    /// The part of a state event: its delta, its line in the log, its membership.
-    fn add_state(
-        &self,
-        plan: &mut Plan,
-        key: StateKey,
-        before: Option<&StateEvent>,
-        (position, pdu): StateEvent,
-    ) -> Result<()> {
-        let scope = self.scope();
-        let text = (key.0.as_str(), key.1.as_str());
-        let previous = before.map(|(position, _)| *position);
-        plan.stmts.push(state::insert_delta(scope, plan.state.chain, text, position));
-        plan.stmts.push(state::insert_log(scope, text, position, previous));
-        plan.state.group = position;
-        if key.0 == "m.room.member" {
-            let user_id = UserId::parse(&key.1)
-                .map_err(|_| Error::invalid_param("the state key is not a user ID"))?;
-            let membership = membership_of(pdu.content.get());
-            let is_local = self.server.is_local(&user_id);
-            if let Some((_, before)) = before {
-                plan.count(&membership_of(before.content.get()), -1);
-            }
-            plan.count(&membership, 1);
-            let stmt = members::upsert(scope, &user_id, &membership, position, is_local);
-            plan.stmts.push(stmt);
-            if membership != MembershipState::Join && plan.typing_head > 0 {
-                plan.stmts.push(typing::remove(scope, user_id.as_str()));
-                plan.stmts.push(typing::upsert_changed(scope, position));
-                plan.typing_head = position;
-            }
-            if is_local {
-                plan.memberships.push((user_id, membership, position, Arc::clone(&pdu)));
-            }
+        if plan.ends_stored {
+            plan.stmts.push(meta::update_ends(self.scope(), None, 0));
+            plan.ends_stored = false;
         }
-        plan.changed.insert(key, (position, pdu));
+        plan.ends = vec![(num, Arc::clone(pdu))];
         Ok(())
     }
 
@@ -313,6 +310,24 @@ impl Room {
         plan.apply(room);
         Ok(())
     }
+}
+
+/// The state that authorizes such an event.
+pub(super) fn needed_state(draft: &Draft<'_>, rules: &RoomVersionRules) -> Result<Vec<StateKey>> {
+    let content = to_raw_value(&draft.content)?;
+    authorize::needed_state(draft.event_type, draft.sender, draft.state_key, &content, rules)
+        .map_err(refused)
+}
+
+/// Whether the state lets a user notify the whole room.
+pub(super) fn may_notify(
+    state: &[(StateKey, Arc<Pdu>)],
+    sender: &UserId,
+    rules: &RoomVersionRules,
+) -> bool {
+    let piece = |name| state.iter().find(|(key, _)| key.0 == name).map(|(_, it)| &**it);
+    let (create, power) = (piece("m.room.create"), piece("m.room.power_levels"));
+    power_levels(create, power, rules).is_ok_and(|it| it.user_can_trigger_room_notification(sender))
 }
 
 /// What a refusal of core is to a client.

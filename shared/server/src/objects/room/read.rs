@@ -14,6 +14,7 @@ use serde_json::Value as JsonValue;
 
 use skerry_core::{
     authorize::StateKey,
+    engine::StateAt,
     visibility::{Access, Timeline},
 };
 
@@ -32,7 +33,7 @@ use crate::{
         },
     },
     store::room::{
-        events::{self, StateAt, Stored},
+        events::{self, Stored},
         members,
         state::{self, Part},
     },
@@ -57,9 +58,10 @@ impl Room {
             _ => room.head,
         };
         let stored = self.stored_event(event_id).await?;
-        let stored = stored.filter(|it| it.position <= upto && timeline.may_see(it.position));
-        let stored =
-            stored.ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
+        let stored = stored.filter(|it| it.position <= upto).ok_or_else(unseen)?;
+        if !self.may_see(&timeline, &caller.user_id, &stored).await? {
+            return Err(unseen());
+        }
         let asker = self.asker(caller, &timeline);
         one(self.serve(asker, std::slice::from_ref(&stored)).await?)
     }
@@ -158,9 +160,10 @@ impl Room {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let stored = self.stored_event(&event_id).await?;
-        let stored = stored
-            .filter(|it| it.position <= view.upto && view.timeline.may_see(it.position))
-            .ok_or_else(|| Error::not_found("there is no such event that you may see"))?;
+        let stored = stored.filter(|it| it.position <= view.upto).ok_or_else(unseen)?;
+        if !self.may_see(&view.timeline, &caller.user_id, &stored).await? {
+            return Err(unseen());
+        }
         let asker = self.asker(&caller, &view.timeline);
         let at = stored.position;
         let limit = limit.min(limits::PAGE_EVENTS);
@@ -302,6 +305,10 @@ const PUBLIC_STATE: [&str; 9] = [
     "m.room.name",
     "m.room.topic",
 ];
+
+fn unseen() -> Error {
+    Error::not_found("there is no such event that you may see")
+}
 
 /// The only event, or "not found".
 fn one(events: Vec<RawJson>) -> Result<Reply> {

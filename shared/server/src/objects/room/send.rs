@@ -7,14 +7,14 @@ use ruma::{
     api::error::ErrorKind, events::room::member::MembershipState,
 };
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::{Pdu, pdu, redact, room_version};
+use skerry_core::{Pdu, pdu, room_version};
 use tokio::sync::RwLockWriteGuard;
 
 use super::{
     Room, limits,
     load::{Loaded, membership_of},
     loaded,
-    plan::{Draft, Plan, Transaction, not_built},
+    plan::{Changed, Draft, Plan, Transaction, not_built},
 };
 use crate::{
     Error, Result,
@@ -44,18 +44,18 @@ impl Room {
         let mut plan = Plan::new(&room);
         plan.stmts.push(meta::insert(self.scope(), self.id.as_str(), &room.version));
         plan.stmts.push(state::insert_first_chain(self.scope()));
-        self.add(&room, &mut plan, &Arc::new(create), None, || false).await?;
+        self.add(&room, &mut plan, (&Arc::new(create), &[]), None, || false).await?;
         for it in &state {
             let content = pdu::parse_content(&it.content).map_err(not_built)?;
             let draft = Draft::state(&creator.user_id, &it.event_type, &it.state_key, content);
-            self.plan_event(&room, &mut plan, draft).await?;
+            self.plan_event(&mut room, &mut plan, draft).await?;
         }
         for (user_id, content) in &invites {
             let content = pdu::parse_content(content).map_err(not_built)?;
             let key = user_id.as_str();
             let draft = Draft::state(&creator.user_id, "m.room.member", key, content);
             self.check_target(&draft)?;
-            self.plan_event(&room, &mut plan, draft).await?;
+            self.plan_event(&mut room, &mut plan, draft).await?;
         }
         self.commit(&mut room, &mut plan).await?;
         *guard = Some(room);
@@ -182,10 +182,8 @@ impl Room {
         let mut plan = Plan::new(room);
         let pdu = self.plan_event(room, &mut plan, draft).await?;
         if redacted.redacted_by.is_none() {
-            let json =
-                redact::redacted(&redacted.json, &room.rules.redaction).map_err(Error::internal)?;
-            let by = room.head + 1;
-            plan.stmts.push(events::redact(self.scope(), redacted.position, &json, by));
+            let by = plan.ends.last().map_or(0, |(num, _)| *num);
+            plan.stmts.push(self.redact_stored(room, redacted.num, &redacted.json, by)?);
         }
         self.commit(room, &mut plan).await?;
         room.memory.redacted(room.head);
@@ -213,7 +211,8 @@ impl Room {
         if stored.event_type == "m.room.create" {
             return Err(Error::forbidden("a create event cannot be redacted"));
         }
-        if !self.timeline_of(room, user_id).await?.may_see(stored.position) {
+        let timeline = self.timeline_of(room, user_id).await?;
+        if !self.may_see(&timeline, user_id, &stored).await? {
             return Err(Error::not_found("this event is not in the room"));
         }
         Ok(stored)
@@ -258,10 +257,19 @@ impl Room {
         guard: RwLockWriteGuard<'_, Option<Loaded>>,
         plan: Plan,
     ) {
+        self.tell_changes(guard, plan.memberships).await;
+    }
+
+    /// Lets go of the lock and tells of changed memberships and of activity.
+    pub(super) async fn tell_changes(
+        self: &Arc<Self>,
+        guard: RwLockWriteGuard<'_, Option<Loaded>>,
+        memberships: Vec<Changed>,
+    ) {
         let watchers = self.watch().take_watchers();
         let head = guard.as_ref().map_or(0, |it| it.head);
         drop(guard);
-        self.tell_memberships(plan.memberships).await;
+        self.tell_memberships(memberships).await;
         self.tell_activity_later(watchers, head);
     }
 }

@@ -57,11 +57,8 @@ impl Room {
         let others: BTreeSet<_> =
             events.iter().flat_map(|it| [it.replaces, it.redacted_by]).flatten().collect();
         let others: Vec<_> = others.into_iter().collect();
-        let others: HashMap<_, _> = events::list(sql, scope, &others)
-            .await?
-            .into_iter()
-            .map(|it| (it.position, it))
-            .collect();
+        let others: HashMap<_, _> =
+            events::list(sql, scope, &others).await?.into_iter().map(|it| (it.num, it)).collect();
         let mut served = Vec::with_capacity(events.len());
         for event in events {
             let mut unsigned = unsigned(asker, event)?;
@@ -120,7 +117,10 @@ impl Room {
                     Direction::Backward => upto = event.position - 1,
                     Direction::Forward => after = event.position,
                 }
-                if asker.timeline.may_see(event.position) && passes(filter, &self.id, &event) {
+                let user_id = &asker.caller.user_id;
+                if passes(filter, &self.id, &event)
+                    && self.may_see(asker.timeline, user_id, &event).await?
+                {
                     events.push(event);
                 }
             }

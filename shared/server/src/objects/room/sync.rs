@@ -10,7 +10,7 @@ use ruma::{
     api::client::filter::{LazyLoadOptions, RoomEventFilter},
     events::room::member::MembershipState,
 };
-use skerry_core::{authorize::StateKey, filter};
+use skerry_core::{authorize::StateKey, engine::StateAt, filter};
 
 use super::{
     Room, limits,
@@ -25,7 +25,7 @@ use crate::{
         room::{Direction, Position, Reply, RoomSync, SyncRoom},
     },
     store::room::{
-        events::{self, StateAt, Stored},
+        events::{self, Stored},
         members,
         state::{self, Change, Part},
     },
@@ -51,16 +51,25 @@ impl Room {
         let from = command.from.unwrap_or(0);
         let scan = self.sync_timeline(&room, asker, &command, &view).await?;
         let limited = scan.next.is_some();
+        let next = scan.events.last().map_or(view.upto + 1, |it| it.position);
+        let (events, settled) = self.settle(&room, &command, &view, scan.events, next).await?;
+        let scan = Scan { events, next: scan.next };
         let changes = match command.from {
             Some(from) if room.state.group > from => {
                 state::list_changes(self.sql(), self.scope(), from, view.upto).await?
             }
             _ => Vec::new(),
         };
-        let first = scan.events.last().map_or(view.upto + 1, |it| it.position);
+        let first = next;
         let (heroes, counts) = self.summary(&room, &command, &changes).await?;
         let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
-        let state = self.sync_state(&command, &view, &lazy, &changes, first).await?;
+        let mut state = self.sync_state(&command, &view, &lazy, &changes, first).await?;
+        for it in settled.into_iter().filter(|it| passes(&command.state, &self.id, it)) {
+            let is_same =
+                |old: &Stored| old.event_type == it.event_type && old.state_key == it.state_key;
+            state.retain(|old| !is_same(old));
+            state.push(it);
+        }
         let members_sent = lazy.sent(&state);
         let mut shown = scan.events;
         shown.reverse();
@@ -102,9 +111,16 @@ impl Room {
     ) -> Result<Scan> {
         let wanted = command.timeline.limit.map_or(limits::DEFAULT_TIMELINE_EVENTS, u64::from);
         let limit = wanted.min(limits::TIMELINE_EVENTS);
-        let range = (command.from.unwrap_or(0), view.upto);
+        let from = command.from.unwrap_or(0);
+        // A timeline does not reach across missing history: what comes may stand in between.
+        let gaps = room.gaps.iter().filter(|it| it.next > from + 1 && it.next <= view.upto);
+        let start = gaps.map(|it| it.next - 1).max().unwrap_or(from);
+        let range = (start, view.upto);
         let mut scan =
             self.scan(room, asker, range, Direction::Backward, limit, &command.timeline).await?;
+        if start > from {
+            scan.next.get_or_insert(start);
+        }
         let ignored = &command.ignored_users;
         scan.events.retain(|it| {
             it.state_key.is_some() || !ignored.iter().any(|user| user.as_str() == it.sender)
@@ -131,8 +147,8 @@ impl Room {
         } else {
             let changed = changes.iter().filter(|it| it.position <= upto);
             let latest: BTreeMap<_, _> = changed.map(|it| (&it.key, it.event)).collect();
-            let positions: Vec<_> = latest.into_values().collect();
-            events::list(sql, scope, &positions).await?
+            let nums: Vec<_> = latest.into_values().flatten().collect();
+            events::list(sql, scope, &nums).await?
         };
         let missing = lazy.missing(&found);
         found.extend(self.events_of(at, &missing).await?);

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 use skerry_core::{Pdu, client_event};
 
-use super::{Room, limits, load::Loaded, loaded};
+use super::{Room, limits, load::Loaded, loaded, plan::Changed};
 use crate::{
     Result,
     messages::{RawJson, room::Position, user},
@@ -33,9 +33,6 @@ const STRIPPED: [&str; 8] = [
     "m.room.name",
     "m.room.topic",
 ];
-
-/// Members who are told of activity.
-const JOINED: [MembershipState; 2] = [MembershipState::Join, MembershipState::Join];
 
 /// Who waits to be told of the next activity.
 #[derive(Debug, Default)]
@@ -114,12 +111,10 @@ impl Room {
     }
 
     /// Tells users of their new membership, before the request is answered.
-    pub(super) async fn tell_memberships(
-        self: &Arc<Self>,
-        memberships: Vec<(OwnedUserId, MembershipState, Position, Arc<Pdu>)>,
-    ) {
+    pub(super) async fn tell_memberships(self: &Arc<Self>, memberships: Vec<Changed>) {
         for (user_id, membership, position, pdu) in memberships {
-            if let Err(error) = self.tell_membership(&user_id, membership, position, &pdu).await {
+            let pdu = pdu.as_deref();
+            if let Err(error) = self.tell_membership(&user_id, membership, position, pdu).await {
                 // The alarm will tell them again.
                 tracing::warn!(%error, %user_id, "a user could not be told of a membership");
             }
@@ -132,17 +127,19 @@ impl Room {
         user_id: &UserId,
         membership: MembershipState,
         position: Position,
-        pdu: &Pdu,
+        pdu: Option<&Pdu>,
     ) -> Result<()> {
-        let stripped_state = match membership {
-            MembershipState::Invite | MembershipState::Knock => self.stripped_state(pdu).await?,
+        let stripped_state = match (&membership, pdu) {
+            (MembershipState::Invite | MembershipState::Knock, Some(pdu)) => {
+                self.stripped_state(pdu).await?
+            }
             _ => Vec::new(),
         };
         let message = user::Membership {
             room_id: self.id.clone(),
             membership,
             position,
-            sender: pdu.sender.clone(),
+            sender: pdu.map_or_else(|| user_id.to_owned(), |it| it.sender.clone()),
             stripped_state,
         };
         let command = user::Command::Membership(Box::new(message));
@@ -212,9 +209,9 @@ impl Room {
     }
 
     async fn local_members(self: &Arc<Self>) -> Result<BTreeSet<OwnedUserId>> {
-        let joined = members::list(self.sql(), self.scope(), &JOINED, limits::MEMBERS).await?;
-        let local = joined.into_iter().map(|it| it.user_id).filter(|it| self.server.is_local(it));
-        Ok(local.collect())
+        let ending = format!(":{}", self.server.name);
+        let local = members::list_joined_local(self.sql(), self.scope(), &ending).await?;
+        Ok(local.into_iter().collect())
     }
 
     /// The alarm: writes down who has been told, tells again who has not, and ends typing that
@@ -266,14 +263,16 @@ impl Room {
         if untold.is_empty() {
             return Ok(());
         }
-        let positions: Vec<_> = untold.iter().map(|it| it.position).collect();
-        let stored = events::list(sql, scope, &positions).await?;
+        let nums: Vec<_> = untold.iter().filter_map(|it| it.event).collect();
+        let stored = events::list(sql, scope, &nums).await?;
         for member in untold {
-            let Some(event) = stored.iter().find(|it| it.position == member.position) else {
-                continue;
+            let event = stored.iter().find(|it| Some(it.num) == member.event);
+            let pdu = match event {
+                Some(event) => Some(self.to_pdu(event.event_id.clone(), event.json.clone())?),
+                None => None,
             };
-            let pdu = self.to_pdu(event.event_id.clone(), event.json.clone())?;
-            self.tell_membership(&member.user_id, member.membership, member.position, &pdu).await?;
+            let (user_id, position) = (&member.user_id, member.position);
+            self.tell_membership(user_id, member.membership, position, pdu.as_deref()).await?;
         }
         self.commit_and_settle(Vec::new()).await
     }

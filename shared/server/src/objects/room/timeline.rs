@@ -1,12 +1,15 @@
 //! What one user may see of the room.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
     UserId,
     events::room::history_visibility::{HistoryVisibility, RoomHistoryVisibilityEventContent},
 };
-use skerry_core::visibility::{Access, Timeline};
+use skerry_core::{
+    engine::StateAt,
+    visibility::{Access, Timeline},
+};
 
 use super::{
     Room,
@@ -15,7 +18,7 @@ use super::{
 use crate::{
     Result,
     messages::room::Position,
-    store::room::{events::StateAt, members, state},
+    store::room::{events, members, state},
 };
 
 impl Room {
@@ -29,19 +32,13 @@ impl Room {
             return Ok(known);
         }
         let (sql, scope) = (self.sql(), self.scope());
-        let content = |json: &str| -> Option<String> {
-            let event: Stored<'_> = serde_json::from_str(json).ok()?;
-            Some(event.content.get().to_owned())
-        };
         let memberships = state::history(sql, scope, "m.room.member", user_id.as_str()).await?;
         let visibilities = state::history(sql, scope, "m.room.history_visibility", "").await?;
-        let membership = |(at, json): (Position, String)| {
-            (at, membership_of(&content(&json).unwrap_or_default()))
+        let membership = |(at, json): (Position, Option<String>)| {
+            (at, membership_of(&json.and_then(|it| content_of(&it)).unwrap_or_default()))
         };
-        let visibility = |(at, json): (Position, String)| {
-            let content = content(&json).unwrap_or_default();
-            let content = serde_json::from_str::<RoomHistoryVisibilityEventContent>(&content);
-            (at, content.map_or(HistoryVisibility::Shared, |it| it.history_visibility))
+        let visibility = |(at, json): (Position, Option<String>)| {
+            (at, visibility_of(&json.and_then(|it| content_of(&it)).unwrap_or_default()))
         };
         let timeline = Arc::new(Timeline {
             memberships: memberships.into_iter().map(membership).collect(),
@@ -51,6 +48,36 @@ impl Room {
             room.memory.remember_timeline(user_id, &timeline);
         }
         Ok(timeline)
+    }
+
+    /// Whether a user may see an event.
+    pub(super) async fn may_see(
+        &self,
+        timeline: &Timeline,
+        user_id: &UserId,
+        event: &events::Stored,
+    ) -> Result<bool> {
+        let Some(states) = event.states.filter(|_| event.is_aside()) else {
+            return Ok(timeline.may_see(event.position));
+        };
+        // The current state over time says nothing of it: the state at the event does.
+        let keys = [
+            ("m.room.history_visibility".to_owned(), String::new()),
+            ("m.room.member".to_owned(), user_id.to_string()),
+        ];
+        for at in BTreeSet::from([states.before, states.after]) {
+            let found = self.events_of(at, &keys).await?;
+            let content = |event_type: &str| {
+                let event = found.iter().find(|it| it.event_type == event_type);
+                event.and_then(|it| content_of(&it.json)).unwrap_or_default()
+            };
+            let membership = membership_of(&content("m.room.member"));
+            let visibility = visibility_of(&content("m.room.history_visibility"));
+            if timeline.allows_in(&membership, &visibility, event.position) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How far a user may look, or the refusal that does not say whether the room exists.
@@ -87,4 +114,16 @@ pub(super) struct View {
 struct Stored<'a> {
     #[serde(borrow)]
     content: &'a serde_json::value::RawValue,
+}
+
+/// The content of a stored event.
+fn content_of(json: &str) -> Option<String> {
+    let event: Stored<'_> = serde_json::from_str(json).ok()?;
+    Some(event.content.get().to_owned())
+}
+
+/// The visibility in the content of a history visibility event; `shared` when there is none.
+fn visibility_of(content: &str) -> HistoryVisibility {
+    serde_json::from_str::<RoomHistoryVisibilityEventContent>(content)
+        .map_or(HistoryVisibility::Shared, |it| it.history_visibility)
 }

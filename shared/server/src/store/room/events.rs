@@ -1,6 +1,7 @@
 //! A room's events: `room_events` and `room_transactions`.
 
 use ruma::{DeviceId, EventId, OwnedEventId, UserId};
+use skerry_core::engine::{Num, StateAt, States, Verdict};
 
 use crate::{
     Error, Result,
@@ -11,16 +12,28 @@ use crate::{
 /// Columns of [`Stored`], in order.
 macro_rules! columns {
     () => {
-        "position, event_id, type, state_key, sender, json, redacted_by, sent_by, replaces"
+        "num, event_id, type, state_key, sender, json, redacted_by, sent_by, replaces, \
+         state_chain, state_group, after_chain, after_group, moved_to, auth_content"
     };
 }
 pub(super) use columns;
 
+/// What clients may know of: neither outliers nor what was rejected or soft-failed.
+macro_rules! visible {
+    () => {
+        "verdict = 0 AND state_chain IS NOT NULL"
+    };
+}
+
 /// An event as it is stored.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Where it stands in the room's stream.
+    /// Its number.
+    pub num: Num,
+    /// Where it stands in the room's stream; its number, unless it was moved.
     pub position: Position,
+    /// The states around it; none for an outlier.
+    pub states: Option<States>,
     /// Its ID.
     pub event_id: OwnedEventId,
     /// Its type.
@@ -31,21 +44,22 @@ pub struct Stored {
     pub sender: String,
     /// The signed PDU.
     pub json: String,
-    /// The position of the event that redacted it.
-    pub redacted_by: Option<Position>,
+    /// Of a redacted event: what authorization reads of the content it had.
+    pub auth_content: Option<String>,
+    /// The number of the event that redacted it.
+    pub redacted_by: Option<Num>,
     /// [`crate::messages::room::SentBy`] as JSON.
     pub sent_by: Option<String>,
-    /// The position of the event whose place in the state it took.
-    pub replaces: Option<Position>,
+    /// The number of the event whose place in the state it took.
+    pub replaces: Option<Num>,
 }
 
-/// Names the state at some point of the room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StateAt {
-    /// The chain of deltas.
-    pub chain: u64,
-    /// The last group of it that counts.
-    pub group: Position,
+impl Stored {
+    /// Whether the current state over time tells nothing of the state at this event: it stands in
+    /// a fork, or in history that came later.
+    pub fn is_aside(&self) -> bool {
+        self.position != self.num || self.states.is_some_and(|it| it.before.chain != 0)
+    }
 }
 
 impl TryFrom<Row> for Stored {
@@ -53,13 +67,17 @@ impl TryFrom<Row> for Stored {
 
     fn try_from(mut row: Row) -> Result<Self> {
         let event_id: String = row.take(1)?;
+        let num = row.take(0)?;
         Ok(Self {
-            position: row.take(0)?,
+            num,
+            position: row.take::<Option<Position>>(13)?.unwrap_or(num),
+            states: states(&mut row, 9)?,
             event_id: EventId::parse(event_id).map_err(Error::internal)?,
             event_type: row.take(2)?,
             state_key: row.take(3)?,
             sender: row.take(4)?,
             json: row.take(5)?,
+            auth_content: row.take(14)?,
             redacted_by: row.take(6)?,
             sent_by: row.take(7)?,
             replaces: row.take(8)?,
@@ -71,60 +89,105 @@ pub(super) fn many(rows: Vec<Row>) -> Result<Vec<Stored>> {
     rows.into_iter().map(Stored::try_from).collect()
 }
 
-/// A list of positions as the JSON array that statements take.
-fn json_list(positions: &[Position]) -> String {
-    let mut text = String::with_capacity(positions.len() * 8 + 2);
+/// The states around an event, from the four columns that name them.
+pub(super) fn states(row: &mut Row, first: usize) -> Result<Option<States>> {
+    let Some(chain) = row.take(first)? else { return Ok(None) };
+    let before = StateAt { chain, group: row.take(first + 1)? };
+    let after = match row.take(first + 2)? {
+        Some(chain) => StateAt { chain, group: row.take(first + 3)? },
+        None => before,
+    };
+    Ok(Some(States { before, after }))
+}
+
+/// A list of numbers as the JSON array that statements take.
+pub(super) fn json_list(nums: &[Num]) -> String {
+    let mut text = String::with_capacity(nums.len() * 8 + 2);
     text.push('[');
-    for (index, position) in positions.iter().enumerate() {
+    for (index, num) in nums.iter().enumerate() {
         if index > 0 {
             text.push(',');
         }
-        text.push_str(&position.to_string());
+        text.push_str(&num.to_string());
     }
     text.push(']');
     text
 }
 
-/// The event with this ID.
+/// The event with this ID, when clients may know of it.
 pub async fn find(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Option<Stored>> {
     let stmt = Stmt::new(concat!(
         "SELECT ",
         columns!(),
-        " FROM room_events WHERE scope = ? AND event_id = ?"
+        " FROM room_events WHERE scope = ? AND event_id = ? AND ",
+        visible!()
     ))
     .bind(scope)
     .bind(event_id.as_str());
     sql.row(stmt).await?.map(Stored::try_from).transpose()
 }
 
-/// The events at these positions, in the order of the positions in the room.
-pub async fn list(sql: &dyn Sql, scope: i64, positions: &[Position]) -> Result<Vec<Stored>> {
-    if positions.is_empty() {
+/// The events with these numbers, in the order of their numbers.
+pub async fn list(sql: &dyn Sql, scope: i64, nums: &[Num]) -> Result<Vec<Stored>> {
+    if nums.is_empty() {
         return Ok(Vec::new());
     }
     let stmt = Stmt::new(concat!(
         "SELECT ",
         columns!(),
         " FROM room_events WHERE scope = ? \
-         AND position IN (SELECT value FROM json_each(?)) ORDER BY position"
+         AND num IN (SELECT value FROM json_each(?)) ORDER BY num"
     ))
     .bind(scope)
-    .bind(json_list(positions));
+    .bind(json_list(nums));
     many(sql.rows(stmt).await?)
 }
 
-/// The newest event and the state before it, if the room has any.
-pub async fn find_newest(sql: &dyn Sql, scope: i64) -> Result<Option<(Stored, StateAt)>> {
+/// The event with the highest number among those that stand at theirs and clients may know of.
+pub async fn find_newest(sql: &dyn Sql, scope: i64) -> Result<Option<Stored>> {
     let stmt = Stmt::new(concat!(
         "SELECT ",
         columns!(),
-        ", state_chain, state_group FROM room_events WHERE scope = ? \
-         ORDER BY position DESC LIMIT 1"
+        " FROM room_events WHERE scope = ? AND moved_to IS NULL AND ",
+        visible!(),
+        " ORDER BY num DESC LIMIT 1"
     ))
     .bind(scope);
-    let Some(mut row) = sql.row(stmt).await? else { return Ok(None) };
-    let state = StateAt { chain: row.take(9)?, group: row.take(10)? };
-    Ok(Some((Stored::try_from(row)?, state)))
+    sql.row(stmt).await?.map(Stored::try_from).transpose()
+}
+
+/// The highest number and the highest position of any event, zero in an empty room.
+pub async fn find_head(sql: &dyn Sql, scope: i64) -> Result<Position> {
+    let stmt = Stmt::new(
+        "SELECT max(coalesce((SELECT max(num) FROM room_events WHERE scope = ?), 0), \
+         coalesce((SELECT max(moved_to) FROM room_events WHERE scope = ? \
+         AND moved_to IS NOT NULL), 0))",
+    )
+    .bind(scope)
+    .bind(scope);
+    sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
+}
+
+/// A page of what clients may know of. Most events stand at their number; the others are found
+/// by an index of their own.
+macro_rules! page {
+    ($order:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", num AS position FROM room_events \
+             WHERE scope = ? AND num > ? AND num <= ? AND moved_to IS NULL AND ",
+            visible!(),
+            " UNION ALL SELECT ",
+            columns!(),
+            ", moved_to FROM room_events \
+             WHERE scope = ? AND moved_to > ? AND moved_to <= ? AND ",
+            visible!(),
+            " ORDER BY position ",
+            $order,
+            " LIMIT ?"
+        )
+    };
 }
 
 /// Events with `after < position <= upto`, at most `limit`, in the given direction.
@@ -137,38 +200,63 @@ pub async fn page(
     limit: u64,
 ) -> Result<Vec<Stored>> {
     let text = match direction {
-        Direction::Backward => concat!(
-            "SELECT ",
-            columns!(),
-            " FROM room_events WHERE scope = ? AND position > ? \
-             AND position <= ? ORDER BY position DESC LIMIT ?"
-        ),
-        Direction::Forward => concat!(
-            "SELECT ",
-            columns!(),
-            " FROM room_events WHERE scope = ? AND position > ? \
-             AND position <= ? ORDER BY position LIMIT ?"
-        ),
+        Direction::Backward => page!("DESC"),
+        Direction::Forward => page!("ASC"),
     };
-    many(sql.rows(Stmt::new(text).bind(scope).bind(after).bind(upto).bind(limit)).await?)
+    let range = |stmt: Stmt| stmt.bind(scope).bind(after).bind(upto);
+    many(sql.rows(range(range(Stmt::new(text))).bind(limit)).await?)
 }
 
-/// Adds an event; `state` is where the state before it is.
-pub fn insert(scope: i64, it: &Stored, state: StateAt, unread: &Unread) -> Stmt {
+/// What an event is in its room's engine, besides what [`Stored`] says.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The numbers of the events that authorize it; kept of state events that were not rejected.
+    pub auth: Option<Box<[Num]>>,
+}
+
+impl Standing {
+    /// Of a message that was accepted.
+    pub const MESSAGE: Self = Self { verdict: Verdict::Accepted, auth: None };
+}
+
+/// A verdict as a number.
+pub(super) fn verdict_number(verdict: Verdict) -> i64 {
+    match verdict {
+        Verdict::Accepted => 0,
+        Verdict::SoftFailed => 1,
+        Verdict::Rejected => 2,
+    }
+}
+
+/// Adds an event.
+pub fn insert(scope: i64, it: &Stored, standing: &Standing, unread: &Unread) -> Stmt {
+    let (before, after) = match it.states {
+        Some(states) => (Some(states.before), (states.after != states.before).then_some(states)),
+        None => (None, None),
+    };
+    let after = after.map(|it| it.after);
     Stmt::new(
-        "INSERT INTO room_events (scope, position, event_id, type, state_key, sender, json, \
-         state_chain, state_group, replaces, notifies, mentions, thread, sent_by) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO room_events (scope, num, event_id, type, state_key, sender, json, \
+         verdict, moved_to, state_chain, state_group, after_chain, after_group, auth_events, \
+         replaces, notifies, mentions, thread, sent_by) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(scope)
-    .bind(it.position)
+    .bind(it.num)
     .bind(it.event_id.as_str())
     .bind(it.event_type.as_str())
     .bind(it.state_key.clone())
     .bind(it.sender.as_str())
     .bind(it.json.as_str())
-    .bind(state.chain)
-    .bind(state.group)
+    .bind(verdict_number(standing.verdict))
+    .bind((it.position != it.num).then_some(it.position))
+    .bind(before.map(|it| it.chain))
+    .bind(before.map(|it| it.group))
+    .bind(after.map(|it| it.chain))
+    .bind(after.map(|it| it.group))
+    .bind(standing.auth.as_deref().map(json_list))
     .bind(it.replaces)
     .bind(unread.notifies)
     .bind(unread.mentions.clone())
@@ -176,16 +264,37 @@ pub fn insert(scope: i64, it: &Stored, state: StateAt, unread: &Unread) -> Stmt 
     .bind(it.sent_by.clone())
 }
 
-/// Replaces an event by what its redaction leaves.
-pub fn redact(scope: i64, position: Position, json: &str, by: Position) -> Stmt {
+/// An outlier has come as an event of the room, or has been judged anew.
+pub fn update_standing(scope: i64, it: &Stored, standing: &Standing) -> Stmt {
+    let after = it.states.filter(|it| it.after != it.before).map(|it| it.after);
     Stmt::new(
-        "UPDATE room_events SET json = ?, redacted_by = ?, notifies = 0, mentions = NULL, \
-         thread = NULL WHERE scope = ? AND position = ?",
+        "UPDATE room_events SET verdict = ?, moved_to = ?, state_chain = ?, state_group = ?, \
+         after_chain = ?, after_group = ?, auth_events = ?, replaces = ? \
+         WHERE scope = ? AND num = ?",
+    )
+    .bind(verdict_number(standing.verdict))
+    .bind((it.position != it.num).then_some(it.position))
+    .bind(it.states.map(|it| it.before.chain))
+    .bind(it.states.map(|it| it.before.group))
+    .bind(after.map(|it| it.chain))
+    .bind(after.map(|it| it.group))
+    .bind(standing.auth.as_deref().map(json_list))
+    .bind(it.replaces)
+    .bind(scope)
+    .bind(it.num)
+}
+
+/// Replaces an event by what its redaction leaves.
+pub fn redact(scope: i64, num: Num, json: &str, auth_content: Option<String>, by: Num) -> Stmt {
+    Stmt::new(
+        "UPDATE room_events SET json = ?, auth_content = ?, redacted_by = ?, notifies = 0, \
+         mentions = NULL, thread = NULL WHERE scope = ? AND num = ?",
     )
     .bind(json)
+    .bind(auth_content)
     .bind(by)
     .bind(scope)
-    .bind(position)
+    .bind(num)
 }
 
 /// The event a device's transaction made.
@@ -198,7 +307,7 @@ pub async fn find_by_transaction(
 ) -> Result<Option<OwnedEventId>> {
     let stmt = Stmt::new(
         "SELECT e.event_id FROM room_transactions t \
-         JOIN room_events e ON e.scope = t.scope AND e.position = t.position \
+         JOIN room_events e ON e.scope = t.scope AND e.num = t.position \
          WHERE t.scope = ? AND t.sender = ? AND t.device_id = ? AND t.path = ?",
     )
     .bind(scope)
@@ -253,9 +362,9 @@ pub async fn list_unread(
     limit: u64,
 ) -> Result<Vec<Unread>> {
     let stmt = Stmt::new(
-        "SELECT position, sender, notifies, mentions, thread FROM room_events \
-         WHERE scope = ? AND position > ? AND (notifies > 0 OR mentions IS NOT NULL) \
-         AND sender <> ? ORDER BY position DESC LIMIT ?",
+        "SELECT num, sender, notifies, mentions, thread FROM room_events \
+         WHERE scope = ? AND num > ? AND (notifies > 0 OR mentions IS NOT NULL) \
+         AND sender <> ? ORDER BY num DESC LIMIT ?",
     )
     .bind(scope)
     .bind(after)

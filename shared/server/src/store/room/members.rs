@@ -1,6 +1,7 @@
 //! Memberships of the current state: `room_members`.
 
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+use skerry_core::engine::Num;
 
 use crate::{
     Error, Result,
@@ -15,8 +16,10 @@ pub struct Member {
     pub user_id: OwnedUserId,
     /// The membership.
     pub membership: MembershipState,
-    /// The position of the membership event.
+    /// Since when in the room's stream.
     pub position: Position,
+    /// The number of the membership event; none where a fork took it away.
+    pub event: Option<Num>,
 }
 
 fn member(mut row: Row) -> Result<Member> {
@@ -26,6 +29,7 @@ fn member(mut row: Row) -> Result<Member> {
         user_id: UserId::parse(user_id).map_err(Error::internal)?,
         membership: membership.into(),
         position: row.take(2)?,
+        event: row.take(3)?,
     })
 }
 
@@ -34,19 +38,20 @@ pub fn upsert(
     scope: i64,
     user_id: &UserId,
     membership: &MembershipState,
-    position: Position,
+    (position, event): (Position, Option<Num>),
     is_local: bool,
 ) -> Stmt {
     Stmt::new(
-        "INSERT INTO room_members (scope, user_id, membership, position, told) \
-         VALUES (?, ?, ?, ?, ?) ON CONFLICT (scope, user_id) DO UPDATE SET \
-         membership = excluded.membership, position = excluded.position, told = excluded.told, \
-         forgotten = 0",
+        "INSERT INTO room_members (scope, user_id, membership, position, event, told) \
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (scope, user_id) DO UPDATE SET \
+         membership = excluded.membership, position = excluded.position, \
+         event = excluded.event, told = excluded.told, forgotten = 0",
     )
     .bind(scope)
     .bind(user_id.as_str())
     .bind(membership.as_str())
     .bind(position)
+    .bind(event)
     .bind(if is_local { 0 } else { position })
 }
 
@@ -77,7 +82,7 @@ pub fn update_told(scope: i64, user_id: &UserId, position: Position) -> Stmt {
 /// Members who have not been told of their membership, by position.
 pub async fn list_untold(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<Member>> {
     let stmt = Stmt::new(
-        "SELECT user_id, membership, position FROM room_members \
+        "SELECT user_id, membership, position, event FROM room_members \
          WHERE scope = ? AND told < position ORDER BY position LIMIT ?",
     )
     .bind(scope)
@@ -93,22 +98,44 @@ pub async fn list(
     limit: u64,
 ) -> Result<Vec<Member>> {
     let [first, second] = memberships;
+    // Each in the order of the index; with `IN` SQLite would sort all members.
     let stmt = Stmt::new(
-        "SELECT user_id, membership, position FROM room_members \
-         WHERE scope = ? AND membership IN (?, ?) ORDER BY position LIMIT ?",
+        "SELECT user_id, membership, position, event FROM (SELECT * FROM room_members \
+         WHERE scope = ? AND membership = ? ORDER BY position LIMIT ?) UNION ALL \
+         SELECT user_id, membership, position, event FROM (SELECT * FROM room_members \
+         WHERE scope = ? AND membership = ? ORDER BY position LIMIT ?) ORDER BY position LIMIT ?",
     )
     .bind(scope)
     .bind(first.as_str())
+    .bind(limit)
+    .bind(scope)
     .bind(second.as_str())
+    .bind(limit)
     .bind(limit);
     sql.rows(stmt).await?.into_iter().map(member).collect()
+}
+
+/// Joined members of this server. `local`: how their IDs end.
+pub async fn list_joined_local(sql: &dyn Sql, scope: i64, local: &str) -> Result<Vec<OwnedUserId>> {
+    let stmt = Stmt::new(
+        "SELECT user_id FROM room_members WHERE scope = ? AND membership = 'join' \
+         AND substr(user_id, -length(?)) = ?",
+    )
+    .bind(scope)
+    .bind(local)
+    .bind(local);
+    let read = |mut row: Row| {
+        let user_id: String = row.take(0)?;
+        UserId::parse(user_id).map_err(Error::internal)
+    };
+    sql.rows(stmt).await?.into_iter().map(read).collect()
 }
 
 /// Joined members and their membership events.
 pub async fn list_joined_events(sql: &dyn Sql, scope: i64) -> Result<Vec<(OwnedUserId, String)>> {
     let stmt = Stmt::new(
         "SELECT m.user_id, e.json FROM room_members m \
-         JOIN room_events e ON e.scope = m.scope AND e.position = m.position \
+         JOIN room_events e ON e.scope = m.scope AND e.num = m.event \
          WHERE m.scope = ? AND m.membership = 'join' ORDER BY m.position",
     )
     .bind(scope);

@@ -1,6 +1,7 @@
 //! What a room's events alone do not tell: `room_meta`.
 
 use ruma::RoomVersionId;
+use skerry_core::engine::Num;
 
 use crate::{
     Error, Result,
@@ -19,6 +20,12 @@ pub struct Meta {
     pub receipts_head: Position,
     /// When who is typing last changed.
     pub typing_head: Position,
+    /// Numbers up to this one are taken.
+    pub taken: Position,
+    /// The forward extremities, where they are not the newest event alone.
+    pub extremities: Option<Vec<Num>>,
+    /// Events that wait for others.
+    pub pending: u64,
 }
 
 /// The row, if the room exists here.
@@ -26,20 +33,25 @@ pub async fn find(sql: &dyn Sql, scope: i64) -> Result<Option<Meta>> {
     let stmt = Stmt::new(
         "SELECT version, notified, \
          coalesce((SELECT max(position) FROM room_receipts WHERE scope = ?), 0), \
-         coalesce((SELECT max(position) FROM room_typing_changes WHERE scope = ?), 0) \
-         FROM room_meta WHERE scope = ?",
+         coalesce((SELECT max(position) FROM room_typing_changes WHERE scope = ?), 0), \
+         taken, extremities, (SELECT count(*) FROM room_pending WHERE scope = ?) FROM room_meta WHERE scope = ?",
     )
+    .bind(scope)
     .bind(scope)
     .bind(scope)
     .bind(scope);
     let Some(mut row) = sql.row(stmt).await? else { return Ok(None) };
     let version: String = row.take(0)?;
     let version = RoomVersionId::try_from(version).map_err(Error::internal)?;
+    let extremities: Option<String> = row.take(5)?;
     Ok(Some(Meta {
         version,
         notified: row.take(1)?,
         receipts_head: row.take(2)?,
         typing_head: row.take(3)?,
+        taken: row.take(4)?,
+        extremities: extremities.map(|it| serde_json::from_str(&it)).transpose()?,
+        pending: row.take(6)?,
     }))
 }
 
@@ -54,4 +66,24 @@ pub fn insert(scope: i64, room_id: &str, version: &RoomVersionId) -> Stmt {
 /// Every local member has been told of activity up to `position`.
 pub fn update_notified(scope: i64, position: Position) -> Stmt {
     Stmt::new("UPDATE room_meta SET notified = ? WHERE scope = ?").bind(position).bind(scope)
+}
+
+/// What stands beside the newest event: the extremities, and numbers that are taken.
+pub fn update_ends(scope: i64, extremities: Option<&[Num]>, taken: Position) -> Stmt {
+    Stmt::new("UPDATE room_meta SET extremities = ?, taken = max(taken, ?) WHERE scope = ?")
+        .bind(extremities.map(super::events::json_list))
+        .bind(taken)
+        .bind(scope)
+}
+
+/// Removes what a join wrote that did not come to its end: the room does not exist yet.
+pub fn remove_beginnings(scope: i64) -> [Stmt; 5] {
+    [
+        "DELETE FROM room_events WHERE scope = ?",
+        "DELETE FROM room_auth_edges WHERE scope = ?",
+        "DELETE FROM room_state_chains WHERE scope = ?",
+        "DELETE FROM room_state_deltas WHERE scope = ?",
+        "DELETE FROM room_members WHERE scope = ?",
+    ]
+    .map(|text| Stmt::new(text).bind(scope))
 }

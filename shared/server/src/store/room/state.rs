@@ -1,30 +1,36 @@
 //! A room's state: chains of deltas (`room_state_*`).
 //!
-//! A group is named by the position of the event that made it, so that within a chain the state
-//! at a group is, for every key, the latest delta at or before it. A fork begins a chain that
-//! hangs on a group of its parent; a reader falls back to the parent for keys the chain lacks.
+//! Within a chain the state at a group is, for every key, the latest delta at or before it. Chain 0
+//! is the current state over time, its groups are positions of the stream. Other states hang on a
+//! group of another chain: a reader falls back to it for keys the chain lacks.
 
-use skerry_core::authorize::StateKey;
+use skerry_core::{
+    authorize::StateKey,
+    engine::{Num, StateAt},
+};
 
-use super::events::{self, StateAt, Stored};
+use super::events::{self, Stored};
 use crate::{
     Result,
     messages::room::Position,
     ports::{Row, Sql, Stmt},
 };
 
-/// One entry of a state map: its key and the position of its event.
-pub type Entry = (StateKey, Position);
+/// One entry of a state map: its key and the number of its event.
+pub type Entry = (StateKey, Num);
+
+/// Chains that a state is made of, at most: deeper ones are written anew on the current state.
+pub const MAX_DEPTH: usize = 16;
 
 /// The chains that a state is made of, from the one it is at down to the room's first, each with
 /// the last group of it that counts. Groups of a chain are younger than the group it hangs on, so
-/// that the youngest delta of a key is the one that holds. At most 64 chains.
+/// that the youngest delta of a key is the one that holds. At most [`MAX_DEPTH`] chains.
 macro_rules! lineage {
     () => {
         "WITH RECURSIVE lineage (depth, chain, upto) AS (SELECT 0, ?, ? UNION ALL \
          SELECT l.depth + 1, c.parent_chain, c.parent_group FROM lineage l \
          JOIN room_state_chains c ON c.scope = ? AND c.chain = l.chain \
-         WHERE c.parent_chain IS NOT NULL AND l.depth < 64) "
+         WHERE c.parent_chain IS NOT NULL AND l.depth < 16) "
     };
 }
 
@@ -33,15 +39,14 @@ macro_rules! lineage {
 macro_rules! events_where {
     ($condition:literal) => {
         concat!(
-            lineage!(),
             "SELECT ",
             events::columns!(),
-            " FROM (SELECT d.position AS at, max(d.state_group) FROM lineage l \
+            " FROM (SELECT d.event AS at, max(d.state_group) FROM lineage l \
              CROSS JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
              AND d.state_group <= l.upto ",
             $condition,
             " GROUP BY d.type, d.state_key) \
-             CROSS JOIN room_events ON scope = ? AND position = at"
+             CROSS JOIN room_events ON scope = ? AND num = at"
         )
     };
 }
@@ -64,7 +69,7 @@ pub async fn find(sql: &dyn Sql, scope: i64, at: StateAt, keys: &[StateKey]) -> 
     }
     let stmt = Stmt::new(concat!(
         lineage!(),
-        "SELECT k.value ->> 0, k.value ->> 1, (SELECT d.position FROM lineage l \
+        "SELECT k.value ->> 0, k.value ->> 1, (SELECT d.event FROM lineage l \
          CROSS JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
          AND d.type = k.value ->> 0 AND d.state_key = k.value ->> 1 AND d.state_group <= l.upto \
          ORDER BY d.state_group DESC LIMIT 1) FROM json_each(?) k"
@@ -76,8 +81,8 @@ pub async fn find(sql: &dyn Sql, scope: i64, at: StateAt, keys: &[StateKey]) -> 
     .bind(serde_json::to_string(keys)?);
     let mut found = Vec::with_capacity(keys.len());
     for mut row in sql.rows(stmt).await? {
-        if let Some(position) = row.take(2)? {
-            found.push(((row.take(0)?, row.take(1)?), position));
+        if let Some(num) = row.take(2)? {
+            found.push(((row.take(0)?, row.take(1)?), num));
         }
     }
     Ok(found)
@@ -86,28 +91,37 @@ pub async fn find(sql: &dyn Sql, scope: i64, at: StateAt, keys: &[StateKey]) -> 
 /// The events of the state at a point, in the order of the room.
 pub async fn list(sql: &dyn Sql, scope: i64, at: StateAt, part: Part) -> Result<Vec<Stored>> {
     let text = match part {
-        Part::Whole => events_where!(""),
-        Part::Members => events_where!("AND d.type = 'm.room.member'"),
-        Part::WithoutMembers => {
-            events_where!("AND (d.type < 'm.room.member' OR d.type > 'm.room.member')")
-        }
+        Part::Whole => concat!(lineage!(), events_where!("")),
+        Part::Members => concat!(lineage!(), events_where!("AND d.type = 'm.room.member'")),
+        // Two ranges: one condition with `OR` would read every membership there has been.
+        Part::WithoutMembers => concat!(
+            lineage!(),
+            events_where!("AND d.type < 'm.room.member'"),
+            " UNION ALL ",
+            events_where!("AND d.type > 'm.room.member'")
+        ),
     };
-    let stmt = Stmt::new(text).bind(at.chain).bind(at.group).bind(scope).bind(scope).bind(scope);
+    let mut stmt = Stmt::new(text).bind(at.chain).bind(at.group).bind(scope);
+    stmt = stmt.bind(scope).bind(scope);
+    if part == Part::WithoutMembers {
+        stmt = stmt.bind(scope).bind(scope);
+    }
     let mut events = events::many(sql.rows(stmt).await?)?;
-    events.sort_unstable_by_key(|it| it.position);
+    events.sort_unstable_by_key(|it| it.num);
     Ok(events)
 }
 
-/// Every event that one key of the current state has had, oldest first: position and PDU.
+/// Every event that one key of the current state has had, oldest first: position and PDU; none
+/// where a fork took the key away.
 pub async fn history(
     sql: &dyn Sql,
     scope: i64,
     event_type: &str,
     state_key: &str,
-) -> Result<Vec<(Position, String)>> {
+) -> Result<Vec<(Position, Option<String>)>> {
     let stmt = Stmt::new(
         "SELECT d.state_group, e.json FROM room_state_deltas d \
-         JOIN room_events e ON e.scope = d.scope AND e.position = d.position \
+         LEFT JOIN room_events e ON e.scope = d.scope AND e.num = d.event \
          WHERE d.scope = ? AND d.chain = 0 AND d.type = ? AND d.state_key = ? \
          ORDER BY d.state_group",
     )
@@ -115,6 +129,13 @@ pub async fn history(
     .bind(event_type)
     .bind(state_key);
     sql.rows(stmt).await?.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
+}
+
+/// The newest position at which the current state changed.
+pub async fn find_head(sql: &dyn Sql, scope: i64) -> Result<Position> {
+    let stmt = Stmt::new("SELECT coalesce(max(position), 0) FROM room_state_log WHERE scope = ?")
+        .bind(scope);
+    sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
 }
 
 /// The room's first chain begins.
@@ -126,18 +147,57 @@ pub fn insert_first_chain(scope: i64) -> Stmt {
     .bind(scope)
 }
 
-/// From the group named by `position` on, the key has the event at `position`.
-pub fn insert_delta(scope: i64, chain: u64, key: (&str, &str), position: Position) -> Stmt {
+/// The accepted events that were staged as state become the current state at its first group,
+/// and the memberships among them. `local`: how the IDs of local users end; they are told.
+pub fn insert_staged(scope: i64, group: Position, local: &str) -> [Stmt; 2] {
+    let deltas = Stmt::new(
+        "INSERT INTO room_state_deltas (scope, chain, type, state_key, state_group, event) \
+         SELECT e.scope, 0, e.type, e.state_key, ?, e.num FROM room_staged s \
+         CROSS JOIN room_events e ON e.scope = s.scope AND e.event_id = s.event_id \
+         WHERE s.scope = ? AND s.is_state = 1 AND e.verdict = 0 AND e.state_key IS NOT NULL \
+         GROUP BY e.num",
+    )
+    .bind(group)
+    .bind(scope);
+    let members = Stmt::new(
+        "INSERT INTO room_members (scope, user_id, membership, position, event, told) \
+         SELECT d.scope, d.state_key, e.json ->> '$.content.membership', d.state_group, e.num, \
+         CASE WHEN substr(d.state_key, -length(?)) = ? THEN 0 ELSE d.state_group END \
+         FROM room_state_deltas d \
+         CROSS JOIN room_events e ON e.scope = d.scope AND e.num = d.event \
+         WHERE d.scope = ? AND d.chain = 0 AND d.type = 'm.room.member' AND d.state_group = ?",
+    )
+    .bind(local)
+    .bind(local)
+    .bind(scope)
+    .bind(group);
+    [deltas, members]
+}
+
+/// A chain begins that hangs on a group of another.
+pub fn insert_chain(scope: i64, chain: u64, parent: StateAt) -> Stmt {
     Stmt::new(
-        "INSERT INTO room_state_deltas (scope, chain, type, state_key, state_group, position) \
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO room_state_chains (scope, chain, parent_chain, parent_group) \
+         VALUES (?, ?, ?, ?)",
     )
     .bind(scope)
     .bind(chain)
+    .bind(parent.chain)
+    .bind(parent.group)
+}
+
+/// From this group on, the key has this event.
+pub fn insert_delta(scope: i64, at: StateAt, key: (&str, &str), event: Option<Num>) -> Stmt {
+    Stmt::new(
+        "INSERT INTO room_state_deltas (scope, chain, type, state_key, state_group, event) \
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(scope)
+    .bind(at.chain)
     .bind(key.0)
     .bind(key.1)
-    .bind(position)
-    .bind(position)
+    .bind(at.group)
+    .bind(event)
 }
 
 /// The current state changed.
@@ -145,7 +205,7 @@ pub fn insert_log(
     scope: i64,
     key: (&str, &str),
     position: Position,
-    previous: Option<Position>,
+    (event, previous): (Option<Num>, Option<Num>),
 ) -> Stmt {
     Stmt::new(
         "INSERT INTO room_state_log (scope, position, type, state_key, event, previous) \
@@ -155,7 +215,7 @@ pub fn insert_log(
     .bind(position)
     .bind(key.0)
     .bind(key.1)
-    .bind(position)
+    .bind(event)
     .bind(previous)
 }
 
@@ -166,10 +226,10 @@ pub struct Change {
     pub position: Position,
     /// Which key.
     pub key: StateKey,
-    /// The position of its new event.
-    pub event: Position,
-    /// The position of the event before.
-    pub previous: Option<Position>,
+    /// The number of its new event; none: the key is gone.
+    pub event: Option<Num>,
+    /// The number of the event before.
+    pub previous: Option<Num>,
 }
 
 /// How the current state changed with `after < position <= upto`, oldest first.

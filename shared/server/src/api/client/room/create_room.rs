@@ -124,9 +124,17 @@ fn create_event(
 ) -> Result<(OwnedRoomId, RawJson)> {
     let is_hash = plan.rules.authorization.room_create_event_id_as_room_id;
     let room_id = if is_hash { None } else { Some(random_room_id(cx)?) };
+    let name = &cx.server.name;
+    let event_id = match &room_id {
+        Some(room_id) if plan.rules.event_format.require_event_id => {
+            Some(pdu::opaque_event_id(room_id, 0, now_ms, name).map_err(|it| not_built(&it))?)
+        }
+        _ => None,
+    };
     let pdu = pdu::create_event(
         plan.create_content.clone(),
         &caller.user_id,
+        event_id.as_deref(),
         room_id.as_deref(),
         &plan.rules,
         now_ms,

@@ -114,7 +114,7 @@ pub(super) async fn list(cx: &Cx, room_id: &RoomId) -> Result<()> {
 
 /// Brings the entry of a listed room up to date. What was asked for has been done whether or not
 /// this succeeds, so a failure is only logged.
-pub(super) async fn refresh(cx: &Cx, room_id: &RoomId) {
+pub(in crate::api) async fn refresh(cx: &Cx, room_id: &RoomId) {
     if let Err(error) = try_refresh(cx, room_id).await {
         tracing::warn!(%error, %room_id, "the room's directory entry could not be refreshed");
     }

@@ -1,0 +1,67 @@
+//! A view in which the event that is being decided is known already.
+
+use std::{borrow::Cow, sync::Arc};
+
+use ruma::EventId;
+
+use super::{Edges, KeyId, Known, Num, StateAt, View};
+
+/// A [`View`] and one more accepted event.
+pub(super) struct Pending<'a, V> {
+    view: &'a V,
+    event: Arc<Known>,
+}
+
+impl<'a, V: View> Pending<'a, V> {
+    /// What a room will know once it knows this event.
+    pub(super) fn new(view: &'a V, event: Arc<Known>) -> Self {
+        Self { view, event }
+    }
+}
+
+impl<V: View> View for Pending<'_, V> {
+    fn find(&self, event_id: &EventId) -> Option<Option<Num>> {
+        if self.event.pdu.event_id == event_id {
+            return Some(Some(self.event.num));
+        }
+        self.view.find(event_id)
+    }
+
+    fn event(&self, num: Num) -> Option<Arc<Known>> {
+        if self.event.num == num {
+            return Some(Arc::clone(&self.event));
+        }
+        self.view.event(num)
+    }
+
+    fn edges(&self, num: Num) -> Option<Edges<'_>> {
+        match self.event.key {
+            Some(key) if self.event.num == num => {
+                Some(Edges { key, auth: Cow::Borrowed(&self.event.auth) })
+            }
+            _ => self.view.edges(num),
+        }
+    }
+
+    fn cited_by(&self, num: Num, before: Num) -> Option<Vec<Num>> {
+        let mut citing = self.view.cited_by(num, before)?;
+        let own = self.event.num;
+        if own < before
+            && self.event.key.is_some()
+            && self.event.auth.contains(&num)
+            && !citing.contains(&own)
+        {
+            citing.push(own);
+            citing.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        Some(citing)
+    }
+
+    fn state(&self, at: StateAt, key: KeyId) -> Option<Option<Num>> {
+        self.view.state(at, key)
+    }
+
+    fn differences(&self, at: &[StateAt]) -> Option<Vec<KeyId>> {
+        self.view.differences(at)
+    }
+}

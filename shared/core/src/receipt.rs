@@ -1,0 +1,148 @@
+//! The first three of the checks performed on receipt of a PDU ([spec]): that it is an event of its
+//! room version, that the servers that have to sign it did, and that it is what they signed.
+//!
+//! [`read`] is the first, [`verify`] the second and the third. What does not pass is dropped, each
+//! with its reason; what was changed without breaking a signature is redacted. The checks after
+//! these ask what a room knows, and are the engine's.
+//!
+//! **Invariant:** nothing that another server says of an event is believed: not its ID from room
+//! version 3 on, not `origin`, not `unsigned`. An event that passed is stored as canonical JSON of
+//! what was received, without `unsigned`; so what came with a key twice, or with white space, has
+//! one reading only, and what came as canonical JSON without `unsigned` stays the same, byte for
+//! byte.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
+
+mod format;
+mod keyring;
+mod signatures;
+mod verify;
+
+use ruma::{
+    OwnedRoomId, OwnedServerName, OwnedServerSigningKeyId, RoomId, ServerName, ServerSigningKeyId,
+    room_version_rules::RoomVersionRules,
+    serde::{Base64, base64::Standard},
+};
+use serde_json::value::RawValue as RawJsonValue;
+use sha2::{Digest as _, Sha256};
+
+use self::{format::Fields, signatures::Signer};
+pub use self::{
+    keyring::{Keyring, VerifyKey, WeakKey},
+    verify::{MIN_BATCH, Unverified, Verified, verify, verify_all},
+};
+use crate::{Pdu, event_json::EventJson};
+
+/// Bytes of a whole event as canonical JSON, with its signatures and its `unsigned` ([spec]). One
+/// more than this server's own events have.
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#size-limits
+pub const MAX_BYTES: usize = 65_536;
+
+/// Why an event is dropped: as if it had not been received.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Dropped {
+    /// Larger than [`MAX_BYTES`].
+    #[error("the event is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+    /// Not an event of its room version.
+    #[error("not an event of its room version: {0}")]
+    Format(String),
+    /// An event of another room than it was sent for.
+    #[error("an event of another room: {0}")]
+    Room(OwnedRoomId),
+    /// A server that has to sign it did not.
+    #[error("{0}")]
+    Signature(String),
+}
+
+/// A PDU as it came, known to have the format of its room version, and named by its own hash.
+/// Nobody's word for it yet.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The event, as if all that it says were true: its redacted form, if its content is not what
+    /// its hashes say.
+    pub pdu: Pdu,
+    /// Whether that is its redacted form.
+    redacted: bool,
+    /// What is signed.
+    signed: String,
+    /// Who has to sign it, and the signatures they gave.
+    signers: Vec<Signer>,
+}
+
+impl Received {
+    /// The servers that have to sign it.
+    pub fn signers(&self) -> impl Iterator<Item = &ServerName> {
+        self.signers.iter().map(|it| &*it.server)
+    }
+
+    /// The keys with which these servers say they signed it.
+    pub fn key_ids(&self) -> impl Iterator<Item = (&ServerName, &ServerSigningKeyId)> {
+        self.signers
+            .iter()
+            .flat_map(|it| it.signatures.iter().map(|(key_id, _)| (&*it.server, &**key_id)))
+    }
+
+    /// The keys without which it cannot be verified: to fetch them for many events at once, before
+    /// [`verify_all`].
+    pub fn missing_keys(
+        &self,
+        keys: &Keyring,
+        rules: &RoomVersionRules,
+    ) -> Vec<(OwnedServerName, OwnedServerSigningKeyId)> {
+        match verify::checks(self, keys, rules) {
+            Err(Unverified::NeedsKeys(missing)) => missing,
+            Err(Unverified::Dropped(_)) | Ok(_) => Vec::new(),
+        }
+    }
+}
+
+/// Reads an event that another server sent for this room: the first check. Compares its content
+/// with its hashes as well, because who has to sign it depends on what it is then.
+///
+/// # Errors
+///
+/// [`Dropped`], for every event that is not one of this room in the format of its version.
+pub fn read(
+    json: &RawJsonValue,
+    room_id: &RoomId,
+    rules: &RoomVersionRules,
+) -> Result<Received, Dropped> {
+    if json.get().len() > format::MAX_TEXT_BYTES {
+        return Err(Dropped::TooLarge);
+    }
+    let is_strict = rules.authorization.strict_canonical_json;
+    let mut event = EventJson::parse(json.get(), is_strict).map_err(malformed)?;
+    let unsigned = event.take_unsigned().map_err(malformed)?;
+    let mut text = event.text().map_err(malformed)?;
+    if text.len() + unsigned > MAX_BYTES {
+        return Err(Dropped::TooLarge);
+    }
+    let redacted = !is_unchanged(&event)?;
+    if redacted {
+        event.redact(&rules.redaction).map_err(malformed)?;
+        text = event.text().map_err(malformed)?;
+    }
+    let signed = event.signed_text(&rules.redaction).map_err(malformed)?;
+    let fields = Fields::of(&event, &Sha256::digest(&signed), rules)?;
+    if fields.room_id != room_id {
+        return Err(Dropped::Room(fields.room_id));
+    }
+    let signers = signatures::required(&event.object, &fields, rules)?;
+    let content = event.content().map_err(malformed)?;
+    let pdu = fields.into_pdu(content, text.into_boxed_str());
+    Ok(Received { pdu, redacted, signed, signers })
+}
+
+/// Whether the content is what the event's hash says. A hash that cannot be decoded is none.
+fn is_unchanged(event: &EventJson) -> Result<bool, Dropped> {
+    let said = format::content_hash(event)?;
+    let hash = Sha256::digest(event.hashed_text().map_err(malformed)?);
+    Ok(Base64::<Standard>::parse(said).is_ok_and(|said| said.as_bytes() == hash.as_slice()))
+}
+
+/// An event that breaks the format.
+fn malformed(error: impl std::fmt::Display) -> Dropped {
+    Dropped::Format(error.to_string())
+}

@@ -1,0 +1,80 @@
+//! A room in a test tube: several servers over a network that loses, doubles and delays messages,
+//! some of them hostile, all from one number.
+//!
+//! A seed that fails names itself; `SKERRY_SEED=123` replays it. `SKERRY_SEEDS=0..100000` runs
+//! many, on all processors (`SKERRY_THREADS`). Hostile servers do what
+//! [`simulation::byzantine::Behavior`] lists. What must hold afterwards is in
+//! [`simulation::verdict`].
+
+#![expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a test, whose panics are its verdicts, and whose numbers are small"
+)]
+
+#[path = "simulation/run.rs"]
+mod simulation;
+
+use std::{
+    env,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+/// Seeds of a run that nobody asked more of.
+const DEFAULT_SEEDS: u64 = 300;
+
+#[test]
+fn servers_agree_whatever_the_network_and_the_hostile_do() {
+    let (from, to) = match (env::var("SKERRY_SEED"), env::var("SKERRY_SEEDS")) {
+        (Ok(seed), _) => {
+            let seed = seed.parse().unwrap();
+            simulation::run(seed);
+            return;
+        }
+        (_, Ok(range)) => {
+            let (from, to) = range.split_once("..").unwrap();
+            (from.parse().unwrap(), to.parse().unwrap())
+        }
+        _ => (0, DEFAULT_SEEDS),
+    };
+    let threads = env::var("SKERRY_THREADS").ok().and_then(|it| it.parse().ok());
+    let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
+    let keep_going = env::var("SKERRY_KEEP_GOING").is_ok();
+    let (next, failed) = (AtomicU64::new(from), AtomicU64::new(0));
+    let tally = Mutex::new(simulation::Tally::default());
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= to || !keep_going && failed.load(Ordering::Relaxed) > 0 {
+                        return;
+                    }
+                    match catch_unwind(AssertUnwindSafe(|| simulation::run(seed))) {
+                        Ok(it) => tally.lock().unwrap().sum(&it),
+                        Err(_) => {
+                            failed.fetch_add(1, Ordering::Relaxed);
+                            eprintln!("seed {seed} failed: SKERRY_SEED={seed} replays it");
+                        }
+                    }
+                    if seed % 1_000 == 999 {
+                        println!("{} seeds in {:?}", seed + 1 - from, start.elapsed());
+                    }
+                }
+            });
+        }
+    });
+    println!("{} seeds in {:?}: {:?}", to - from, start.elapsed(), tally.lock().unwrap());
+    assert_eq!(failed.into_inner(), 0, "failed seeds");
+}

@@ -1,0 +1,77 @@
+//! Routes that only tests may reach. Not compiled into what is deployed.
+//!
+//! - `POST /_skerry/test/room/{roomId}` carries a command to a room object and answers with its
+//!   reply: what the federation API will bring.
+//! - `POST /_skerry/test/sign/{roomVersion}` hashes and signs an event as this server.
+
+use axum::{
+    Extension, Router,
+    body::Bytes,
+    extract::Path,
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use http::{StatusCode, header};
+use ruma::{CanonicalJsonObject, OwnedRoomId, RoomVersionId, signatures::hash_and_sign_event};
+use skerry_core::room_version;
+
+use super::{Cx, answer, client::refresh_directory};
+use crate::{
+    Error, Result,
+    messages::room::{Command, Reply},
+};
+
+/// Mounts them.
+pub(super) fn routes(router: Router) -> Router {
+    router
+        .route("/_skerry/test/room/{room_id}", post(ask_room))
+        .route("/_skerry/test/sign/{room_version}", post(sign))
+}
+
+async fn sign(
+    Extension(cx): Extension<Cx>,
+    Path(room_version): Path<RoomVersionId>,
+    body: Bytes,
+) -> Response {
+    match try_sign(&cx, &room_version, &body) {
+        Ok(event) => json(event),
+        Err(error) => answer::refuse(&error),
+    }
+}
+
+fn try_sign(cx: &Cx, room_version: &RoomVersionId, body: &[u8]) -> Result<String> {
+    let bad_json = |it: &dyn std::fmt::Display| Error::bad_json(it.to_string());
+    let mut event: CanonicalJsonObject =
+        serde_json::from_slice(body).map_err(|it| bad_json(&it))?;
+    let rules = room_version::rules(room_version)
+        .ok_or_else(|| Error::invalid_param("this room version is not supported"))?;
+    let key = cx.server.signing_key.pair();
+    hash_and_sign_event(cx.server.name.as_str(), key, &mut event, &rules.redaction)
+        .map_err(|it| bad_json(&it))?;
+    Ok(serde_json::to_string(&event)?)
+}
+
+fn json(body: String) -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn ask_room(
+    Extension(cx): Extension<Cx>,
+    Path(room_id): Path<OwnedRoomId>,
+    body: Bytes,
+) -> Response {
+    match try_ask_room(&cx, &room_id, &body).await {
+        Ok(reply) => json(reply),
+        Err(error) => answer::refuse(&error),
+    }
+}
+
+async fn try_ask_room(cx: &Cx, room_id: &OwnedRoomId, body: &[u8]) -> Result<String> {
+    let command: Command =
+        serde_json::from_slice(body).map_err(|it| Error::bad_json(it.to_string()))?;
+    let reply = cx.ports.objects.room(room_id, command).await?;
+    if matches!(reply, Reply::Received { .. }) {
+        refresh_directory(cx, room_id).await;
+    }
+    Ok(serde_json::to_string(&reply)?)
+}

@@ -1,0 +1,114 @@
+//! Events of other servers: how they come to a room, and what becomes of them.
+
+use ruma::{OwnedEventId, OwnedServerName, OwnedServerSigningKeyId, RoomVersionId};
+use serde::{Deserialize, Serialize};
+
+use crate::messages::RawJson;
+
+/// [`super::Command::Receive`]. The room does all checks; whoever asks brings bytes and keys.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Receive {
+    /// The PDUs as they came.
+    pub events: Vec<RawJson>,
+    /// Keys that may have signed them, found and vouched for by the asker.
+    pub keys: Vec<ServerKey>,
+    /// What the events are to the room.
+    pub kind: Kind,
+    /// States of which a peer told because the events they come from cannot be had. The events
+    /// they are made of must have come as outliers.
+    pub states: Vec<GivenState>,
+}
+
+/// What received events are to the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// They may be new.
+    Live,
+    /// They are wanted only because others name them among their auth events.
+    Outlier,
+    /// They are a connected part of the history before events of the room.
+    History,
+}
+
+/// A key of a server that may have signed events.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerKey {
+    /// The server.
+    pub server: OwnedServerName,
+    /// The key's ID.
+    pub key_id: OwnedServerSigningKeyId,
+    /// The public key, unpadded base64.
+    pub key: String,
+    /// Until when the server has said it would use the key.
+    pub valid_until_ms: u64,
+    /// Since when the server does not use it any more.
+    pub expired_ms: Option<u64>,
+}
+
+/// A state as a peer told it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GivenState {
+    /// After this event; or before it, when it is the one that is received: then this state
+    /// counts alone.
+    pub after: OwnedEventId,
+    /// The state events.
+    pub state: Vec<OwnedEventId>,
+}
+
+/// [`super::Command::Stage`]: a part of the state and of the auth chain that a join was answered
+/// with, in any order.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stage {
+    /// The version of the room.
+    pub room_version: RoomVersionId,
+    /// The PDUs as they came.
+    pub events: Vec<RawJson>,
+    /// Whether they are the state, or else its auth chain.
+    pub is_state: bool,
+    /// As in [`Receive`].
+    pub keys: Vec<ServerKey>,
+}
+
+/// [`super::Command::Join`]: everything has been staged; this event joins the room.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Join {
+    /// The version of the room.
+    pub room_version: RoomVersionId,
+    /// The join event.
+    pub event: RawJson,
+    /// As in [`Receive`].
+    pub keys: Vec<ServerKey>,
+}
+
+/// What became of a received event.
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is part of the room; `redacted`: only in its redacted form, because what is not signed
+    /// of it had been changed.
+    Accepted { redacted: bool },
+    /// It is kept and hidden from clients: the current state does not allow it.
+    SoftFailed { reason: String },
+    /// It is remembered and never used.
+    Rejected { reason: String },
+    /// It is not kept: it is no event, or not by whom it says.
+    Dropped { reason: String },
+    /// It was known already.
+    Known,
+    /// It waits for events that are not known here: those it names among its auth events, and
+    /// those it names as coming before it.
+    Waits { auth: Vec<OwnedEventId>, prev: Vec<OwnedEventId> },
+    /// Keys are missing to check who it is by.
+    NeedsKeys { keys: Vec<(OwnedServerName, OwnedServerSigningKeyId)> },
+}
+
+/// A received event, and what became of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Received {
+    /// Its ID; none when it is no event.
+    pub event_id: Option<OwnedEventId>,
+    /// What became of it.
+    pub outcome: Outcome,
+}

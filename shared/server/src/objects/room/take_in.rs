@@ -1,0 +1,295 @@
+//! Taking in one verified event: what the engine decides of it, and what waits for it or it for.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use ruma::OwnedEventId;
+use skerry_core::{
+    Pdu,
+    engine::{self, Decision, Known, Mode, Num, State, Undecided, Verdict, View as _},
+};
+
+use super::{
+    Room,
+    enter::{Decided, Place, new_known},
+    limits,
+    load::Loaded,
+    plan::{Changed, Plan},
+    rows::Entering,
+};
+use crate::{
+    Error, Result,
+    messages::room::{Kind, Outcome},
+    ports::Stmt,
+    store::room::{
+        events::Standing,
+        gaps::{self, Gap},
+        pending,
+    },
+};
+
+/// States after events that are not here.
+pub(super) type Given = Vec<(OwnedEventId, State)>;
+
+/// A verified event that is to be taken in.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) pdu: Arc<Pdu>,
+    pub(super) kind: Kind,
+    /// Its position, when it is history.
+    pub(super) place: Option<(u64, Gap)>,
+    /// It was kept while it waited.
+    pub(super) was_pending: bool,
+}
+
+impl Room {
+    /// Takes in one event and all that have waited for it.
+    pub(super) async fn take_in(
+        &self,
+        room: &mut Loaded,
+        event: Arrived,
+        given: &Given,
+        told: &mut Vec<Changed>,
+    ) -> Result<Outcome> {
+        let mut queue = VecDeque::from([event]);
+        let mut first = None;
+        while let Some(event) = queue.pop_front() {
+            let event_id = event.pdu.event_id.clone();
+            let outcome = self.take_in_one(room, event, given, told).await?;
+            let is_here = !matches!(outcome, Outcome::Waits { .. } | Outcome::Known);
+            first.get_or_insert(outcome);
+            if !is_here || room.pending == 0 {
+                continue;
+            }
+            let waiting = pending::list_waiting(self.sql(), self.scope(), &event_id).await?;
+            for (event_id, json) in waiting {
+                let pdu = self.to_pdu(event_id, json)?;
+                queue.push_back(Arrived { pdu, kind: Kind::Live, place: None, was_pending: true });
+            }
+        }
+        first.ok_or_else(|| Error::internal("nothing was taken in"))
+    }
+
+    async fn take_in_one(
+        &self,
+        room: &mut Loaded,
+        event: Arrived,
+        given: &Given,
+        told: &mut Vec<Changed>,
+    ) -> Result<Outcome> {
+        let stored = self.known(room, &event.pdu.event_id).await?;
+        if let Some(known) = &stored
+            && (known.states.is_some()
+                || known.verdict == Verdict::Rejected
+                || event.kind == Kind::Outlier)
+        {
+            return Ok(Outcome::Known);
+        }
+        if event.kind == Kind::Outlier {
+            return self.take_in_outlier(room, &event).await;
+        }
+        let place = match event.place {
+            Some(place) => Some(place),
+            None => self.place_in_gap(room, &event.pdu.event_id).await?,
+        };
+        if event.kind == Kind::History && place.is_none() {
+            let reason = "it is not history of an event that is here".to_owned();
+            return Ok(Outcome::Dropped { reason });
+        }
+        let missing = self.missing_prev(room, &event.pdu).await?;
+        let is_given =
+            |id: &OwnedEventId| given.iter().any(|it| it.0 == *id || it.0 == event.pdu.event_id);
+        let place = match place {
+            Some((position, gap)) => Place::Gap(position, gap),
+            None if !missing.is_empty() && missing.iter().all(is_given) => {
+                Place::BehindGap(limits::GAP)
+            }
+            None => Place::End,
+        };
+        let mut plan = Plan::new(room);
+        if let Place::BehindGap(positions) = place {
+            plan.leave_gap(positions);
+        }
+        let num = stored.as_ref().map_or_else(|| plan.next_position(), |it| it.num);
+        let known = new_known(room, num, &event.pdu);
+        let decision = match self.judge(room, &known, given, place).await? {
+            Ok(decision) => decision,
+            Err(Undecided::Waits { auth, prev }) => {
+                return self.wait(room, &event, auth, prev).await;
+            }
+            Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
+        };
+        let outcome = outcome(&decision);
+        let may_notify = self.may_notify_by(room, &event.pdu, decision.before.as_ref()).await?;
+        let is_stored = stored.is_some();
+        let decided = Decided { known, is_stored, decision, place, missing, may_notify };
+        told.append(&mut self.settle_in(room, plan, decided).await?);
+        Ok(outcome)
+    }
+
+    /// Asks the engine what becomes of an event.
+    async fn judge(
+        &self,
+        room: &mut Loaded,
+        known: &Known,
+        given: &Given,
+        place: Place,
+    ) -> Result<std::result::Result<Decision, Undecided>> {
+        let create = self.create_num(room).await?;
+        let ends: Vec<Num> = room.ends.iter().map(|(num, _)| *num).collect();
+        let in_gap = matches!(place, Place::Gap(..));
+        let mode = if in_gap { Mode::History } else { Mode::Live };
+        self.decide(room, |it| {
+            let head = it.engine_head(create, &ends);
+            engine::decide(&it.graph, &head, known, given, mode, in_gap)
+        })
+        .await
+    }
+
+    /// Writes a decided event and what it does as a redaction. Gives the memberships it changed.
+    async fn settle_in(
+        &self,
+        room: &mut Loaded,
+        mut plan: Plan,
+        decided: Decided,
+    ) -> Result<Vec<Changed>> {
+        let (num, pdu) = (decided.known.num, Arc::clone(&decided.known.pdu));
+        let Decided { is_stored, place, .. } = decided;
+        let before = decided.decision.before.clone();
+        let is_visible = decided.decision.verdict == Verdict::Accepted;
+        self.enter(room, &mut plan, decided, None).await?;
+        let redacted = match is_visible {
+            true => self.redactions(room, &mut plan, num, &pdu, before.as_ref()).await?,
+            false => false,
+        };
+        if room.pending > 0 {
+            plan.stmts.extend(pending::remove(self.scope(), &pdu.event_id));
+        }
+        self.commit(room, &mut plan).await?;
+        if room.pending > 0 {
+            room.pending = pending::count(self.sql(), self.scope()).await?;
+        }
+        if place != Place::End {
+            room.gaps = gaps::list(self.sql(), self.scope()).await?;
+        }
+        if redacted || place != Place::End || is_stored {
+            // What memory has of the newest events does not have this one.
+            room.memory.redacted(room.head);
+        }
+        Ok(std::mem::take(&mut plan.memberships))
+    }
+
+    /// The event, when the room knows it.
+    pub(super) async fn known(
+        &self,
+        room: &mut Loaded,
+        event_id: &ruma::EventId,
+    ) -> Result<Option<Arc<Known>>> {
+        let known =
+            self.decide(room, |it| match it.graph.find(event_id).ok_or(engine::Incomplete)? {
+                Some(num) => it.graph.event(num).map(Some).ok_or(engine::Incomplete),
+                None => Ok(None),
+            });
+        known.await?.map_err(|_| Error::internal("an event was not found"))
+    }
+
+    /// The events before this one of which no state is known.
+    async fn missing_prev(&self, room: &mut Loaded, pdu: &Pdu) -> Result<Vec<OwnedEventId>> {
+        let mut missing = Vec::new();
+        for event_id in &pdu.prev_events {
+            let known = self.known(room, event_id).await?;
+            if known.is_none_or(|it| it.states.is_none()) {
+                missing.push(event_id.clone());
+            }
+        }
+        Ok(missing)
+    }
+
+    /// An event that is wanted only because others name it among their auth events.
+    async fn take_in_outlier(&self, room: &mut Loaded, event: &Arrived) -> Result<Outcome> {
+        let mut plan = Plan::new(room);
+        let num = plan.next_position();
+        let known = new_known(room, num, &event.pdu);
+        let create = self.create_num(room).await?;
+        let decision =
+            self.decide(room, |it| engine::decide_outlier(&it.graph, &it.rules, create, &known));
+        let (verdict, reason, auth) = match decision.await? {
+            Ok(decision) => decision,
+            Err(Undecided::Waits { auth, .. }) => {
+                return Ok(Outcome::Waits { auth, prev: Vec::new() });
+            }
+            Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
+        };
+        self.insert_outlier(&mut plan, known, verdict, auth)?;
+        self.commit(room, &mut plan).await?;
+        Ok(match reason {
+            None => Outcome::Accepted { redacted: false },
+            Some(reason) => Outcome::Rejected { reason },
+        })
+    }
+
+    /// The row of an outlier.
+    pub(super) fn insert_outlier(
+        &self,
+        plan: &mut Plan,
+        mut known: Known,
+        verdict: Verdict,
+        auth: Box<[Num]>,
+    ) -> Result<()> {
+        known.verdict = verdict;
+        known.auth = auth;
+        let auth =
+            (known.key.is_some() && verdict == Verdict::Accepted).then(|| known.auth.clone());
+        let event = Entering {
+            num: known.num,
+            position: known.num,
+            pdu: &known.pdu,
+            states: None,
+            replaces: None,
+            standing: Standing { verdict, auth },
+        };
+        self.insert_event(plan, event, None, || false)?;
+        plan.known.push(Arc::new(known));
+        Ok(())
+    }
+
+    /// Keeps an event that waits for others.
+    async fn wait(
+        &self,
+        room: &mut Loaded,
+        event: &Arrived,
+        auth: Vec<OwnedEventId>,
+        prev: Vec<OwnedEventId>,
+    ) -> Result<Outcome> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let pdu = &event.pdu;
+        let mut stmts: Vec<Stmt> = Vec::new();
+        if event.kind == Kind::Live {
+            let awaited: Vec<_> = auth.iter().chain(&prev).cloned().collect();
+            stmts.extend(pending::insert(
+                scope,
+                &pdu.event_id,
+                &pdu.json,
+                &awaited,
+                self.now_ms(),
+            )?);
+            if !event.was_pending && room.pending >= limits::PENDING_EVENTS {
+                for oldest in pending::list_oldest(sql, scope, 1).await? {
+                    stmts.extend(pending::remove(scope, &oldest));
+                }
+            }
+            self.host.commit(stmts, None).await?;
+            room.pending = pending::count(sql, scope).await?;
+        }
+        Ok(Outcome::Waits { auth, prev })
+    }
+}
+
+/// What a decision is to whoever sent the event.
+fn outcome(decision: &engine::Decision) -> Outcome {
+    let reason = decision.reason.clone().unwrap_or_default();
+    match decision.verdict {
+        Verdict::Accepted => Outcome::Accepted { redacted: false },
+        Verdict::SoftFailed => Outcome::SoftFailed { reason },
+        Verdict::Rejected => Outcome::Rejected { reason },
+    }
+}

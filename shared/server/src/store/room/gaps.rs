@@ -1,0 +1,83 @@
+//! Where the history that the room has breaks off: `room_missing` and `room_gaps`.
+
+use ruma::EventId;
+use skerry_core::engine::Num;
+
+use crate::{
+    Result,
+    messages::room::Position,
+    ports::{Row, Sql, Stmt},
+};
+
+/// Positions that history may still take: `after < position < next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The position of the first event after the gap: its name.
+    pub gap: Position,
+    /// What stands before the gap ends here.
+    pub after: Position,
+    /// The first event that came after it, history included.
+    pub next: Position,
+}
+
+/// Who names a missing event as coming before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The number of the event that names it.
+    pub by: Num,
+    /// The gap it stands in.
+    pub gap: Position,
+}
+
+/// Who names this event while its state is not known.
+pub async fn list_wanted(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Vec<Wanted>> {
+    let stmt =
+        Stmt::new("SELECT wanted_by, gap FROM room_missing WHERE scope = ? AND event_id = ?")
+            .bind(scope)
+            .bind(event_id.as_str());
+    let read = |mut row: Row| Ok(Wanted { by: row.take(0)?, gap: row.take(1)? });
+    sql.rows(stmt).await?.into_iter().map(read).collect()
+}
+
+/// An event is named and not known.
+pub fn insert_missing(scope: i64, event_id: &EventId, wanted: Wanted) -> Stmt {
+    Stmt::new(
+        "INSERT OR IGNORE INTO room_missing (scope, event_id, wanted_by, gap) VALUES (?, ?, ?, ?)",
+    )
+    .bind(scope)
+    .bind(event_id.as_str())
+    .bind(wanted.by)
+    .bind(wanted.gap)
+}
+
+/// The event has come.
+pub fn remove_missing(scope: i64, event_id: &EventId) -> Stmt {
+    Stmt::new("DELETE FROM room_missing WHERE scope = ? AND event_id = ?")
+        .bind(scope)
+        .bind(event_id.as_str())
+}
+
+/// The gaps in which events are missing, the newest first.
+pub async fn list(sql: &dyn Sql, scope: i64) -> Result<Vec<Gap>> {
+    let stmt = Stmt::new(
+        "SELECT gap, after, next FROM room_gaps WHERE scope = ? AND gap IN \
+         (SELECT gap FROM room_missing WHERE scope = ?) ORDER BY gap DESC",
+    )
+    .bind(scope)
+    .bind(scope);
+    let read =
+        |mut row: Row| Ok(Gap { gap: row.take(0)?, after: row.take(1)?, next: row.take(2)? });
+    sql.rows(stmt).await?.into_iter().map(read).collect()
+}
+
+/// A gap begins, or has filled by some positions.
+pub fn upsert(scope: i64, it: Gap) -> Stmt {
+    Stmt::new(
+        "INSERT INTO room_gaps (scope, gap, after, next) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (scope, gap) DO UPDATE SET next = min(next, excluded.next)",
+    )
+    .bind(scope)
+    .bind(it.gap)
+    .bind(it.after)
+    .bind(it.next)
+}

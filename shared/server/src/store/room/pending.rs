@@ -1,0 +1,88 @@
+//! Verified events that wait for events they name: `room_pending` and `room_awaited`.
+
+use ruma::{EventId, OwnedEventId};
+
+use crate::{
+    Error, Result,
+    ports::{Row, Sql, Stmt},
+};
+
+/// How many wait.
+pub async fn count(sql: &dyn Sql, scope: i64) -> Result<u64> {
+    let stmt = Stmt::new("SELECT count(*) FROM room_pending WHERE scope = ?").bind(scope);
+    sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
+}
+
+/// An event waits for others.
+pub fn insert(
+    scope: i64,
+    event_id: &EventId,
+    json: &str,
+    awaited: &[OwnedEventId],
+    now_ms: u64,
+) -> Result<[Stmt; 3]> {
+    let event = Stmt::new(
+        "INSERT OR IGNORE INTO room_pending (scope, event_id, json, received_ms) \
+         VALUES (?, ?, ?, ?)",
+    )
+    .bind(scope)
+    .bind(event_id.as_str())
+    .bind(json)
+    .bind(now_ms);
+    let waits = Stmt::new(
+        "INSERT OR IGNORE INTO room_awaited (scope, event_id, awaited_by) \
+         SELECT ?, value, ? FROM json_each(?)",
+    )
+    .bind(scope)
+    .bind(event_id.as_str())
+    .bind(serde_json::to_string(awaited)?);
+    Ok([remove_waits(scope, event_id), event, waits])
+}
+
+fn remove_waits(scope: i64, event_id: &EventId) -> Stmt {
+    Stmt::new("DELETE FROM room_awaited WHERE scope = ? AND awaited_by = ?")
+        .bind(scope)
+        .bind(event_id.as_str())
+}
+
+/// An event waits no longer.
+pub fn remove(scope: i64, event_id: &EventId) -> [Stmt; 2] {
+    let event = Stmt::new("DELETE FROM room_pending WHERE scope = ? AND event_id = ?")
+        .bind(scope)
+        .bind(event_id.as_str());
+    [event, remove_waits(scope, event_id)]
+}
+
+/// The events that waited the longest.
+pub async fn list_oldest(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<OwnedEventId>> {
+    let stmt =
+        Stmt::new("SELECT event_id FROM room_pending WHERE scope = ? ORDER BY received_ms LIMIT ?")
+            .bind(scope)
+            .bind(limit);
+    sql.rows(stmt).await?.into_iter().map(event_id).collect()
+}
+
+/// The events that wait for this one: ID and PDU.
+pub async fn list_waiting(
+    sql: &dyn Sql,
+    scope: i64,
+    awaited: &EventId,
+) -> Result<Vec<(OwnedEventId, String)>> {
+    let stmt = Stmt::new(
+        "SELECT p.event_id, p.json FROM room_awaited a JOIN room_pending p \
+         ON p.scope = a.scope AND p.event_id = a.awaited_by \
+         WHERE a.scope = ? AND a.event_id = ?",
+    )
+    .bind(scope)
+    .bind(awaited.as_str());
+    let read = |mut row: Row| {
+        let json = row.take(1)?;
+        Ok((event_id(row)?, json))
+    };
+    sql.rows(stmt).await?.into_iter().map(read).collect()
+}
+
+fn event_id(mut row: Row) -> Result<OwnedEventId> {
+    let text: String = row.take(0)?;
+    EventId::parse(text).map_err(Error::internal)
+}

@@ -1,0 +1,35 @@
+//! Redactions that came before what they redact: `room_redactions`.
+
+use ruma::EventId;
+use skerry_core::engine::Num;
+
+use crate::{
+    Result,
+    ports::{Sql, Stmt},
+};
+
+/// The redactions that wait for this event.
+pub async fn list(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Vec<Num>> {
+    let stmt = Stmt::new(
+        "SELECT redaction FROM room_redactions WHERE scope = ? AND event_id = ? \
+         ORDER BY redaction",
+    )
+    .bind(scope)
+    .bind(event_id.as_str());
+    sql.rows(stmt).await?.into_iter().map(|mut row| row.take(0)).collect()
+}
+
+/// A redaction waits for its event.
+pub fn insert(scope: i64, event_id: &EventId, redaction: Num) -> Stmt {
+    Stmt::new("INSERT OR IGNORE INTO room_redactions (scope, event_id, redaction) VALUES (?, ?, ?)")
+        .bind(scope)
+        .bind(event_id.as_str())
+        .bind(redaction)
+}
+
+/// The event has come.
+pub fn remove(scope: i64, event_id: &EventId) -> Stmt {
+    Stmt::new("DELETE FROM room_redactions WHERE scope = ? AND event_id = ?")
+        .bind(scope)
+        .bind(event_id.as_str())
+}
