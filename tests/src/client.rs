@@ -7,6 +7,8 @@ use std::{fmt::Display, panic::Location, time::Duration};
 
 /// Longer than any long-poll of the suite: a server that does not answer fails the test that asked.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// Shorter than the servers keep an idle connection: a request never meets one that is closing.
+const POOL_IDLE: Duration = Duration::from_secs(2);
 
 /// An address to ask, with or without an access token.
 #[derive(Debug, Clone)]
@@ -20,7 +22,11 @@ pub struct Client {
 impl Client {
     /// A client without a token.
     pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(REQUEST_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .build();
         Self { http: http.expect("an HTTP client"), base: base.to_owned(), token: None }
     }
 

@@ -160,7 +160,7 @@ impl Drop for Process {
 
 fn native_command(options: &Options, data: &Path) -> Command {
     let binary = std::env::var_os("SKERRY_BIN")
-        .map_or_else(|| repository().join("target/release/skerry"), PathBuf::from);
+        .map_or_else(|| repository().join("target/release/skerry-tested"), PathBuf::from);
     assert!(binary.exists(), "{} is missing: cargo build --release", binary.display());
     let mut command = Command::new("sh");
     command.args(["-c", GUARD, "guard"]).arg(binary).arg("--data-dir").arg(data);

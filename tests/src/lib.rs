@@ -15,6 +15,7 @@
 mod client;
 mod host;
 mod path;
+pub mod peer;
 mod reply;
 mod run;
 mod sync;
