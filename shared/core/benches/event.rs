@@ -105,8 +105,13 @@ fn benches(criterion: &mut Criterion) {
     criterion.bench_function("serve", |bencher| {
         bencher.iter(|| {
             let unsigned = Unsigned::default();
-            let served =
-                Served { json: &pdu.json, event_id: &pdu.event_id, room_id: None, unsigned };
+            let served = Served {
+                json: &pdu.json,
+                event_id: &pdu.event_id,
+                room_id: None,
+                redacts_in_content: true,
+                unsigned,
+            };
             client_event::serve(black_box(served), 1_700_000_000_500)
         });
     });

@@ -17,6 +17,9 @@ pub struct Served<'a> {
     pub event_id: &'a EventId,
     /// Its room; none where the response says it already (`/sync`).
     pub room_id: Option<&'a RoomId>,
+    /// Whether the room's version has `redacts` in the content: then nobody is to be misled by one
+    /// beside it.
+    pub redacts_in_content: bool,
     /// What this server adds.
     pub unsigned: Unsigned<'a>,
 }
@@ -103,7 +106,9 @@ pub fn serve(event: Served<'_>, now_ms: u64) -> Result<Box<RawJsonValue>, serde_
     let sent: i64 = serde_json::from_str(stored.origin_server_ts.get())?;
     unsigned.age = Some(i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(sent));
     let (redacts, with_redacts) = match stored.event_type.get() {
-        "\"m.room.redaction\"" => redaction(stored.redacts, stored.content)?,
+        "\"m.room.redaction\"" => {
+            redaction(stored.redacts, stored.content, event.redacts_in_content)?
+        }
         _ => (None, None),
     };
     to_raw_value(&ClientEvent {
@@ -126,13 +131,15 @@ type Redaction<'a> = (Option<Cow<'a, str>>, Option<Box<RawJsonValue>>);
 fn redaction<'a>(
     outside: Option<&'a RawJsonValue>,
     content: &'a RawJsonValue,
+    in_content: bool,
 ) -> Result<Redaction<'a>, serde_json::Error> {
-    // What is not text redacts nothing; another server may have put anything here.
-    let outside = outside.and_then(|it| serde_json::from_str::<Cow<'a, str>>(it.get()).ok());
-    let Some(outside) = outside else {
+    if in_content {
         let content: RedactionContent<'_> = serde_json::from_str(content.get()).unwrap_or_default();
         return Ok((content.redacts, None));
-    };
+    }
+    // What is not text redacts nothing; another server may have put anything here.
+    let outside = outside.and_then(|it| serde_json::from_str::<Cow<'a, str>>(it.get()).ok());
+    let Some(outside) = outside else { return Ok((None, None)) };
     let mut fields: BTreeMap<String, &RawJsonValue> = serde_json::from_str(content.get())?;
     let redacts = to_raw_value(&outside)?;
     fields.insert("redacts".to_owned(), &redacts);
@@ -167,9 +174,14 @@ mod tests {
     use super::*;
 
     fn served(pdu: &JsonValue) -> JsonValue {
+        served_in(pdu, pdu.get("redacts").is_none())
+    }
+
+    fn served_in(pdu: &JsonValue, redacts_in_content: bool) -> JsonValue {
         let json = pdu.to_string();
         let event_id = ruma::event_id!("$abc");
-        let event = Served { json: &json, event_id, room_id: None, unsigned: Unsigned::default() };
+        let unsigned = Unsigned::default();
+        let event = Served { json: &json, event_id, room_id: None, redacts_in_content, unsigned };
         serde_json::from_str(serve(event, 1_500).unwrap().get()).unwrap()
     }
 
@@ -196,6 +208,17 @@ mod tests {
         for redaction in [old, new] {
             assert_eq!(served(&redaction)["redacts"], "$x");
             assert_eq!(served(&redaction)["content"]["redacts"], "$x");
+        }
+    }
+
+    #[test]
+    fn t8b_a_redaction_shows_what_it_redacts_and_nothing_beside() {
+        let both = json!({"content": {"redacts": "$in"}, "origin_server_ts": 1, "sender": "@a:b",
+            "type": "m.room.redaction", "redacts": "$beside"});
+        for (in_content, shown) in [(true, "$in"), (false, "$beside")] {
+            let event = served_in(&both, in_content);
+            assert_eq!(event["redacts"], shown);
+            assert_eq!(event["content"]["redacts"], shown);
         }
     }
 

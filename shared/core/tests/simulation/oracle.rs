@@ -12,7 +12,10 @@ use ruma::{
         check_state_independent_auth_rules, utils::event_id_set::EventIdSet,
     },
 };
-use skerry_core::{Pdu, engine::Verdict};
+use skerry_core::{
+    Pdu,
+    engine::{Known, Verdict},
+};
 
 use super::store::{Map, Store};
 
@@ -84,7 +87,9 @@ pub fn check_visible(room: &Store, keys: &PublicKeyMap) -> Result<(), String> {
 }
 
 fn read<'a>(room: &'a Store, id: &EventId) -> Option<Read<'a>> {
-    room.by_id(id).map(|it| Read(&it.pdu, it.verdict == Verdict::Rejected))
+    let is_rejected =
+        |it: &Known| it.verdict == Verdict::Rejected && !room.rejected_late.contains(&it.num);
+    room.by_id(id).map(|it| Read(&it.pdu, is_rejected(it)))
 }
 
 fn allowed_by_auth(room: &Store, pdu: &Pdu) -> Result<(), String> {

@@ -37,6 +37,9 @@ pub struct Store {
     pub referenced: HashSet<OwnedEventId>,
     /// States that peers told are part of what is here.
     pub was_told: bool,
+    /// Outliers that their auth events allowed, and that were rejected when their states came to
+    /// be known: what had named them by then was judged by what was known.
+    pub rejected_late: BTreeSet<Num>,
 }
 
 impl Store {
@@ -54,6 +57,7 @@ impl Store {
             decided: Vec::new(),
             referenced: HashSet::new(),
             was_told: false,
+            rejected_late: BTreeSet::new(),
         }
     }
 
@@ -182,6 +186,10 @@ impl Store {
     /// Writes what was decided.
     pub fn commit(&mut self, event: Known, decision: &Decision, is_live: bool) {
         let (num, id) = (event.num, event.pdu.event_id.clone());
+        let was_allowed = self.by_id(&id).is_some_and(|it| it.verdict == Verdict::Accepted);
+        if was_allowed && decision.verdict == Verdict::Rejected {
+            self.rejected_late.insert(num);
+        }
         let current = self.current_for(&event, decision);
         let states = decision.before.as_ref().map(|before| {
             let before = self.put(before);

@@ -357,7 +357,13 @@ impl World {
 
     /// A server that is not in the room joins it through one that is. Events are lost on the way
     /// as others are, but not the answer.
+    ///
+    /// Once only: how a server comes back to a room that all of its users had left is federation's
+    /// to say.
     pub fn join_remote(&mut self, server: usize, user: &UserId, through: usize) -> bool {
+        if self.servers[server].room.is_some() {
+            return false;
+        }
         let unique = self.next_unique();
         let key = user.as_str();
         let content = object(json!({"membership": "join"}));
@@ -398,8 +404,6 @@ fn enter(
 ) {
     server.waiting.clear();
     let cold = server.cold;
-    // What it knew of an earlier stay is gone, as it is with a room that a server has left.
-    server.room = None;
     let room = server.room.get_or_insert_with(|| Store::new(rules));
     room.was_told = true;
     for pdu in events {

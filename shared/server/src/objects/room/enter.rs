@@ -99,7 +99,7 @@ impl Room {
             .and_then(|(_, before, _)| before.as_ref().map(|(num, _)| *num));
         known.verdict = decision.verdict;
         known.states = states;
-        known.auth = decision.auth.clone();
+        known.auth.clone_from(&decision.auth);
         let event =
             Entering { num: known.num, position, pdu: &known.pdu, states, replaces, standing };
         match is_stored {

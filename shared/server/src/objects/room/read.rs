@@ -20,7 +20,7 @@ use skerry_core::{
 
 use super::{
     Room, limits,
-    load::membership_of,
+    load::{Loaded, membership_of},
     serve::{Asker, content_of, passes},
 };
 use crate::{
@@ -41,8 +41,14 @@ use crate::{
 
 impl Room {
     /// Who reads one room by its own endpoints: events name their room.
-    fn asker<'a>(&'a self, caller: &'a Caller, timeline: &'a Timeline) -> Asker<'a> {
-        Asker { caller, timeline, federation_format: false, room_id: Some(&self.id) }
+    fn asker<'a>(&'a self, room: &Loaded, caller: &'a Caller, timeline: &'a Timeline) -> Asker<'a> {
+        Asker {
+            caller,
+            timeline,
+            federation_format: false,
+            redacts_in_content: room.rules.redaction.content_field_redacts,
+            room_id: Some(&self.id),
+        }
     }
 
     pub(super) async fn get_event(
@@ -62,7 +68,7 @@ impl Room {
         if !self.may_see(&timeline, &caller.user_id, &stored).await? {
             return Err(unseen());
         }
-        let asker = self.asker(caller, &timeline);
+        let asker = self.asker(&room, caller, &timeline);
         one(self.serve(asker, std::slice::from_ref(&stored)).await?)
     }
 
@@ -70,7 +76,7 @@ impl Room {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let events = state::list(self.sql(), self.scope(), view.state, Part::Whole).await?;
-        let asker = self.asker(caller, &view.timeline);
+        let asker = self.asker(&room, caller, &view.timeline);
         Ok(Reply::Events { events: self.serve(asker, &events).await? })
     }
 
@@ -84,7 +90,7 @@ impl Room {
         let view = self.view(&room, &caller.user_id).await?;
         let keys = [(event_type, state_key)];
         let events = self.events_of(view.state, &keys).await?;
-        let asker = self.asker(caller, &view.timeline);
+        let asker = self.asker(&room, caller, &view.timeline);
         one(self.serve(asker, &events).await?)
     }
 
@@ -110,7 +116,7 @@ impl Room {
                 })
             });
         }
-        let asker = self.asker(caller, &view.timeline);
+        let asker = self.asker(&room, caller, &view.timeline);
         Ok(Reply::Events { events: self.serve(asker, &events).await? })
     }
 
@@ -133,7 +139,7 @@ impl Room {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let limit = limit.min(limits::PAGE_EVENTS);
-        let asker = self.asker(&caller, &view.timeline);
+        let asker = self.asker(&room, &caller, &view.timeline);
         let (start, range) = match direction {
             Direction::Backward => {
                 let from = from.unwrap_or(view.upto);
@@ -164,7 +170,7 @@ impl Room {
         if !self.may_see(&view.timeline, &caller.user_id, &stored).await? {
             return Err(unseen());
         }
-        let asker = self.asker(&caller, &view.timeline);
+        let asker = self.asker(&room, &caller, &view.timeline);
         let at = stored.position;
         let limit = limit.min(limits::PAGE_EVENTS);
         let (before, after) = (limit / 2, limit - limit / 2);

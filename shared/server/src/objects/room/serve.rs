@@ -33,6 +33,8 @@ pub(super) struct Asker<'a> {
     pub(super) timeline: &'a Timeline,
     /// Events are wanted as other servers get them.
     pub(super) federation_format: bool,
+    /// The room's version has `redacts` in the content.
+    pub(super) redacts_in_content: bool,
     /// The room ID, where the response does not say it.
     pub(super) room_id: Option<&'a RoomId>,
 }
@@ -72,6 +74,7 @@ impl Room {
                     json: &redaction.json,
                     event_id: &redaction.event_id,
                     room_id: asker.room_id,
+                    redacts_in_content: asker.redacts_in_content,
                     unsigned: self::unsigned(asker, redaction)?,
                 };
                 unsigned.redacted_because = Some(client_event::serve(served, now)?);
@@ -80,6 +83,7 @@ impl Room {
                 json: &event.json,
                 event_id: &event.event_id,
                 room_id: asker.room_id,
+                redacts_in_content: asker.redacts_in_content,
                 unsigned,
             };
             served.push(client_event::serve(event, now)?);

@@ -46,6 +46,7 @@ impl Room {
             caller: &command.caller,
             timeline: &view.timeline,
             federation_format: command.federation_format,
+            redacts_in_content: room.rules.redaction.content_field_redacts,
             room_id: None,
         };
         let from = command.from.unwrap_or(0);
