@@ -36,8 +36,9 @@ pub(crate) async fn answer(request: &Request, env: &Env) -> Option<worker::Resul
     let argument = String::from(js_sys::decode_uri_component(argument).ok()?);
     let objects = EdgeObjects(env.clone());
     let result = match (request.method(), route) {
-        (Method::Post, "panic" | "hang") => forward(&objects, ROOM, &argument, route).await,
-        (Method::Get, "memory") => forward(&objects, ROOM, &argument, route).await,
+        (Method::Post, "panic" | "hang") | (Method::Get, "memory") => {
+            forward(&objects, ROOM, &argument, route).await
+        }
         (Method::Get, "constructed") => forward(&objects, USER, &argument, route).await,
         (Method::Post, "conformance") if argument == "object" => {
             forward(&objects, USER, "@conformance:localhost", route).await
