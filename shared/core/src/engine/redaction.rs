@@ -9,7 +9,6 @@ use ruma::{
     state_res::events::{RoomCreateEvent, RoomPowerLevelsEvent, RoomPowerLevelsIntField},
 };
 
-use super::Known;
 use crate::{Pdu, redact::RedactError};
 
 /// The event that a redaction names: in its content, or beside it in older room versions.
@@ -34,17 +33,17 @@ pub fn target(redaction: &Pdu, rules: &RoomVersionRules) -> Option<ruma::OwnedEv
 /// event, if it has one.
 pub fn may_redact(
     user: &UserId,
-    create: &Known,
-    power_levels: Option<&Known>,
+    create: &Pdu,
+    power_levels: Option<&Pdu>,
     rules: &RoomVersionRules,
 ) -> bool {
     let rules = &rules.authorization;
-    let Ok(creators) = RoomCreateEvent::new(&*create.pdu).creators(rules) else {
+    let Ok(creators) = RoomCreateEvent::new(create).creators(rules) else {
         return false;
     };
     let is_creator = creators.contains(user);
     let Some(levels) = power_levels else { return is_creator };
-    let levels = RoomPowerLevelsEvent::new(&*levels.pdu);
+    let levels = RoomPowerLevelsEvent::new(levels);
     let power = levels.user_power_level(user, rules);
     let needed = levels.get_as_int_or_default(RoomPowerLevelsIntField::Redact, rules);
     rules.explicitly_privilege_room_creators && is_creator

@@ -4,6 +4,7 @@ use ruma::{OwnedUserId, RoomVersionId, UserId, user_id};
 use serde_json::{Value, json};
 use skerry_core::{
     engine::{KeyId, Num},
+    room_version,
     state_res::{self, Conflict},
 };
 
@@ -12,21 +13,6 @@ use crate::{
     oracle::Prepared,
     room::{self, Draft, Room, State},
 };
-
-const VERSIONS: [RoomVersionId; 12] = [
-    RoomVersionId::V1,
-    RoomVersionId::V2,
-    RoomVersionId::V3,
-    RoomVersionId::V4,
-    RoomVersionId::V5,
-    RoomVersionId::V6,
-    RoomVersionId::V7,
-    RoomVersionId::V8,
-    RoomVersionId::V9,
-    RoomVersionId::V10,
-    RoomVersionId::V11,
-    RoomVersionId::V12,
-];
 
 fn alice() -> &'static UserId {
     user_id!("@alice:s1")
@@ -154,7 +140,7 @@ fn permutations<T: Clone>(of: &[T]) -> Vec<Vec<T>> {
 /// and one in which the demotion counts.
 #[test]
 fn t2_conflicting_power_levels_and_bans_resolve_alike_in_every_order() {
-    for version in VERSIONS {
+    for version in room_version::SUPPORTED {
         for salt in 0..8 {
             t2(&version, salt);
         }
@@ -204,7 +190,7 @@ fn member(index: usize) -> OwnedUserId {
 
 #[test]
 fn a_small_conflict_in_a_large_room_loads_little_of_it() {
-    for version in &VERSIONS {
+    for version in &room_version::SUPPORTED {
         let (mut room, mut trunk) = start(version, 50, 1);
         for index in 0..2_000 {
             let member = member(index);
@@ -284,7 +270,7 @@ fn member_key(room: &mut Room, index: usize) -> KeyId {
 
 #[test]
 fn a_key_that_is_no_conflict_after_all_keeps_its_event() {
-    for version in VERSIONS {
+    for version in room_version::SUPPORTED {
         let (mut room, trunk) = start(&version, 50, 1);
         let (mut one, mut other) = (trunk.clone(), trunk.clone());
         room.send(&mut one, topic(alice(), "one").at(5));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use skerry_core::{
     Pdu,
+    authorize::StateKey,
     engine::{Num, State, Verdict, redaction},
     redact,
 };
@@ -11,7 +12,6 @@ use skerry_core::{
 use super::{
     Room,
     load::Loaded,
-    membership::power_levels,
     plan::{Plan, may_notify},
 };
 use crate::{
@@ -103,15 +103,12 @@ impl Room {
         pdu: &Pdu,
         before: Option<&State>,
     ) -> Result<bool> {
-        let Some(before) = before else { return Ok(false) };
-        let keys = ["m.room.create", "m.room.power_levels"]
-            .map(|event_type| room.graph.keys.intern(event_type, ""));
-        let state = self.pieces(room, before, &keys).await?;
+        let state = self.powers(room, before).await?;
         let piece =
-            |name: &str| state.iter().find(|(key, _)| key.0 == name).map(|(_, (_, it))| &**it);
-        let levels =
-            power_levels(piece("m.room.create"), piece("m.room.power_levels"), &room.rules);
-        Ok(levels.is_ok_and(|it| it.user_can_redact_event_of_other(&pdu.sender)))
+            |name: &str| state.iter().find(|(key, _)| key.0 == name).map(|(_, event)| &**event);
+        let levels = piece("m.room.power_levels");
+        Ok(piece("m.room.create")
+            .is_some_and(|it| redaction::may_redact(&pdu.sender, it, levels, &room.rules)))
     }
 
     /// Whether the state before lets the sender notify the whole room.
@@ -121,11 +118,20 @@ impl Room {
         pdu: &Pdu,
         before: Option<&State>,
     ) -> Result<bool> {
-        let Some(before) = before else { return Ok(false) };
+        let state = self.powers(room, before).await?;
+        Ok(!state.is_empty() && may_notify(&state, &pdu.sender, &room.rules))
+    }
+
+    /// What says in a state who has which power.
+    async fn powers(
+        &self,
+        room: &mut Loaded,
+        state: Option<&State>,
+    ) -> Result<Vec<(StateKey, Arc<Pdu>)>> {
+        let Some(state) = state else { return Ok(Vec::new()) };
         let keys = ["m.room.create", "m.room.power_levels"]
             .map(|event_type| room.graph.keys.intern(event_type, ""));
-        let state = self.pieces(room, before, &keys).await?;
-        let state: Vec<_> = state.into_iter().map(|(key, (_, it))| (key, it)).collect();
-        Ok(may_notify(&state, &pdu.sender, &room.rules))
+        let pieces = self.pieces(room, state, &keys).await?;
+        Ok(pieces.into_iter().map(|(key, (_, event))| (key, event)).collect())
     }
 }
