@@ -9,6 +9,7 @@ mod authorization;
 pub mod decide;
 mod extremities;
 mod known;
+mod outliers;
 mod pending;
 pub mod redaction;
 pub mod states;
@@ -18,9 +19,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use ruma::EventId;
 
 pub use self::{
-    decide::{After, Decision, Head, Mode, OutlierDecision, Undecided, decide, decide_outlier},
+    decide::{After, Decision, Head, Mode, Undecided, decide},
     extremities::{choose_prev, state_before},
     known::{KeyId, Keys, Known, States, Verdict},
+    outliers::{OutlierDecision, decide_outlier},
 };
 
 /// An event's number in its room. Given in the order in which events are stored, so that the

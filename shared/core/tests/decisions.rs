@@ -42,6 +42,7 @@ struct Room {
 const ALICE: &str = "@alice:s0";
 const BOB: &str = "@bob:s0";
 const CAROL: &str = "@carol:s0";
+const DAVE: &str = "@dave:s0";
 
 impl Room {
     /// A public room that Alice made and Bob and Carol are in.
@@ -224,6 +225,69 @@ fn a_state_told_before_an_event_counts_alone_when_events_before_it_are_missing()
         if prev == [missing.event_id.clone()]));
     let (_, decision) = server::decide(&mut other.store, true, &topic, &given, Mode::Live).unwrap();
     assert_eq!((decision.verdict, decision.before), (Verdict::Accepted, Some(told)));
+}
+
+#[test]
+fn t3a_what_is_here_is_judged_before_a_state_is_believed_about_it() {
+    in_every_version(|version| {
+        let mut room = Room::new(version);
+        let (_, mut stale) = room.head();
+        room.must(ALICE, "m.room.join_rules", Some(""), json!({"join_rule": "invite"}));
+        let (mut prev, _) = room.head();
+        // Dave joins by rules that count no more, twice: others name both as what authorizes them.
+        let mut outliers = Vec::new();
+        for name in ["Dave", "David"] {
+            let content = json!({"membership": "join", "displayname": name});
+            let join =
+                room.make(DAVE, "m.room.member", Some(DAVE), content, &(prev, stale.clone()));
+            assert!(server::insert_outlier(&mut room.store, true, &join));
+            let known = Arc::clone(room.store.by_id(&join.event_id).unwrap());
+            assert_eq!(known.verdict, Verdict::Accepted, "{version}: its auth events allow it");
+            stale.insert(known.key.unwrap(), known.num);
+            prev = vec![known];
+            outliers.push(join.event_id.clone());
+        }
+        let body = json!({"body": "I am in"});
+        let speech = room.make(DAVE, "m.room.message", None, body, &(prev, stale.clone()));
+        let told = engine::State::from(room.store.add_state(stale));
+        let decide = |room: &mut Room, given: &[_]| {
+            let decided = server::decide(&mut room.store, true, &speech, given, Mode::Live);
+            decided.map(|it| it.1.verdict)
+        };
+        let last = outliers[1].clone();
+        for given in [vec![], vec![(last, told.clone())], vec![(speech.event_id.clone(), told)]] {
+            let first = Err(Undecided::Outliers(outliers.clone()));
+            assert_eq!(decide(&mut room, &given), first, "{version}");
+        }
+        for id in &outliers {
+            let join = Arc::clone(&room.store.by_id(id).unwrap().pdu);
+            assert_eq!(room.receive(&join), Verdict::Rejected, "{version}");
+        }
+        assert_eq!(decide(&mut room, &[]), Ok(Verdict::Rejected), "{version}");
+    });
+}
+
+#[test]
+fn a_state_is_believed_where_outliers_cannot_be_judged() {
+    let version = room_version::DEFAULT;
+    let (mut room, mut other) = (Room::new(&version), Room::new(&version));
+    let lost = room.say(ALICE).0;
+    let topic = room.send(ALICE, "m.room.topic", Some(""), json!({"topic": "one"})).0;
+    let last = room.say(BOB).0;
+    assert!(server::insert_outlier(&mut other.store, true, &topic));
+    let waits = Undecided::Waits { auth: vec![], prev: vec![topic.event_id.clone()] };
+    assert_eq!(other.decide(&last), Err(waits));
+    let mut state = (**other.store.current()).clone();
+    let known = other.known(&topic);
+    state.insert(known.key.unwrap(), known.num);
+    let told = engine::State::from(other.store.add_state(state));
+    let given = [(topic.event_id.clone(), told)];
+    let decide =
+        |other: &mut Room| server::decide(&mut other.store, true, &last, &given, Mode::Live);
+    assert_eq!(decide(&mut other).unwrap().1.verdict, Verdict::Accepted);
+    assert_eq!(other.receive(&lost), Verdict::Accepted);
+    let outliers = Undecided::Outliers(vec![topic.event_id.clone()]);
+    assert_eq!(decide(&mut other).unwrap_err(), outliers, "it can be judged now");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use skerry_tests::{
     Server, User, Value, json, message, path,
-    peer::{Draft, Peer, PeerRoom, outcome_name},
+    peer::{Draft, Event, Peer, PeerRoom, outcome_name},
     unique,
 };
 
@@ -11,6 +11,8 @@ both_hosts![
     t3a_an_event_with_bad_auth_is_rejected,
     t3a_an_event_that_names_a_rejected_auth_event_is_rejected,
     t3a_an_event_behind_a_rejected_one_is_judged_by_itself,
+    t3a_what_is_here_is_judged_before_a_state_is_believed_about_it,
+    t3a_history_is_judged_before_a_state_is_believed_about_it,
     t6a_a_forged_ban_is_rejected,
     t6a_equal_power_protects_from_remote_moderators,
     t6a_a_creator_of_version_12_is_immune_to_remote_administrators,
@@ -118,6 +120,67 @@ async fn t3a_an_event_behind_a_rejected_one_is_judged_by_itself(server: &Server)
     alice.is_not_shown(&room.id, &rejected.id).await;
     let next = alice.say(&room.id, "undisturbed").await;
     assert_eq!(room.read(&alice, &next).await.prev(), [behind.id]);
+}
+
+/// A room of Alice's into which Mallory has come by rules that count no more: by itself her join
+/// looks right, and the room knows it as an outlier. Gives what she says as well, and the state
+/// that a peer claims for after the join.
+async fn intruded(server: &Server) -> (User, PeerRoom, [Event; 3], Vec<String>) {
+    let (alice, _, _, mut room) = trio(server, "12").await;
+    let mallory = room.peer.user("mallory");
+    let [levels, rules] =
+        ["m.room.power_levels", "m.room.join_rules"].map(|it| room.state(it, "").id);
+    let invite = json!({ "join_rule": "invite" });
+    let closed = alice.set_state(&room.id, "m.room.join_rules", "", &invite).await;
+    let closed = room.read(&alice, &closed).await;
+    let join = Draft::join(&mallory).after(&[&closed]).auth(vec![levels.clone(), rules]);
+    let join = room.stray(join);
+    let accepted = json!({ "accepted": { "redacted": false } });
+    assert_eq!(room.hand(server, "outlier", &[&join]).await, [accepted]);
+    let speech = Draft::message(&mallory, "I am in").after(&[&join]);
+    let speech = room.stray(speech.auth(vec![join.id.clone(), levels]));
+    let state = room.state_at(&join.id).into_iter().map(|it| it.id).collect();
+    (alice, room, [closed, join, speech], state)
+}
+
+/// T3a
+async fn t3a_what_is_here_is_judged_before_a_state_is_believed_about_it(server: &Server) {
+    let (alice, mut room, [closed, join, speech], state) = intruded(server).await;
+    let states = json!([{ "after": join.id, "state": state }]);
+    let outcome = room.hand_with(server, "live", &[&speech], states, &[&room.peer]).await.remove(0);
+    assert_eq!(outcome_name(&outcome), "rejected", "{outcome}");
+    for event in [&join, &speech] {
+        alice.is_not_shown(&room.id, &event.id).await;
+        assert_eq!(room.send(server, &[event]).await, [json!("known")]);
+    }
+    let mallory = room.peer.user("mallory");
+    assert_eq!(alice.membership_in(&room.id, &mallory).await, "");
+    let carol = room.peer.user("carol");
+    let next = room.stray(Draft::message(&carol, "still here").after(&[&closed]));
+    room.accept(server, &[&next]).await;
+    let last = alice.say(&room.id, "undisturbed").await;
+    assert_eq!(room.read(&alice, &last).await.prev(), [next.id]);
+}
+
+/// T3a
+async fn t3a_history_is_judged_before_a_state_is_believed_about_it(server: &Server) {
+    let (alice, mut room, [closed, join, speech], claimed) = intruded(server).await;
+    let carol = room.peer.user("carol");
+    let last = room.stray(Draft::message(&carol, "hello").after(&[&speech]));
+    let held: Vec<_> = room.state_at(&closed.id).into_iter().map(|it| it.id).collect();
+    let told = |after: &Event, state: &[String]| json!([{ "after": after.id, "state": state }]);
+    let (peers, accepted) = ([&room.peer], json!({ "accepted": { "redacted": false } }));
+    let outcome = room.hand_with(server, "live", &[&last], told(&speech, &held), &peers).await;
+    assert_eq!(outcome, [accepted], "what came before it is not here");
+    let states = told(&join, &claimed);
+    let outcome = room.hand_with(server, "history", &[&speech], states, &peers).await;
+    assert_eq!(outcome, [json!({ "waits": { "auth": [], "prev": [join.id] } })]);
+    for outcome in room.hand(server, "history", &[&join, &speech]).await {
+        assert_eq!(outcome_name(&outcome), "rejected", "{outcome}");
+    }
+    for event in [&join, &speech] {
+        alice.is_not_shown(&room.id, &event.id).await;
+    }
 }
 
 /// T6a

@@ -10,7 +10,7 @@ use ruma::{OwnedEventId, events::TimelineEventType, room_version_rules::RoomVers
 use super::{
     Incomplete, KeyId, Known, Num, State, StateAt, Verdict, View,
     authorization::{check_by_auth_events, check_by_state},
-    extremities,
+    extremities, outliers,
     pending::Pending,
     states::{self, Change, Gather, lookup},
 };
@@ -40,6 +40,10 @@ pub enum Undecided {
         /// Events before this one that are not known, or of which no state is known.
         prev: Vec<OwnedEventId>,
     },
+    /// These outliers come first, in this order: they come before the event and all that leads to
+    /// them has a state, so that they can be decided as any event. No told state is believed about
+    /// what is here.
+    Outliers(Vec<OwnedEventId>),
 }
 
 impl From<Incomplete> for Undecided {
@@ -89,9 +93,6 @@ pub struct Decision {
     pub current_changes: BTreeMap<KeyId, Change>,
 }
 
-/// What becomes of an outlier: the verdict, why it is not accepted, and the auth events it names.
-pub type OutlierDecision = (Verdict, Option<String>, Box<[Num]>);
-
 /// Decides an event. Nothing changes: the decision is for the host to write.
 ///
 /// `event` comes with its number, and whatever verdict and states. `given` are states as a peer
@@ -128,6 +129,14 @@ pub fn decide(
         ByAuth::Allowed => None,
         ByAuth::Refused(reason) => Some(reason),
     };
+    let is_stateful = |it: &Arc<Known>| it.states.is_some();
+    let all_stateful = creates || prev.iter().all(|it| it.1.as_ref().is_some_and(is_stateful));
+    if refusal.is_none() && !all_stateful {
+        let outliers = outliers::judgeable_before(view, &event.pdu)?;
+        if !outliers.is_empty() {
+            return Err(Undecided::Outliers(outliers));
+        }
+    }
     let standing = Standing { mode, is_referenced };
     let rejected = |reason, before| {
         let verdict = (Verdict::Rejected, Some(reason));
@@ -153,8 +162,7 @@ pub fn decide(
     if let Some(reason) = refusal {
         return Ok(rejected(reason, Some(before))?);
     }
-    let is_stateful = |it: &Arc<Known>| it.states.is_some();
-    let current = match creates || prev.iter().all(|it| it.1.as_ref().is_some_and(is_stateful)) {
+    let current = match all_stateful {
         true => State::from(head.current),
         // What led to the event is missing here, so the current state does not have it yet.
         false => {
@@ -173,31 +181,14 @@ pub fn decide(
     Ok(settle(view, head, event, auth_nums, Some(before), verdict, standing)?)
 }
 
-/// Decides an outlier: by its auth events alone. Gives the auth events too.
-///
-/// # Errors
-///
-/// [`Undecided`], and what has to be done first.
-pub fn decide_outlier(
-    view: &impl View,
-    rules: &RoomVersionRules,
-    create: Num,
-    event: &Known,
-) -> Result<OutlierDecision, Undecided> {
-    let auth = named(view, &event.pdu.auth_events)?;
-    let nums = auth.iter().filter_map(|it| it.1.as_ref()).map(|it| it.num).collect();
-    match by_auth_events(view, rules, create, event, &auth)? {
-        ByAuth::Unknown(auth) => Err(Undecided::Waits { auth, prev: Vec::new() }),
-        ByAuth::Allowed => Ok((Verdict::Accepted, None, nums)),
-        ByAuth::Refused(reason) => Ok((Verdict::Rejected, Some(reason), nums)),
-    }
-}
-
 /// Events that an event names, and those of them that the room knows.
 type Named<'a> = Vec<(&'a OwnedEventId, Option<Arc<Known>>)>;
 
 /// Finds the events that an event names.
-fn named<'a>(view: &impl View, ids: &'a [OwnedEventId]) -> Result<Named<'a>, Incomplete> {
+pub(super) fn named<'a>(
+    view: &impl View,
+    ids: &'a [OwnedEventId],
+) -> Result<Named<'a>, Incomplete> {
     let mut gather = Gather::default();
     let mut events = Vec::with_capacity(ids.len());
     for id in ids {
@@ -235,7 +226,7 @@ fn before(
 }
 
 /// What an event's auth events say.
-enum ByAuth {
+pub(super) enum ByAuth {
     Allowed,
     Refused(String),
     /// These have to be known first.
@@ -243,7 +234,7 @@ enum ByAuth {
 }
 
 /// Check 4: by the auth events. What no further event can change is refused at once.
-fn by_auth_events(
+pub(super) fn by_auth_events(
     view: &impl View,
     rules: &RoomVersionRules,
     create: Num,

@@ -135,11 +135,27 @@ impl Server {
             return Ok(known.verdict);
         }
         let mode = if is_history { Mode::History } else { Mode::Live };
-        let (event, decision) = decide(room, cold, pdu, given, mode)?;
+        let (event, decision) = match decide(room, cold, pdu, given, mode) {
+            Err(Undecided::Outliers(ids)) => {
+                self.judge(&ids);
+                return self.process(pdu, given);
+            }
+            decided => decided?,
+        };
         let verdict = decision.verdict;
         room.commit(event, &decision, mode == Mode::Live);
         self.waiting.remove(&pdu.event_id);
         Ok(verdict)
+    }
+
+    /// Decides outliers that can be.
+    fn judge(&mut self, outliers: &[OwnedEventId]) {
+        for id in outliers {
+            let Some(room) = &self.room else { return };
+            let pdu = Arc::clone(&room.by_id(id).unwrap().pdu);
+            assert!(self.process(&pdu, &[]).is_ok(), "an outlier of which all is known");
+            self.wake(id);
+        }
     }
 
     /// Whether an event is older than what is here: an accepted event names it, or an event that
@@ -182,8 +198,8 @@ impl Server {
                 self.wake(&pdu.event_id);
                 Vec::new()
             }
-            Err(Undecided::Incomplete) => unreachable!("asked until complete"),
             Err(Undecided::Waits { auth, prev }) => self.wait(pdu, auth, prev, from),
+            Err(it) => unreachable!("seen to: {it:?}"),
         }
     }
 
@@ -235,7 +251,7 @@ impl Server {
                             (it.auth, it.prev) = (auth, prev);
                         }
                     }
-                    Err(Undecided::Incomplete) => unreachable!("asked until complete"),
+                    Err(it) => unreachable!("seen to: {it:?}"),
                 }
             }
         }
@@ -370,11 +386,16 @@ impl Server {
 
     /// Its users that are joined, as far as it knows.
     pub fn joined(&self) -> impl Iterator<Item = &OwnedUserId> {
-        let joined = |room: &Store, user: &OwnedUserId| {
-            room.current_event("m.room.member", user.as_str())
-                .is_some_and(|it| it.pdu.content.get().contains("\"membership\":\"join\""))
-        };
-        self.users.iter().filter(move |user| self.room.as_ref().is_some_and(|it| joined(it, user)))
+        self.users.iter().filter(|user| self.takes_for_joined(user))
+    }
+
+    /// Whether a user is joined, as far as it knows.
+    pub fn takes_for_joined(&self, user: &UserId) -> bool {
+        let member = |it: &Store| it.current_event("m.room.member", user.as_str()).cloned();
+        self.room
+            .as_ref()
+            .and_then(member)
+            .is_some_and(|it| it.pdu.content.get().contains("\"membership\":\"join\""))
     }
 }
 

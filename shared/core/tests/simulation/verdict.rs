@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::OwnedEventId;
+use ruma::{OwnedEventId, OwnedUserId, UserId};
 use skerry_core::engine::Verdict;
 
 use super::{actions::Wish, oracle, server::Message, world::World};
@@ -18,8 +18,10 @@ pub fn heal(world: &mut World) {
         if disagreement(world, &in_touch(world)).is_none() {
             return;
         }
-        let all = participants(world);
-        speak(world, &all);
+        for server in participants(world) {
+            let user = world.servers[server].joined().next().cloned();
+            user.and_then(|user| speak(world, server, &user));
+        }
     }
 }
 
@@ -42,26 +44,21 @@ fn exchange(world: &mut World) {
     }
 }
 
-/// A member on each server that does as it should sends a message.
-fn speak(world: &mut World, speakers: &[usize]) -> Vec<(usize, OwnedEventId)> {
-    let mut said = Vec::new();
-    for server in speakers.iter().copied() {
-        let user = world.servers[server].joined().next().cloned();
-        let Some(user) = user else { continue };
-        let wish = Wish::message(world.next_unique());
-        if world.send(server, &user, wish.event_type, None, wish.content, None) {
-            let room = world.servers[server].room.as_ref().unwrap();
-            let event = room.get(room.timeline.last().unwrap().0);
-            said.push((server, event.pdu.event_id.clone()));
-            // Also to servers that this one does not think are in the room.
-            let json: Arc<str> = Arc::from(&*event.pdu.json);
-            for to in (0..world.servers.len()).filter(|it| *it != server) {
-                world.post(server, to, &Message::Event(Arc::clone(&json)));
-            }
-        }
-        world.run_until_quiet();
+/// A member sends a message, which comes to all servers, also to those that the member's server
+/// does not think are in the room.
+fn speak(world: &mut World, server: usize, user: &UserId) -> Option<OwnedEventId> {
+    let wish = Wish::message(world.next_unique());
+    if !world.send(server, user, wish.event_type, None, wish.content, None) {
+        return None;
     }
-    said
+    let room = world.servers[server].room.as_ref().unwrap();
+    let event = &room.get(room.timeline.last().unwrap().0).pdu;
+    let (id, json) = (event.event_id.clone(), Arc::<str>::from(&*event.json));
+    for to in (0..world.servers.len()).filter(|it| *it != server) {
+        world.post(server, to, &Message::Event(Arc::clone(&json)));
+    }
+    world.run_until_quiet();
+    Some(id)
 }
 
 /// The servers that do as they should and have a member in the room.
@@ -79,10 +76,7 @@ pub fn participants(world: &World) -> Vec<usize> {
 pub fn in_touch(world: &World) -> Vec<usize> {
     let all = participants(world);
     let sees = |one: usize, other: usize| {
-        let speaker = world.servers[other].joined().next().unwrap();
-        let room = world.servers[one].room.as_ref().unwrap();
-        room.current_event("m.room.member", speaker.as_str())
-            .is_some_and(|it| it.pdu.content.get().contains("\"membership\":\"join\""))
+        world.servers[one].takes_for_joined(world.servers[other].joined().next().unwrap())
     };
     let group = |one: usize| -> Vec<usize> {
         all.iter().copied().filter(|it| sees(one, *it) && sees(*it, one)).collect()
@@ -160,11 +154,19 @@ fn same_rejections(world: &World) {
 }
 
 /// What members say is accepted by all, and changes nothing.
+///
+/// By members that all take for joined: who was in touch may be so no more once another has
+/// spoken. Say, two servers know of a join that the others have soft-failed. It loses against a
+/// ban as long as both are conflicts beside another one; what is said ends that one, and the join
+/// wins where it is known.
 fn goes_on(world: &mut World) {
     let seed = world.seed;
     let group = in_touch(world);
-    // Who is out of touch may lead some of them to what the others have soft-failed.
-    for (_, id) in speak(world, &group) {
+    for server in group.iter().copied() {
+        let all_see =
+            |user: &&OwnedUserId| group.iter().all(|it| world.servers[*it].takes_for_joined(user));
+        let Some(user) = world.servers[server].joined().find(all_see).cloned() else { continue };
+        let Some(id) = speak(world, server, &user) else { continue };
         for server in group.iter().copied() {
             let room = world.servers[server].room.as_ref().unwrap();
             let verdict = room.by_id(&id).map(|it| it.verdict);

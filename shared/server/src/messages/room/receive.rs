@@ -15,9 +15,8 @@ pub struct Receive {
     /// What the events are to the room.
     pub kind: Kind,
     /// States of which a peer told because the events they come from cannot be had. The events
-    /// they are made of must have come as outliers. An outlier that is named as coming before an
-    /// event can be had: it is received live first, or a state would be believed about an event
-    /// that is to be judged.
+    /// they are made of must have come as outliers. An outlier that comes before an event and
+    /// builds on what is here is judged first, and no state is believed about it.
     pub states: Vec<GivenState>,
 }
 

@@ -238,7 +238,10 @@ impl Room {
             Err(Undecided::Waits { auth, prev }) => {
                 return Ok((Outcome::Waits { auth, prev }, None));
             }
-            Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
+            // Nothing has a state yet.
+            Err(Undecided::Incomplete | Undecided::Outliers(_)) => {
+                return Err(Error::internal("no decision was made"));
+            }
         };
         if decision.verdict != Verdict::Accepted {
             let reason = decision.reason.unwrap_or_default();

@@ -41,6 +41,22 @@ pub(super) struct Arrived {
     pub(super) was_pending: bool,
 }
 
+impl Arrived {
+    /// An event that has come before, and can be taken in now.
+    fn again(pdu: Arc<Pdu>, was_pending: bool) -> Self {
+        Self { pdu, kind: Kind::Live, place: None, was_pending }
+    }
+}
+
+/// What taking in one event came to.
+#[derive(Debug)]
+enum Taken {
+    /// This became of it.
+    Done(Outcome),
+    /// These outliers are to be taken in first, in this order.
+    After(Vec<Arc<Pdu>>),
+}
+
 impl Room {
     /// Takes in one event and all that have waited for it.
     pub(super) async fn take_in(
@@ -50,42 +66,54 @@ impl Room {
         given: &Given,
         told: &mut Vec<Changed>,
     ) -> Result<Outcome> {
+        let asked = event.pdu.event_id.clone();
         let mut queue = VecDeque::from([event]);
-        let mut first = None;
+        let mut asked_for = None;
         while let Some(event) = queue.pop_front() {
             let event_id = event.pdu.event_id.clone();
-            let outcome = self.take_in_one(room, event, given, told).await?;
+            let outcome = match self.take_in_one(room, &event, given, told).await? {
+                Taken::Done(outcome) => outcome,
+                Taken::After(outliers) => {
+                    queue.push_front(event);
+                    for pdu in outliers.into_iter().rev() {
+                        queue.push_front(Arrived::again(pdu, false));
+                    }
+                    continue;
+                }
+            };
             let is_here = !matches!(outcome, Outcome::Waits { .. } | Outcome::Known);
-            first.get_or_insert(outcome);
+            if event_id == asked {
+                asked_for.get_or_insert(outcome);
+            }
             if !is_here || room.pending == 0 {
                 continue;
             }
             let waiting = pending::list_waiting(self.sql(), self.scope(), &event_id).await?;
             for (event_id, json) in waiting {
                 let pdu = self.to_pdu(event_id, json)?;
-                queue.push_back(Arrived { pdu, kind: Kind::Live, place: None, was_pending: true });
+                queue.push_back(Arrived::again(pdu, true));
             }
         }
-        first.ok_or_else(|| Error::internal("nothing was taken in"))
+        asked_for.ok_or_else(|| Error::internal("nothing was taken in"))
     }
 
     async fn take_in_one(
         &self,
         room: &mut Loaded,
-        event: Arrived,
+        event: &Arrived,
         given: &Given,
         told: &mut Vec<Changed>,
-    ) -> Result<Outcome> {
+    ) -> Result<Taken> {
         let stored = self.known(room, &event.pdu.event_id).await?;
         if let Some(known) = &stored
             && (known.states.is_some()
                 || known.verdict == Verdict::Rejected
                 || event.kind == Kind::Outlier)
         {
-            return Ok(Outcome::Known);
+            return Ok(Taken::Done(Outcome::Known));
         }
         if event.kind == Kind::Outlier {
-            return self.take_in_outlier(room, &event).await;
+            return self.take_in_outlier(room, event).await.map(Taken::Done);
         }
         let place = match event.place {
             Some(place) => Some(place),
@@ -93,7 +121,7 @@ impl Room {
         };
         if event.kind == Kind::History && place.is_none() {
             let reason = "it is not history of an event that is here".to_owned();
-            return Ok(Outcome::Dropped { reason });
+            return Ok(Taken::Done(Outcome::Dropped { reason }));
         }
         let missing = self.missing_prev(room, &event.pdu).await?;
         let is_given =
@@ -114,8 +142,9 @@ impl Room {
         let decision = match self.judge(room, &known, given, place).await? {
             Ok(decision) => decision,
             Err(Undecided::Waits { auth, prev }) => {
-                return self.wait(room, &event, auth, prev).await;
+                return self.wait(room, event, auth, prev).await.map(Taken::Done);
             }
+            Err(Undecided::Outliers(ids)) => return self.after_outliers(room, event, ids).await,
             Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
         };
         let outcome = outcome(&decision);
@@ -123,7 +152,25 @@ impl Room {
         let is_stored = stored.is_some();
         let decided = Decided { known, is_stored, decision, place, missing, may_notify };
         told.append(&mut self.settle_in(room, plan, decided).await?);
-        Ok(outcome)
+        Ok(Taken::Done(outcome))
+    }
+
+    /// Outliers that come before the event are here and can be judged. What is history is told as
+    /// a connected part: they are to be among it.
+    async fn after_outliers(
+        &self,
+        room: &mut Loaded,
+        event: &Arrived,
+        ids: Vec<OwnedEventId>,
+    ) -> Result<Taken> {
+        if event.kind == Kind::History {
+            return Ok(Taken::Done(Outcome::Waits { auth: Vec::new(), prev: ids }));
+        }
+        let mut outliers = Vec::with_capacity(ids.len());
+        for id in ids {
+            outliers.extend(self.known(room, &id).await?.map(|it| Arc::clone(&it.pdu)));
+        }
+        Ok(Taken::After(outliers))
     }
 
     /// Asks the engine what becomes of an event.
@@ -217,7 +264,9 @@ impl Room {
             Err(Undecided::Waits { auth, .. }) => {
                 return Ok(Outcome::Waits { auth, prev: Vec::new() });
             }
-            Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
+            Err(Undecided::Incomplete | Undecided::Outliers(_)) => {
+                return Err(Error::internal("no decision was made"));
+            }
         };
         self.insert_outlier(&mut plan, known, verdict, auth)?;
         self.commit(room, &mut plan).await?;
