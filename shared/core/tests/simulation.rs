@@ -62,7 +62,7 @@ fn servers_agree_whatever_the_network_and_the_hostile_do() {
                         return;
                     }
                     match catch_unwind(AssertUnwindSafe(|| simulation::run(seed))) {
-                        Ok(it) => tally.lock().unwrap().sum(&it),
+                        Ok((it, _)) => tally.lock().unwrap().sum(&it),
                         Err(_) => {
                             failed.fetch_add(1, Ordering::Relaxed);
                             eprintln!("seed {seed} failed: SKERRY_SEED={seed} replays it");

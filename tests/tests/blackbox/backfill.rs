@@ -15,6 +15,8 @@ both_hosts![
     an_event_behind_a_gap_limits_the_timeline,
     a_gap_is_filled_by_history,
     a_gap_is_filled_by_what_comes_late,
+    what_comes_late_and_together_fills_a_gap_in_order,
+    what_comes_late_and_backward_fills_a_gap_in_order,
     a_state_of_unknown_events_is_waited_for,
 ];
 
@@ -303,6 +305,48 @@ async fn a_gap_is_filled_by_what_comes_late(server: &Server) {
     assert_eq!(history, expected);
     let next = alice.say(&room.id, "and on it goes").await;
     alice.sync().since(since.next_batch()).until_event(&room.id, &next).await;
+}
+
+/// Alice is shown what she missed where it belongs, and not as if it were new.
+async fn shows_what_was_missed(alice: &User, room: &PeerRoom, hello: String, missed: &[Event]) {
+    let mut expected = vec![hello.clone()];
+    expected.extend(id_list(missed));
+    assert_eq!(alice.history_from(&room.id, &hello).await, expected);
+    let back = backward(alice, room).await;
+    let newest = ids(&back).into_iter().take(expected.len());
+    assert_eq!(newest.collect::<Vec<_>>(), expected.iter().rev().collect::<Vec<_>>());
+}
+
+async fn what_comes_late_and_together_fills_a_gap_in_order(server: &Server) {
+    let (alice, mut room, _) = joined(server, 2).await;
+    let hello = alice.say(&room.id, "hello").await;
+    room.read(&alice, &hello).await;
+    let missed = behind_a_gap(server, &mut room).await;
+    let since = alice.sync().until_event(&room.id, &missed[5].id).await;
+    let outcomes = room.send(server, &missed[..5].iter().collect::<Vec<_>>()).await;
+    assert!(outcomes.iter().all(|it| *it == accepted()), "{outcomes:?}");
+    shows_what_was_missed(&alice, &room, hello, &missed).await;
+    let sync = alice.sync().since(since.next_batch()).query("timeout", 0).get().await;
+    assert!(sync.joined(&room.id).is_none(), "{}", sync.json);
+}
+
+async fn what_comes_late_and_backward_fills_a_gap_in_order(server: &Server) {
+    let (alice, mut room, _) = joined(server, 2).await;
+    let hello = alice.say(&room.id, "hello").await;
+    room.read(&alice, &hello).await;
+    let missed = behind_a_gap(server, &mut room).await;
+    let since = alice.sync().until_event(&room.id, &missed[5].id).await;
+    for event in missed[1..5].iter().rev() {
+        let outcome = room.send(server, &[event]).await.remove(0);
+        assert_eq!(outcome_name(&outcome), "waits", "{outcome}");
+    }
+    room.accept(server, &[&missed[0]]).await;
+    shows_what_was_missed(&alice, &room, hello, &missed).await;
+    let sync = alice.sync().since(since.next_batch()).query("timeout", 0).get().await;
+    assert!(sync.joined(&room.id).is_none(), "{}", sync.json);
+    let next = alice.say(&room.id, "and on it goes").await;
+    let next = room.read(&alice, &next).await;
+    assert_eq!(next.prev(), [missed[5].id.as_str()], "nothing old is an end of the room");
 }
 
 async fn a_state_of_unknown_events_is_waited_for(server: &Server) {

@@ -2,13 +2,14 @@
 
 use skerry_tests::{
     Server, User, json, message,
-    peer::{Draft, Peer, PeerRoom},
+    peer::{Draft, Event, Peer, PeerRoom, outcome_name},
 };
 
 both_hosts![
     children_wait_for_their_parents,
     an_event_waits_for_those_that_authorize_it,
     an_event_whose_ancestors_never_come_does_no_harm,
+    t5_a_flood_of_orphans_pushes_out_its_own,
     an_event_is_taken_once,
     an_outlier_is_not_shown,
     an_outlier_that_comes_live_is_shown,
@@ -105,6 +106,42 @@ async fn an_event_whose_ancestors_never_come_does_no_harm(server: &Server) {
     assert!(next.pdu["depth"].as_u64() < Some(100), "{}", next.pdu);
     let later = room.add(Draft::message(&carol, "later").after(&[&next]));
     room.accept(server, &[&later]).await;
+}
+
+/// T5
+async fn t5_a_flood_of_orphans_pushes_out_its_own(server: &Server) {
+    let (alice, carol, _, mut room) = trio(server).await;
+    let (parent, child) =
+        (room.add(Draft::message(&carol, "first")), room.add(Draft::message(&carol, "second")));
+    let outcome = room.send(server, &[&child]).await.remove(0);
+    assert_eq!(outcome_name(&outcome), "waits", "{outcome}");
+    let flood = Peer::new("flood.example");
+    let mallory = flood.user("mallory");
+    let base = room.event(&parent.prev()[0]).clone();
+    let join = room.signed_by(&flood, Draft::join(&mallory).after(&[&base]));
+    let hand = |room: PeerRoom, events: Vec<Event>| {
+        let flood = flood.clone();
+        async move {
+            let events: Vec<_> = events.iter().collect();
+            room.hand_with(server, "live", &events, json!([]), &[&flood]).await
+        }
+    };
+    assert_eq!(hand(room.clone(), vec![join.clone()]).await, [accepted()]);
+    let auth = room.stray(Draft::message(&mallory, "joined").after(&[&join])).auth();
+    // More than a room keeps, in parts as large as a transaction.
+    for part in 0..22 {
+        let orphans = (0..50).map(|number| {
+            let lost = format!("${part:_>20}{number:_>23}");
+            let orphan = Draft::message(&mallory, "flood").after_ids(vec![lost]);
+            room.signed_by(&flood, orphan.auth(auth.clone()))
+        });
+        let orphans = orphans.collect();
+        for outcome in hand(room.clone(), orphans).await {
+            assert_eq!(outcome_name(&outcome), "waits", "{outcome}");
+        }
+    }
+    room.accept(server, &[&parent]).await;
+    alice.is_shown(&room.id, &child.id, &message("second")).await;
 }
 
 async fn an_event_is_taken_once(server: &Server) {

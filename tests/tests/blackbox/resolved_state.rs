@@ -1,6 +1,8 @@
 //! F16: the current state is what resolution makes of all forks, and everything that shows it
 //! follows, even where no new state event says so.
 
+use std::collections::BTreeSet;
+
 use skerry_tests::{
     Server, Sync, User, ids, json, path,
     peer::{Draft, Event, Peer, PeerRoom, StateIds},
@@ -14,6 +16,7 @@ both_hosts![
     f16_memberships_go_back_without_a_new_event,
     f16_the_directory_follows_the_resolved_state,
     f16_a_soft_failed_state_event_is_not_the_state,
+    f16_a_fork_from_the_beginning_puts_the_whole_state_in_question,
 ];
 
 /// A room of Alice's with Bob in it, and of a peer Carol, a moderator, and Dave, an administrator.
@@ -212,4 +215,29 @@ async fn f16_a_soft_failed_state_event_is_not_the_state(server: &Server) {
     scene.room.refuse(server, &late, "soft_failed").await;
     alice.state(&id, "m.room.topic", "").refused(404, "M_NOT_FOUND").await;
     alice.is_not_shown(&id, &late.id).await;
+}
+
+async fn f16_a_fork_from_the_beginning_puts_the_whole_state_in_question(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let mut room = PeerRoom::create(&Peer::new("peer.example"), "11", &[("dave", 50)]);
+    let (carol, dave) = (room.peer.user("carol"), room.peer.user("dave"));
+    let begin = room.state("m.room.member", &carol);
+    let topic = room.add(topic(&dave, "Dave's"));
+    let mut content = room.state("m.room.power_levels", "").pdu["content"].clone();
+    content["users"][&dave] = json!(0);
+    room.add(Draft::state(&carol, "m.room.power_levels", "", content));
+    let join = room.let_in(server, &alice).await;
+    let key = ("m.room.topic".to_owned(), String::new());
+    assert_eq!(alice.state_ids(&room.id).await[&key], topic.id);
+    room.tell_history(server, &join).await;
+    // Where nothing else is settled, the topic is asked again of who may set it.
+    let fork = Draft::state(&carol, "org.example.fork", "", json!({})).after(&[&begin]);
+    let fork = room.stray(fork);
+    room.accept(server, &[&fork]).await;
+    let mut expected = room.state_at(&join.id);
+    expected.retain(|it| it.id != topic.id);
+    expected.push(fork);
+    let expected: BTreeSet<_> = expected.into_iter().map(|it| it.id).collect();
+    let found: BTreeSet<_> = alice.state_ids(&room.id).await.into_values().collect();
+    assert_eq!(found, expected);
 }

@@ -137,6 +137,8 @@ pub fn decide(
             return Err(Undecided::Outliers(outliers));
         }
     }
+    // Every other event builds on the one that begins the room.
+    let is_referenced = is_referenced || creates && !head.extremities.is_empty();
     let standing = Standing { mode, is_referenced };
     let rejected = |reason, before| {
         let verdict = (Verdict::Rejected, Some(reason));

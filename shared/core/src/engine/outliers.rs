@@ -38,8 +38,9 @@ pub fn decide_outlier(
     }
 }
 
-/// The accepted outliers through which an event builds on events with states, so that each has one
-/// as well once those it builds on have been judged: in that order.
+/// The outliers through which an event builds on events with states, so that each has one as well
+/// once those it builds on have been judged: in that order. What is rejected stays so, and has a
+/// state that others build on.
 pub(super) fn judgeable_before(
     view: &impl View,
     event: &Pdu,
@@ -54,8 +55,8 @@ pub(super) fn judgeable_before(
         let prev = &known.pdu.prev_events;
         if known.states.is_some() {
             have_state.insert(id);
-        } else if known.verdict != Verdict::Accepted || prev.is_empty() {
-            // What is rejected stays so. A create event has its state with the history it begins.
+        } else if prev.is_empty() {
+            // A create event has its state with the history that it begins.
         } else if is_second {
             if prev.iter().all(|it| have_state.contains(it)) {
                 have_state.insert(id.clone());

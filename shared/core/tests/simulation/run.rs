@@ -55,12 +55,12 @@ impl Tally {
     }
 }
 
-/// Runs a seed.
+/// Runs a seed. Gives the world that is left.
 ///
 /// # Panics
 ///
 /// When something does not hold that should.
-pub fn run(seed: u64) -> Tally {
+pub fn run(seed: u64) -> (Tally, World) {
     let mut tally = Tally::default();
     let mut world = World::new(seed);
     for _ in 0..=world.rng.below(3) {
@@ -83,5 +83,5 @@ pub fn run(seed: u64) -> Tally {
         verdict::check(&mut world);
         tally.add(&world);
     }
-    tally
+    (tally, world)
 }

@@ -15,7 +15,7 @@ use skerry_core::{
 
 use super::{
     rng::Rng,
-    store::{Map, Store, ask},
+    store::{Map, Step, Store, ask},
 };
 
 /// Events that may wait at once.
@@ -137,6 +137,9 @@ impl Server {
         let mode = if is_history { Mode::History } else { Mode::Live };
         let (event, decision) = match decide(room, cold, pdu, given, mode) {
             Err(Undecided::Outliers(ids)) => {
+                if is_history {
+                    self.history.extend(ids.iter().cloned());
+                }
                 self.judge(&ids);
                 return self.process(pdu, given);
             }
@@ -144,6 +147,7 @@ impl Server {
         };
         let verdict = decision.verdict;
         room.commit(event, &decision, mode == Mode::Live);
+        room.note(pdu, given, mode, verdict);
         self.waiting.remove(&pdu.event_id);
         Ok(verdict)
     }
@@ -190,6 +194,7 @@ impl Server {
         if room.get(room.create).pdu.room_id != pdu.room_id
             || self.waiting.contains_key(&pdu.event_id)
             || room.by_id(&pdu.event_id).is_some_and(|it| it.states.is_some())
+            || room.get(room.create).pdu.event_id == pdu.event_id && !self.is_history(pdu, 0)
         {
             return Vec::new();
         }
@@ -375,7 +380,9 @@ impl Server {
         if decision.verdict != Verdict::Accepted {
             return None;
         }
-        self.room.as_mut()?.commit(event, &decision, true);
+        let room = self.room.as_mut()?;
+        room.commit(event, &decision, true);
+        room.note(&pdu, &[], Mode::Live, decision.verdict);
         Some(pdu)
     }
 
@@ -412,7 +419,7 @@ pub fn decide(
     let rules = room.rules.clone();
     let event = Known::new(num, Arc::clone(pdu), [].into(), provisional, &rules, &mut room.keys);
     let room = &*room;
-    let is_referenced = room.referenced.contains(&pdu.event_id);
+    let is_referenced = mode == Mode::History || room.referenced.contains(&pdu.event_id);
     let decision = ask(room, cold, |eye| {
         engine::decide(eye, &room.head(), &event, given, mode, is_referenced)
     })?;
@@ -427,6 +434,7 @@ pub fn insert_outlier(room: &mut Store, cold: bool, pdu: &Arc<Pdu>) -> bool {
     let event = Known::new(num, Arc::clone(pdu), [].into(), provisional, &rules, &mut room.keys);
     let decided = ask(&*room, cold, |eye| engine::decide_outlier(eye, &rules, room.create, &event));
     let Ok((verdict, _, auth)) = decided else { return false };
+    room.journal.push(Step::Outlier(Arc::clone(pdu), verdict));
     room.insert(Known { verdict, auth, ..event });
     true
 }

@@ -9,13 +9,35 @@ use std::{
 };
 
 use ruma::{EventId, OwnedEventId, room_version_rules::RoomVersionRules};
-use skerry_core::engine::{
-    After, Decision, Edges, Head, Incomplete, KeyId, Keys, Known, Num, State, StateAt, States,
-    Undecided, Verdict, View, states,
+use skerry_core::{
+    Pdu,
+    engine::{
+        After, Decision, Edges, Head, Incomplete, KeyId, Keys, Known, Mode, Num, State, StateAt,
+        States, Undecided, Verdict, View, states,
+    },
 };
 
 /// A whole state.
 pub type Map = BTreeMap<KeyId, Num>;
+
+/// What a server has done with the room, so that another host of the engine can be asked to do the
+/// same.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// It joined, and was told of this state by these outliers.
+    Join { pdu: Arc<Pdu>, state: Vec<OwnedEventId>, events: Vec<Arc<Pdu>> },
+    /// It remembered an outlier.
+    Outlier(Arc<Pdu>, Verdict),
+    /// It decided an event, having been told these states.
+    Event {
+        pdu: Arc<Pdu>,
+        given: Vec<(OwnedEventId, Vec<OwnedEventId>)>,
+        mode: Mode,
+        verdict: Verdict,
+        /// The current state from then on.
+        current: StateAt,
+    },
+}
 
 /// A room, as one server knows it.
 pub struct Store {
@@ -40,6 +62,8 @@ pub struct Store {
     /// Outliers that their auth events allowed, and that were rejected when their states came to
     /// be known: what had named them by then was judged by what was known.
     pub rejected_late: BTreeSet<Num>,
+    /// All that was done, in order.
+    pub journal: Vec<Step>,
 }
 
 impl Store {
@@ -58,6 +82,7 @@ impl Store {
             referenced: HashSet::new(),
             was_told: false,
             rejected_late: BTreeSet::new(),
+            journal: Vec::new(),
         }
     }
 
@@ -183,6 +208,23 @@ impl Store {
         }
     }
 
+    /// Remembers that an event was decided.
+    pub fn note(
+        &mut self,
+        pdu: &Arc<Pdu>,
+        given: &[(OwnedEventId, State)],
+        mode: Mode,
+        verdict: Verdict,
+    ) {
+        let ids = |state: &State| {
+            let map = self.materialize(state);
+            map.values().map(|it| self.get(*it).pdu.event_id.clone()).collect()
+        };
+        let given = given.iter().map(|(id, state)| (id.clone(), ids(state))).collect();
+        let (pdu, current) = (Arc::clone(pdu), self.current_at());
+        self.journal.push(Step::Event { pdu, given, mode, verdict, current });
+    }
+
     /// Writes what was decided.
     pub fn commit(&mut self, event: Known, decision: &Decision, is_live: bool) {
         let (num, id) = (event.num, event.pdu.event_id.clone());
@@ -219,7 +261,7 @@ impl Store {
             };
             States { before, after }
         });
-        if decision.verdict == Verdict::Accepted || self.referenced.contains(&id) {
+        if decision.verdict == Verdict::Accepted || !is_live || self.referenced.contains(&id) {
             self.referenced.extend(event.pdu.prev_events.iter().cloned());
         }
         if decision.verdict == Verdict::Accepted && is_live {

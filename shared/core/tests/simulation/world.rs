@@ -22,7 +22,7 @@ use super::{
     byzantine::Behavior,
     rng::Rng,
     server::{self, Draft, Message, Server, auth_chain, auth_events, craft, insert_outlier, json},
-    store::Store,
+    store::{Step, Store},
 };
 
 /// What happens at a time.
@@ -422,6 +422,8 @@ fn enter(
     let given = [(join.event_id.clone(), told)];
     let verdict = server.process(join, &given);
     assert_eq!(verdict, Ok(Verdict::Accepted), "a join that the resident server accepted");
+    let (pdu, state, events) = (Arc::clone(join), state.to_vec(), events.to_vec());
+    server.room.as_mut().unwrap().journal = vec![Step::Join { pdu, state, events }];
 }
 
 fn new_server(index: usize, cold: bool, rng: &mut Rng) -> Server {

@@ -86,8 +86,10 @@ pub mod limits {
     pub const STAGED_EVENTS: u64 = 2_000_000;
     /// Staged events in memory at a time.
     pub const STAGED_PAGE: u64 = 500;
-    /// Events that wait for others; the oldest are dropped.
+    /// Events that wait for others; beyond that, the oldest of the server with the most are dropped.
     pub const PENDING_EVENTS: u64 = 1_000;
+    /// Events that wait for others which are looked at to find out where those belong.
+    pub const WAITING_PART: usize = 50;
     /// Characters of a reason.
     pub const REASON_CHARS: usize = 2_000;
 }

@@ -31,7 +31,11 @@ macro_rules! script {
 pub const GLOBAL: &[Migration] = &[script!("global", "0001_global")];
 
 /// The private store of a `Room`.
-pub const ROOM: &[Migration] = &[script!("room", "0001_room"), script!("room", "0002_forks")];
+pub const ROOM: &[Migration] = &[
+    script!("room", "0001_room"),
+    script!("room", "0002_forks"),
+    script!("room", "0003_pending_server"),
+];
 
 /// The private store of a `User`.
 pub const USER: &[Migration] = &[script!("user", "0001_user")];

@@ -106,8 +106,9 @@ impl Room {
             true => self.update_event(plan, &event),
             false => self.insert_event(plan, event, transaction.as_ref(), || may_notify)?,
         }
+        // Now, wherever the event stands: history may end what was an extremity.
         for (key, before, after) in changes {
-            self.change_current(plan, position, key, before.as_ref(), after)?;
+            self.change_current(plan, fresh, key, before.as_ref(), after)?;
         }
         // What is hidden and named by what is visible leads on to what is missing all the same.
         if is_visible || matches!(place, Place::Gap(..)) {
@@ -301,7 +302,8 @@ impl Room {
             false => room.ends.iter().find(|it| it.0 == *num).cloned(),
         };
         let is_same = decision.extremities.iter().eq(room.ends.iter().map(|(num, _)| num));
-        if is_same && plan.head() <= known.num {
+        let is_head = plan.head() <= known.num;
+        if is_same && is_head {
             return;
         }
         plan.ends = decision.extremities.iter().filter_map(end).collect();
@@ -310,9 +312,14 @@ impl Room {
             true => !room.ends_stored,
             false => decision.extremities == [known.num] && position == known.num,
         };
+        let is_own = decision.current_changes.keys().all(|key| Some(*key) == known.key);
+        if is_newest && is_head && is_own && !room.ends_stored && room.head + 1 == known.num {
+            return;
+        }
         let stored = (!is_newest).then_some(decision.extremities.as_slice());
         plan.stmts.push(meta::update_ends(self.scope(), stored, plan.head()));
         plan.ends_stored = stored.is_some();
+        plan.is_linear = false;
     }
 }
 

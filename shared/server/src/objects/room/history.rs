@@ -1,6 +1,9 @@
 //! History that comes later, and states that a peer told because theirs never comes.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use ruma::OwnedEventId;
 use skerry_core::{
@@ -11,18 +14,21 @@ use skerry_core::{
 use super::{Room, limits, load::Loaded, take_in::Given};
 use crate::{
     Error, Result,
-    messages::room::GivenState,
+    messages::room::{GivenState, Position},
     store::room::{
         gaps::{self, Gap},
-        graph,
+        graph, pending,
     },
 };
+
+/// Positions of events in gaps.
+pub(super) type Places = HashMap<OwnedEventId, (Position, Gap)>;
 
 impl Room {
     /// The position of an event in the gap in which it is missing, if it is.
     pub(super) async fn place_in_gap(
         &self,
-        room: &mut Loaded,
+        room: &Loaded,
         event_id: &ruma::EventId,
     ) -> Result<Option<(u64, Gap)>> {
         if room.gaps.is_empty() {
@@ -41,11 +47,14 @@ impl Room {
     /// events lead to is given one. `events`: the oldest first.
     pub(super) async fn places<'a>(
         &self,
-        room: &mut Loaded,
+        room: &Loaded,
         events: impl DoubleEndedIterator<Item = &'a Pdu>,
-    ) -> Result<HashMap<OwnedEventId, (u64, Gap)>> {
+    ) -> Result<Places> {
         let mut wanted: HashMap<OwnedEventId, Gap> = HashMap::new();
         let mut places = HashMap::new();
+        if room.gaps.is_empty() {
+            return Ok(places);
+        }
         let mut gaps = room.gaps.clone();
         for pdu in events.rev() {
             let gap = match wanted.get(&pdu.event_id) {
@@ -59,6 +68,34 @@ impl Room {
             wanted.extend(pdu.prev_events.iter().map(|id| (id.clone(), *gap)));
         }
         Ok(places)
+    }
+
+    /// Positions for events that have come, and for those that wait for them: some of these may be
+    /// missing in a gap, and what they wait for belongs there too.
+    pub(super) async fn places_with_waiting(
+        &self,
+        room: &Loaded,
+        events: &[Arc<Pdu>],
+    ) -> Result<Places> {
+        if room.gaps.is_empty() {
+            return Ok(Places::new());
+        }
+        let mut part = events.to_vec();
+        let mut found: HashSet<_> = part.iter().map(|it| it.event_id.clone()).collect();
+        let mut looked_at = 0;
+        while room.pending > 0
+            && found.len() < events.len() + limits::WAITING_PART
+            && let Some(event_id) = part.get(looked_at).map(|it| it.event_id.clone())
+        {
+            looked_at += 1;
+            for (id, json) in pending::list_waiting(self.sql(), self.scope(), &event_id).await? {
+                if found.insert(id.clone()) {
+                    part.push(self.to_pdu(id, json)?);
+                }
+            }
+        }
+        part.sort_by_key(|it| it.depth);
+        self.places(room, part.iter().map(|it| &**it)).await
     }
 
     /// The states that a peer told, or the events of them that are not known.

@@ -62,7 +62,8 @@ pub(super) struct Loaded {
     pub(super) gaps: Vec<Gap>,
     /// Events that wait for others.
     pub(super) pending: u64,
-    /// The room has never had more than one forward extremity.
+    /// Each event came after the one before it, and the current state has only ever changed by the
+    /// event that stands where it changed.
     pub(super) is_linear: bool,
 }
 

@@ -86,6 +86,8 @@ pub(super) struct Plan {
     pub(super) ends: Vec<End>,
     /// Whether the store says which they are.
     pub(super) ends_stored: bool,
+    /// As [`Loaded::is_linear`].
+    pub(super) is_linear: bool,
     /// The current state.
     pub(super) state: StateAt,
     pub(super) changed: HashMap<StateKey, Option<StateEvent>>,
@@ -109,6 +111,7 @@ impl Plan {
             typing_head: room.typing_head,
             ends: room.ends.clone(),
             ends_stored: room.ends_stored,
+            is_linear: room.is_linear,
             state: room.state,
             changed: HashMap::new(),
             appended: Vec::new(),
@@ -147,7 +150,7 @@ impl Plan {
         room.typing_head = self.typing_head;
         room.ends = std::mem::take(&mut self.ends);
         room.ends_stored = self.ends_stored;
-        room.is_linear &= !self.ends_stored;
+        room.is_linear = self.is_linear;
         room.state = self.state;
         for (key, event) in self.changed.drain() {
             room.memory.state_changed(key, event);

@@ -4,12 +4,17 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use ruma::room_version_rules::RoomVersionRules;
 use skerry_core::receipt::{self, Keyring, Unverified, Verified, VerifyKey};
 
-use super::{Room, load::Loaded, loaded, plan::Changed, take_in::Arrived};
+use super::{
+    Room,
+    load::Loaded,
+    loaded,
+    take_in::{Arrived, Intake},
+};
 use crate::{
     Result,
     messages::{
@@ -26,10 +31,11 @@ impl Room {
         let mut guard = self.write().await?;
         let room = loaded(&mut guard)?;
         room.graph.trim();
-        let mut told = Vec::new();
-        let events = self.receive_all(room, verified, &command, &mut told).await?;
-        self.tell_changes(guard, told).await;
-        Ok(Reply::Received { events })
+        let mut intake = Intake::default();
+        let events = self.receive_all(room, verified, &command, &mut intake).await;
+        // Also when not all of them could be taken in.
+        self.tell_changes(guard, intake.changed).await;
+        Ok(Reply::Received { events: events? })
     }
 
     async fn receive_all(
@@ -37,50 +43,46 @@ impl Room {
         room: &mut Loaded,
         verified: Vec<std::result::Result<Verified, Received>>,
         command: &Receive,
-        told: &mut Vec<Changed>,
+        intake: &mut Intake,
     ) -> Result<Vec<Received>> {
         let mut outcomes: Vec<Option<Received>> = Vec::with_capacity(verified.len());
         let mut arrived = Vec::new();
         for it in verified {
             outcomes.push(match it {
-                Ok(it) => {
-                    arrived.push((outcomes.len(), it));
+                Ok(Verified { pdu, redacted }) => {
+                    arrived.push((outcomes.len(), Arc::new(pdu), redacted));
                     None
                 }
                 Err(received) => Some(received),
             });
         }
-        let given = match self.given_states(room, &command.states).await? {
+        intake.given = match self.given_states(room, &command.states).await? {
             Ok(given) => given,
             Err(missing) => {
                 // What the states are made of must come first.
                 let outcome = Outcome::Waits { auth: missing, prev: Vec::new() };
-                return Ok(finish(
-                    outcomes,
-                    arrived.into_iter().map(|(at, it)| {
-                        let outcome = outcome.clone();
-                        (at, Received { event_id: Some(it.pdu.event_id), outcome })
-                    }),
-                ));
+                let received = arrived.into_iter().map(|(at, pdu, _)| {
+                    let event_id = Some(pdu.event_id.clone());
+                    (at, Received { event_id, outcome: outcome.clone() })
+                });
+                return Ok(finish(outcomes, received));
             }
         };
         // Mostly in the order in which they build on each other, so that few have to wait.
-        arrived.sort_by_key(|(_, it)| it.pdu.depth);
-        let places = match command.kind {
-            Kind::History => self.places(room, arrived.iter().map(|(_, it)| &it.pdu)).await?,
-            _ => HashMap::new(),
-        };
+        arrived.sort_by_key(|(_, pdu, _)| pdu.depth);
+        if command.kind != Kind::Outlier {
+            let pdus: Vec<_> = arrived.iter().map(|(_, pdu, _)| Arc::clone(pdu)).collect();
+            intake.places = self.places_with_waiting(room, &pdus).await?;
+        }
         let mut done = Vec::with_capacity(arrived.len());
-        for (at, Verified { pdu, redacted }) in arrived {
-            let event_id = pdu.event_id.clone();
-            let place = places.get(&event_id).copied();
-            let event =
-                Arrived { pdu: Arc::new(pdu), kind: command.kind, place, was_pending: false };
-            let outcome = match self.take_in(room, event, &given, told).await? {
+        for (at, pdu, redacted) in arrived {
+            let event_id = Some(pdu.event_id.clone());
+            let event = Arrived { pdu, kind: command.kind };
+            let outcome = match self.take_in(room, event, intake).await? {
                 Outcome::Accepted { .. } => Outcome::Accepted { redacted },
                 other => other,
             };
-            done.push((at, Received { event_id: Some(event_id), outcome }));
+            done.push((at, Received { event_id, outcome }));
         }
         Ok(finish(outcomes, done.into_iter()))
     }

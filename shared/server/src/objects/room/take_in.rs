@@ -11,6 +11,7 @@ use skerry_core::{
 use super::{
     Room,
     enter::{Decided, Place, new_known},
+    history::Places,
     limits,
     load::Loaded,
     plan::{Changed, Plan},
@@ -19,33 +20,27 @@ use super::{
 use crate::{
     Error, Result,
     messages::room::{Kind, Outcome},
-    ports::Stmt,
-    store::room::{
-        events::Standing,
-        gaps::{self, Gap},
-        pending,
-    },
+    store::room::{events::Standing, gaps, pending},
 };
 
 /// States after events that are not here.
 pub(super) type Given = Vec<(OwnedEventId, State)>;
+
+/// What belongs to events that come together.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    pub(super) given: Given,
+    /// Where history goes.
+    pub(super) places: Places,
+    /// Memberships that have changed so far.
+    pub(super) changed: Vec<Changed>,
+}
 
 /// A verified event that is to be taken in.
 #[derive(Debug)]
 pub(super) struct Arrived {
     pub(super) pdu: Arc<Pdu>,
     pub(super) kind: Kind,
-    /// Its position, when it is history.
-    pub(super) place: Option<(u64, Gap)>,
-    /// It was kept while it waited.
-    pub(super) was_pending: bool,
-}
-
-impl Arrived {
-    /// An event that has come before, and can be taken in now.
-    fn again(pdu: Arc<Pdu>, was_pending: bool) -> Self {
-        Self { pdu, kind: Kind::Live, place: None, was_pending }
-    }
 }
 
 /// What taking in one event came to.
@@ -63,20 +58,22 @@ impl Room {
         &self,
         room: &mut Loaded,
         event: Arrived,
-        given: &Given,
-        told: &mut Vec<Changed>,
+        intake: &mut Intake,
     ) -> Result<Outcome> {
         let asked = event.pdu.event_id.clone();
         let mut queue = VecDeque::from([event]);
         let mut asked_for = None;
         while let Some(event) = queue.pop_front() {
             let event_id = event.pdu.event_id.clone();
-            let outcome = match self.take_in_one(room, &event, given, told).await? {
+            let outcome = match self.take_in_one(room, &event, intake).await? {
                 Taken::Done(outcome) => outcome,
                 Taken::After(outliers) => {
+                    // They go where the event goes.
+                    let part = outliers.iter().chain([&event.pdu]).map(|it| &**it);
+                    intake.places.extend(self.places(room, part).await?);
                     queue.push_front(event);
                     for pdu in outliers.into_iter().rev() {
-                        queue.push_front(Arrived::again(pdu, false));
+                        queue.push_front(Arrived { pdu, kind: Kind::Live });
                     }
                     continue;
                 }
@@ -91,7 +88,7 @@ impl Room {
             let waiting = pending::list_waiting(self.sql(), self.scope(), &event_id).await?;
             for (event_id, json) in waiting {
                 let pdu = self.to_pdu(event_id, json)?;
-                queue.push_back(Arrived::again(pdu, true));
+                queue.push_back(Arrived { pdu, kind: Kind::Live });
             }
         }
         asked_for.ok_or_else(|| Error::internal("nothing was taken in"))
@@ -101,31 +98,34 @@ impl Room {
         &self,
         room: &mut Loaded,
         event: &Arrived,
-        given: &Given,
-        told: &mut Vec<Changed>,
+        intake: &mut Intake,
     ) -> Result<Taken> {
         let stored = self.known(room, &event.pdu.event_id).await?;
-        if let Some(known) = &stored
-            && (known.states.is_some()
-                || known.verdict == Verdict::Rejected
-                || event.kind == Kind::Outlier)
-        {
+        let is_known = |it: &Arc<Known>| it.states.is_some() || event.kind == Kind::Outlier;
+        if stored.as_ref().is_some_and(is_known) {
             return Ok(Taken::Done(Outcome::Known));
         }
         if event.kind == Kind::Outlier {
             return self.take_in_outlier(room, event).await.map(Taken::Done);
         }
-        let place = match event.place {
-            Some(place) => Some(place),
+        let place = match intake.places.get(&event.pdu.event_id) {
+            Some(place) => Some(*place),
             None => self.place_in_gap(room, &event.pdu.event_id).await?,
         };
-        if event.kind == Kind::History && place.is_none() {
-            let reason = "it is not history of an event that is here".to_owned();
-            return Ok(Taken::Done(Outcome::Dropped { reason }));
+        if place.is_none() {
+            if event.kind == Kind::History {
+                let reason = "it is not history of an event that is here".to_owned();
+                return Ok(Taken::Done(Outcome::Dropped { reason }));
+            }
+            // What begins the room is never new.
+            if stored.as_ref().is_some_and(|it| it.pdu.prev_events.is_empty()) {
+                return Ok(Taken::Done(Outcome::Known));
+            }
         }
         let missing = self.missing_prev(room, &event.pdu).await?;
-        let is_given =
-            |id: &OwnedEventId| given.iter().any(|it| it.0 == *id || it.0 == event.pdu.event_id);
+        let is_given = |id: &OwnedEventId| {
+            intake.given.iter().any(|it| it.0 == *id || it.0 == event.pdu.event_id)
+        };
         let place = match place {
             Some((position, gap)) => Place::Gap(position, gap),
             None if !missing.is_empty() && missing.iter().all(is_given) => {
@@ -139,7 +139,7 @@ impl Room {
         }
         let num = stored.as_ref().map_or_else(|| plan.next_position(), |it| it.num);
         let known = new_known(room, num, &event.pdu);
-        let decision = match self.judge(room, &known, given, place).await? {
+        let decision = match self.judge(room, &known, &intake.given, place).await? {
             Ok(decision) => decision,
             Err(Undecided::Waits { auth, prev }) => {
                 return self.wait(room, event, auth, prev).await.map(Taken::Done);
@@ -147,11 +147,15 @@ impl Room {
             Err(Undecided::Outliers(ids)) => return self.after_outliers(room, event, ids).await,
             Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
         };
+        let was_rejected = stored.as_ref().is_some_and(|it| it.verdict == Verdict::Rejected);
+        if was_rejected && decision.before.is_none() {
+            return Ok(Taken::Done(Outcome::Known));
+        }
         let outcome = outcome(&decision);
         let may_notify = self.may_notify_by(room, &event.pdu, decision.before.as_ref()).await?;
         let is_stored = stored.is_some();
         let decided = Decided { known, is_stored, decision, place, missing, may_notify };
-        told.append(&mut self.settle_in(room, plan, decided).await?);
+        intake.changed.append(&mut self.settle_in(room, plan, decided).await?);
         Ok(Taken::Done(outcome))
     }
 
@@ -309,25 +313,19 @@ impl Room {
         auth: Vec<OwnedEventId>,
         prev: Vec<OwnedEventId>,
     ) -> Result<Outcome> {
-        let (sql, scope) = (self.sql(), self.scope());
-        let pdu = &event.pdu;
-        let mut stmts: Vec<Stmt> = Vec::new();
         if event.kind == Kind::Live {
+            let (sql, scope) = (self.sql(), self.scope());
             let awaited: Vec<_> = auth.iter().chain(&prev).cloned().collect();
-            stmts.extend(pending::insert(
-                scope,
-                &pdu.event_id,
-                &pdu.json,
-                &awaited,
-                self.now_ms(),
-            )?);
-            if !event.was_pending && room.pending >= limits::PENDING_EVENTS {
-                for oldest in pending::list_oldest(sql, scope, 1).await? {
-                    stmts.extend(pending::remove(scope, &oldest));
-                }
-            }
-            self.host.commit(stmts, None).await?;
+            let server = event.pdu.sender.server_name();
+            let stmts = pending::insert(scope, &event.pdu, server, &awaited, self.now_ms())?;
+            self.host.commit(stmts.into(), None).await?;
             room.pending = pending::count(sql, scope).await?;
+            if room.pending > limits::PENDING_EVENTS
+                && let Some(excess) = pending::find_excess(sql, scope).await?
+            {
+                self.host.commit(pending::remove(scope, &excess).into(), None).await?;
+                room.pending -= 1;
+            }
         }
         Ok(Outcome::Waits { auth, prev })
     }

@@ -208,9 +208,9 @@ pub async fn list_changed(
     chain: u64,
     (after, upto): (Position, Position),
 ) -> Result<Vec<StateKey>> {
-    let text = match chain {
-        // The log has the deltas of chain 0 by group.
-        0 => {
+    let text = match (chain, after) {
+        // The log has the deltas of chain 0 by group, but for the state that a join began with.
+        (0, 1..) => {
             "SELECT type, state_key FROM room_state_log \
              WHERE scope = ? AND 0 = ? AND position > ? AND position <= ?"
         }

@@ -1,6 +1,7 @@
 //! Verified events that wait for events they name: `room_pending` and `room_awaited`.
 
-use ruma::{EventId, OwnedEventId};
+use ruma::{EventId, OwnedEventId, ServerName};
+use skerry_core::Pdu;
 
 use crate::{
     Error, Result,
@@ -13,22 +14,24 @@ pub async fn count(sql: &dyn Sql, scope: i64) -> Result<u64> {
     sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
 }
 
-/// An event waits for others.
+/// An event of a server waits for others.
 pub fn insert(
     scope: i64,
-    event_id: &EventId,
-    json: &str,
+    event: &Pdu,
+    server: &ServerName,
     awaited: &[OwnedEventId],
     now_ms: u64,
 ) -> Result<[Stmt; 3]> {
-    let event = Stmt::new(
-        "INSERT OR IGNORE INTO room_pending (scope, event_id, json, received_ms) \
-         VALUES (?, ?, ?, ?)",
+    let event_id = &*event.event_id;
+    let row = Stmt::new(
+        "INSERT OR IGNORE INTO room_pending (scope, event_id, json, received_ms, server) \
+         VALUES (?, ?, ?, ?, ?)",
     )
     .bind(scope)
     .bind(event_id.as_str())
-    .bind(json)
-    .bind(now_ms);
+    .bind(&*event.json)
+    .bind(now_ms)
+    .bind(server.as_str());
     let waits = Stmt::new(
         "INSERT OR IGNORE INTO room_awaited (scope, event_id, awaited_by) \
          SELECT ?, value, ? FROM json_each(?)",
@@ -36,7 +39,7 @@ pub fn insert(
     .bind(scope)
     .bind(event_id.as_str())
     .bind(serde_json::to_string(awaited)?);
-    Ok([remove_waits(scope, event_id), event, waits])
+    Ok([remove_waits(scope, event_id), row, waits])
 }
 
 fn remove_waits(scope: i64, event_id: &EventId) -> Stmt {
@@ -53,13 +56,16 @@ pub fn remove(scope: i64, event_id: &EventId) -> [Stmt; 2] {
     [event, remove_waits(scope, event_id)]
 }
 
-/// The events that waited the longest.
-pub async fn list_oldest(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<OwnedEventId>> {
-    let stmt =
-        Stmt::new("SELECT event_id FROM room_pending WHERE scope = ? ORDER BY received_ms LIMIT ?")
-            .bind(scope)
-            .bind(limit);
-    sql.rows(stmt).await?.into_iter().map(event_id).collect()
+/// The event that waited the longest of those of the server that has the most waiting.
+pub async fn find_excess(sql: &dyn Sql, scope: i64) -> Result<Option<OwnedEventId>> {
+    let stmt = Stmt::new(
+        "SELECT event_id FROM room_pending WHERE scope = ? AND server = \
+         (SELECT server FROM room_pending WHERE scope = ? GROUP BY server \
+         ORDER BY count(*) DESC LIMIT 1) ORDER BY received_ms LIMIT 1",
+    )
+    .bind(scope)
+    .bind(scope);
+    sql.row(stmt).await?.map(event_id).transpose()
 }
 
 /// The events that wait for this one: ID and PDU.

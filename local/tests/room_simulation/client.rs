@@ -1,0 +1,100 @@
+//! Clients of the server that is replayed: what `/sync` tells them leads to the state of the room.
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedUserId, UInt, api::client::filter::RoomEventFilter, owned_device_id};
+use serde_json::Value;
+use skerry::messages::{
+    Caller, RawJson,
+    room::{Command, Reply, RoomSync, SyncRoom},
+};
+use skerry_core::engine::StateAt;
+
+use super::{simulation::store::Store, stand::Stand};
+
+/// The state, by event IDs.
+type Ids = BTreeMap<(String, String), String>;
+
+/// A client of a local user.
+pub struct Client {
+    user_id: OwnedUserId,
+    /// It asks for `state_after`, not for `state`.
+    state_after: bool,
+    /// Events of a timeline.
+    limit: u8,
+    /// What it has seen, while its user is joined.
+    from: Option<u64>,
+    state: Ids,
+}
+
+impl Client {
+    pub fn new(user_id: OwnedUserId, state_after: bool, limit: u8) -> Self {
+        Self { user_id, state_after, limit, from: None, state: Ids::new() }
+    }
+
+    /// Asks what is new, and compares the state that this leads to. A key that the room has no
+    /// more is not compared: `/sync` has no word for it.
+    pub async fn sync(
+        &mut self,
+        stand: &Stand,
+        store: &Store,
+        current: StateAt,
+    ) -> Result<(), String> {
+        let map = store.map(current);
+        let member = store.event_in(map, "m.room.member", self.user_id.as_str());
+        if !member.is_some_and(|it| it.pdu.content.get().contains("\"membership\":\"join\"")) {
+            (self.from, self.state) = (None, Ids::new());
+            return Ok(());
+        }
+        let sync = self.ask(stand).await;
+        self.take(&sync.state);
+        if !self.state_after {
+            self.take(&sync.timeline);
+        }
+        let since = self.from.replace(sync.to);
+        for (key, id) in store.named(map) {
+            if self.state.get(&key).is_none_or(|it| *it != id.as_str()) {
+                let has = self.state.get(&key);
+                return Err(format!(
+                    "{} since {since:?} to {}, state_after {}, limit {}: {key:?} is {has:?}, and in \
+                     the room {id}",
+                    self.user_id, sync.to, self.state_after, self.limit
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, stand: &Stand) -> RoomSync {
+        let mut timeline = RoomEventFilter::default();
+        timeline.limit = Some(UInt::from(self.limit));
+        let caller =
+            Caller { user_id: self.user_id.clone(), device_id: owned_device_id!("DEVICE") };
+        let sync = SyncRoom {
+            caller,
+            from: self.from,
+            full_state: false,
+            state_after: self.state_after,
+            timeline,
+            state: RoomEventFilter::default(),
+            ephemeral: RoomEventFilter::default(),
+            known_members: Vec::new(),
+            thread_counts: false,
+            ignored_users: Vec::new(),
+            federation_format: false,
+        };
+        match stand.ask(Command::Sync(Box::new(sync))).await {
+            Reply::Sync(sync) => *sync,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn take(&mut self, events: &[RawJson]) {
+        for event in events {
+            let event: Value = serde_json::from_str(event.get()).unwrap();
+            let Some(key) = event["state_key"].as_str() else { continue };
+            let key = (event["type"].as_str().unwrap().to_owned(), key.to_owned());
+            self.state.insert(key, event["event_id"].as_str().unwrap().to_owned());
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Does again what a simulated server did.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    fmt::Display,
+    sync::Arc,
+};
+
+use ruma::{OwnedEventId, OwnedUserId, RoomId};
+use serde_json::value::RawValue as RawJsonValue;
+use skerry::{
+    messages::{
+        RawJson,
+        room::{
+            Command, GivenState, Join, Kind, Outcome, Receive, Received, Reply, ServerKey, Stage,
+        },
+    },
+    store::room::{events, graph, meta, state},
+};
+use skerry_core::{
+    Pdu, SigningKey,
+    engine::{Mode, StateAt, Verdict},
+};
+
+use super::{
+    client::Client,
+    simulation::{
+        store::{Map, Step, Store},
+        world::World,
+    },
+    stand::{SCOPE, Stand},
+};
+
+/// What was done, so that a run shows what it covers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub rooms: usize,
+    pub events: usize,
+    pub outliers: usize,
+    pub history: usize,
+    pub told: usize,
+    /// History that nothing led to by the end.
+    pub early: usize,
+    /// Replays that ended where an event builds on such history.
+    pub cut: usize,
+}
+
+/// Does again what a server did, and compares what it came to.
+pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
+    let Some(store) = &world.servers[server].room else { return };
+    // Who does what it should not also has events of its own that nobody else takes for events.
+    if !world.is_honest(server) || !matches!(store.journal.first(), Some(Step::Join { .. })) {
+        return;
+    }
+    let mut replay = Replay::new(world, server, store).await;
+    let mut steps = store.journal.iter().peekable();
+    tally.rooms += 1;
+    while let Some(step) = steps.next() {
+        if env::var("SKERRY_TELL").is_ok() {
+            println!("{}: {step:?}", replay.at);
+        }
+        // Now and then, in two of three rooms.
+        if !world.seed.is_multiple_of(3) && steps.len().is_multiple_of(7) {
+            replay.stand.restart(replay.room_id);
+        }
+        match step {
+            Step::Join { pdu, state, events } => replay.join(world, pdu, state, events).await,
+            Step::Outlier(pdu, verdict) => {
+                let told = Told { pdu, given: &[], verdict: *verdict };
+                replay.receive(Kind::Outlier, &[told]).await;
+                tally.outliers += 1;
+            }
+            Step::Event { pdu, given, mode: Mode::Live, verdict, current } => {
+                let told = Told { pdu, given, verdict: *verdict };
+                if !replay.receive(Kind::Live, &[told]).await {
+                    tally.cut += 1;
+                    return;
+                }
+                replay.look(*current, &pdu.event_id, steps.len()).await;
+                tally.events += 1;
+                tally.told += usize::from(!given.is_empty());
+            }
+            Step::Event { pdu, given, verdict, current, .. } => {
+                replay.later.push(Told { pdu, given, verdict: *verdict });
+                // History is told as a connected part.
+                if !matches!(steps.peek(), Some(Step::Event { mode: Mode::History, .. })) {
+                    replay.history().await;
+                    replay.look(*current, "history", steps.len()).await;
+                }
+                tally.history += 1;
+            }
+        }
+    }
+    replay.compare().await;
+    tally.early += replay.later.len();
+}
+
+/// An event that the room is told.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    pdu: &'a Arc<Pdu>,
+    given: &'a [(OwnedEventId, Vec<OwnedEventId>)],
+    /// What it is in the simulation.
+    verdict: Verdict,
+}
+
+struct Replay<'a> {
+    stand: Stand,
+    clients: Vec<Client>,
+    /// History that is to be told, and that which nothing here has led to yet.
+    later: Vec<Told<'a>>,
+    keys: Vec<ServerKey>,
+    room_id: &'a RoomId,
+    /// Names the replay.
+    at: String,
+    store: &'a Store,
+}
+
+fn raw(pdu: &Pdu) -> RawJson {
+    RawJson::from(RawJsonValue::from_string(pdu.json.to_string()).unwrap())
+}
+
+fn verdict(outcome: &Outcome) -> Option<Verdict> {
+    match outcome {
+        Outcome::Accepted { .. } => Some(Verdict::Accepted),
+        Outcome::SoftFailed { .. } => Some(Verdict::SoftFailed),
+        Outcome::Rejected { .. } => Some(Verdict::Rejected),
+        _ => None,
+    }
+}
+
+impl<'a> Replay<'a> {
+    async fn new(world: &World, server: usize, store: &'a Store) -> Self {
+        let key = |it| SigningKey::from_seed([u8::try_from(it).unwrap() + 1; 32], "1").unwrap();
+        let keys = (0..world.servers.len()).map(|it| ServerKey {
+            server: world.servers[it].name.clone(),
+            key_id: key(it).id().to_owned(),
+            key: key(it).public_base64(),
+            valid_until_ms: u64::MAX,
+            expired_ms: None,
+        });
+        let name = world.servers[server].name.as_str();
+        let room_id = &*store.get(store.create).pdu.room_id;
+        let kinds = [(false, 2), (true, 2), (false, 20)];
+        let of = |user: &OwnedUserId| {
+            kinds.map(|(state_after, limit)| Client::new(user.clone(), state_after, limit))
+        };
+        Self {
+            stand: Stand::open(name, key(server), room_id).await,
+            clients: world.servers[server].users.iter().flat_map(of).collect(),
+            later: Vec::new(),
+            keys: keys.collect(),
+            room_id,
+            at: format!("SKERRY_SEED={}, version {}, {name}", world.seed, world.version),
+            store,
+        }
+    }
+
+    /// Tells what is known of the history.
+    async fn history(&mut self) {
+        let events = std::mem::take(&mut self.later);
+        self.receive(Kind::History, &events).await;
+    }
+
+    /// Compares the current state, also with what clients make of `/sync`.
+    async fn look(&mut self, current: StateAt, after: impl Display, number: usize) {
+        let group = state::find_head(&*self.stand.sql, SCOPE).await.unwrap();
+        let (found, what) =
+            (StateAt { chain: 0, group }, format!("the current state after {after}"));
+        self.compare_state(found, self.store.map(current), &what).await;
+        for (client, others) in self.clients.iter_mut().zip(2..) {
+            // Each at other times.
+            if number.is_multiple_of(others) {
+                let synced = client.sync(&self.stand, self.store, current).await;
+                synced.unwrap_or_else(|it| panic!("{}, after {after}: {it}", self.at));
+            }
+        }
+    }
+
+    async fn ask(&self, command: Command) -> Vec<Received> {
+        match self.stand.ask(command).await {
+            Reply::Received { events } => events,
+            other => panic!("{}: {other:?}", self.at),
+        }
+    }
+
+    async fn join(&self, world: &World, pdu: &Arc<Pdu>, state: &[OwnedEventId], all: &[Arc<Pdu>]) {
+        let room_version = &world.version;
+        let (state, rest): (Vec<_>, Vec<_>) =
+            all.iter().partition(|it| state.contains(&it.event_id));
+        for (is_state, events) in [(true, state), (false, rest)] {
+            let (events, keys) = (events.iter().map(|it| raw(it)).collect(), self.keys.clone());
+            let room_version = room_version.clone();
+            let stage = Stage { room_version, events, is_state, keys };
+            for it in self.ask(Command::Stage(Box::new(stage))).await {
+                assert_eq!(verdict(&it.outcome), Some(Verdict::Accepted), "{}: {it:?}", self.at);
+            }
+        }
+        let (room_version, keys) = (room_version.clone(), self.keys.clone());
+        let join = Join { room_version, event: raw(pdu), keys };
+        let it = self.ask(Command::Join(Box::new(join))).await.remove(0);
+        assert_eq!(verdict(&it.outcome), Some(Verdict::Accepted), "{}: {it:?}", self.at);
+    }
+
+    /// Whether the room could do it: it may lack history that it was told too early.
+    async fn receive(&mut self, kind: Kind, told: &[Told<'a>]) -> bool {
+        let given = told.iter().flat_map(|it| it.given);
+        let states = given.map(|it| GivenState { after: it.0.clone(), state: it.1.clone() });
+        let receive = Receive {
+            events: told.iter().map(|it| raw(it.pdu)).collect(),
+            keys: self.keys.clone(),
+            kind,
+            states: states.collect(),
+        };
+        let received = self.ask(Command::Receive(Box::new(receive))).await;
+        for (told, received) in told.iter().zip(received) {
+            let is_expected = match received.outcome {
+                Outcome::Dropped { .. } if kind == Kind::History => {
+                    self.later.push(*told);
+                    true
+                }
+                Outcome::Waits { .. } if !self.later.is_empty() => return false,
+                Outcome::Known => told.verdict == Verdict::Rejected,
+                _ => verdict(&received.outcome) == Some(told.verdict),
+            };
+            let (json, expected) = (&told.pdu.json, told.verdict);
+            assert!(is_expected, "{}: {kind:?}, {expected:?}: {json} {received:?}", self.at);
+        }
+        true
+    }
+
+    async fn compare(&self) {
+        let (sql, store) = (&*self.stand.sql, self.store);
+        let meta = meta::find(sql, SCOPE).await.unwrap().unwrap();
+        let extremities = match meta.extremities {
+            Some(nums) => events::list(sql, SCOPE, &nums).await.unwrap(),
+            None => events::find_newest(sql, SCOPE).await.unwrap().into_iter().collect(),
+        };
+        let extremities: BTreeSet<_> = extremities.into_iter().map(|it| it.event_id).collect();
+        let expected: BTreeSet<_> =
+            store.extremities.iter().map(|it| store.get(*it).pdu.event_id.clone()).collect();
+        assert_eq!(extremities, expected, "{}: the extremities", self.at);
+        for num in &store.decided {
+            let known = store.get(*num);
+            let id = &known.pdu.event_id;
+            if self.later.iter().any(|it| it.pdu.event_id == *id) {
+                continue;
+            }
+            let found = graph::find_nums(sql, SCOPE, std::slice::from_ref(id)).await.unwrap();
+            let row = graph::list(sql, SCOPE, &[found[0].1]).await.unwrap().remove(0);
+            let (states, expected) = (row.states.unwrap(), known.states.unwrap());
+            let what = format!("the state before {}", known.pdu.json);
+            self.compare_state(states.before, store.map(expected.before), &what).await;
+            let what = format!("the state after {}", known.pdu.json);
+            self.compare_state(states.after, store.map(expected.after), &what).await;
+        }
+    }
+
+    async fn compare_state(&self, at: StateAt, expected: &Map, what: &str) {
+        let sql = &*self.stand.sql;
+        let entries = graph::list_entries(sql, SCOPE, at).await.unwrap();
+        let nums: Vec<_> = entries.iter().map(|it| it.1).collect();
+        let ids: BTreeMap<_, _> = graph::list(sql, SCOPE, &nums)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|it| (it.num, it.event_id))
+            .collect();
+        let found: BTreeMap<_, _> =
+            entries.into_iter().map(|(key, num)| (key, ids[&num].clone())).collect();
+        assert_eq!(found, self.store.named(expected), "{}: {what} {at:?}", self.at);
+    }
+}
