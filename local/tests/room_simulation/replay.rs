@@ -16,6 +16,7 @@ use skerry::{
             Command, GivenState, Join, Kind, Outcome, Receive, Received, Reply, ServerKey, Stage,
         },
     },
+    ports::{Sql as _, Stmt},
     store::room::{events, graph, meta, state},
 };
 use skerry_core::{
@@ -93,6 +94,7 @@ pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
         }
     }
     replay.compare().await;
+    replay.check_positions().await;
     tally.early += replay.later.len();
 }
 
@@ -255,6 +257,14 @@ impl<'a> Replay<'a> {
             let what = format!("the state after {}", known.pdu.json);
             self.compare_state(states.after, store.map(expected.after), &what).await;
         }
+    }
+
+    /// No two events that clients see stand at one position.
+    async fn check_positions(&self) {
+        let shared = "SELECT event_id FROM room_events WHERE verdict = 0 AND state_chain IS NOT NULL \
+            GROUP BY coalesce(moved_to, num) HAVING count(*) > 1";
+        let shared = self.stand.sql.rows(Stmt::new(shared)).await.unwrap();
+        assert_eq!(shared.len(), 0, "{}: events at one position", self.at);
     }
 
     async fn compare_state(&self, at: StateAt, expected: &Map, what: &str) {

@@ -86,7 +86,7 @@ pub mod limits {
     pub const STAGED_EVENTS: u64 = 2_000_000;
     /// Staged events in memory at a time.
     pub const STAGED_PAGE: u64 = 500;
-    /// Events that wait for others; beyond that, the oldest of the server with the most are dropped.
+    /// Events that wait for others; beyond, the oldest of the server that has the most is dropped.
     pub const PENDING_EVENTS: u64 = 1_000;
     /// Events that wait for others which are looked at to find out where those belong.
     pub const WAITING_PART: usize = 50;
