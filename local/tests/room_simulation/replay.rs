@@ -76,28 +76,21 @@ pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
             }
             Step::Event { pdu, given, mode: Mode::Live, verdict, current } => {
                 let told = Told { pdu, given, verdict: *verdict };
-                let mut current = *current;
                 // Now and then what comes next comes before it.
-                let early = steps.peek().and_then(|it| child(it, pdu));
-                let mut early = early.filter(|_| steps.len().is_multiple_of(3));
-                let mut is_here = false;
-                if let Some((child, _)) = early {
-                    match replay.tell_early(child).await {
-                        Outcome::Waits { .. } => {}
-                        // Whatever comes before it.
-                        Outcome::Rejected { .. } | Outcome::Known => early = None,
-                        // What comes before it was an outlier that could be judged.
-                        _ => is_here = true,
+                let is_turned = steps.len().is_multiple_of(3);
+                let next = steps.peek().filter(|_| is_turned).and_then(|it| child(it, pdu));
+                let mut current = *current;
+                match (replay.live(told, next.map(|it| it.0)).await, next) {
+                    (Live::Cut, _) => {
+                        tally.cut += 1;
+                        return;
                     }
-                }
-                if !is_here && !replay.receive(Kind::Live, &[told]).await {
-                    tally.cut += 1;
-                    return;
-                }
-                if let Some((_, after)) = early {
-                    current = after;
-                    steps.next();
-                    tally.woken += 1;
+                    (Live::BothHere, Some((_, after))) => {
+                        current = after;
+                        steps.next();
+                        tally.woken += 1;
+                    }
+                    _ => {}
                 }
                 replay.look(current, &pdu.event_id, steps.len()).await;
                 tally.events += 1;
@@ -126,6 +119,16 @@ struct Told<'a> {
     given: &'a [(OwnedEventId, Vec<OwnedEventId>)],
     /// What it is in the simulation.
     verdict: Verdict,
+}
+
+/// What became of an event and the one that follows it.
+enum Live {
+    /// The event is here.
+    Here,
+    /// Both are.
+    BothHere,
+    /// The room lacks history that it was told too early.
+    Cut,
 }
 
 struct Replay<'a> {
@@ -191,8 +194,33 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Tells an event before the one it follows.
-    async fn tell_early(&self, pdu: &Arc<Pdu>) -> Outcome {
+    /// Tells an event, after the one that follows it.
+    async fn live(&mut self, told: Told<'a>, next: Option<&'a Arc<Pdu>>) -> Live {
+        let outcome = match next {
+            Some(next) => Some(self.tell(next).await),
+            None => None,
+        };
+        match outcome {
+            // The event was an outlier that could be judged.
+            Some(Outcome::Accepted { .. } | Outcome::SoftFailed { .. }) => return Live::BothHere,
+            Some(Outcome::Waits { .. }) | None => {}
+            // It is rejected, whatever comes before it, and will be told again.
+            Some(_) => return self.live_alone(told).await,
+        }
+        match (self.live_alone(told).await, outcome) {
+            (Live::Here, Some(_)) => Live::BothHere,
+            (it, _) => it,
+        }
+    }
+
+    async fn live_alone(&mut self, told: Told<'a>) -> Live {
+        match self.receive(Kind::Live, &[told]).await {
+            true => Live::Here,
+            false => Live::Cut,
+        }
+    }
+
+    async fn tell(&self, pdu: &Arc<Pdu>) -> Outcome {
         let (events, keys) = (vec![raw(pdu)], self.keys.clone());
         let receive = Receive { events, keys, kind: Kind::Live, states: Vec::new() };
         self.ask(Command::Receive(Box::new(receive))).await.remove(0).outcome

@@ -8,12 +8,14 @@
 
 #![expect(
     unreachable_pub,
+    dead_code,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,
-    reason = "a test, whose panics are its verdicts, and whose numbers are small"
+    reason = "a test, whose panics are its verdicts, whose numbers are small, and whose servers \
+              other tests use as well"
 )]
 
 #[path = "simulation/run.rs"]
