@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use ruma::{OwnedUserId, UInt, api::client::filter::RoomEventFilter, owned_device_id};
+use ruma::{
+    OwnedUserId, UInt, api::client::filter::RoomEventFilter, events::TimelineEventType,
+    owned_device_id,
+};
 use serde_json::Value;
 use skerry::messages::{
     Caller, RawJson,
     room::{Command, Reply, RoomSync, SyncRoom},
 };
-use skerry_core::engine::StateAt;
+use skerry_core::engine::{Known, StateAt};
 
 use super::{simulation::store::Store, stand::Stand};
 
@@ -41,8 +44,9 @@ impl Client {
         current: StateAt,
     ) -> Result<(), String> {
         let map = store.map(current);
+        let is_join = |it: &Known| it.pdu.content.get().contains("\"membership\":\"join\"");
         let member = store.event_in(map, "m.room.member", self.user_id.as_str());
-        if !member.is_some_and(|it| it.pdu.content.get().contains("\"membership\":\"join\"")) {
+        if !member.is_some_and(|it| is_join(it)) {
             (self.from, self.state) = (None, Ids::new());
             return Ok(());
         }
@@ -52,6 +56,14 @@ impl Client {
             self.take(&sync.timeline);
         }
         let since = self.from.replace(sync.to);
+        let is_member = |it: &Known| it.pdu.event_type == TimelineEventType::RoomMember;
+        let joined =
+            map.values().map(|it| store.get(*it)).filter(|it| is_member(it) && is_join(it));
+        let joined = joined.count() as u64;
+        if sync.joined_member_count.is_some_and(|it| it != joined) {
+            let count = sync.joined_member_count;
+            return Err(format!("{} since {since:?}: {count:?} of {joined} joined", self.user_id));
+        }
         for (key, id) in store.named(map) {
             if self.state.get(&key).is_none_or(|it| *it != id.as_str()) {
                 let has = self.state.get(&key);
