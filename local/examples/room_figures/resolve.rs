@@ -54,7 +54,9 @@ pub(crate) async fn fork(stand: &Stand, peers: &Peers, (from, size): (u64, u64))
     let [warm, cold] = own else { panic!("two members") };
     let inner = second.last().expect("an event");
     let ends = |it: &[&Pdu]| world.message(it, peers);
-    let (first, mut last) = (first.last().expect("an event"), newest);
+    let message = ends(&[&newest]);
+    take_in(&room, "a message behind it, warm", &message).await;
+    let (first, mut last) = (first.last().expect("an event"), message);
     let aside = ends(&[first, inner]);
     take_in(&room, "a message that merges older ends, warm", &aside).await;
     room = stand.room(&world.create.room_id);

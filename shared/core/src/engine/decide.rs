@@ -3,7 +3,10 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ruma::{OwnedEventId, events::TimelineEventType, room_version_rules::RoomVersionRules};
 
@@ -364,6 +367,8 @@ fn settle(
 
 /// The current state: that of all forward extremities, resolved. `own` is the state after the
 /// event with number `num`, which is not stored yet.
+///
+/// What leaves every fork's state as it was, as a message does, leaves the current state as it was.
 fn current(
     view: &impl View,
     head: &Head<'_>,
@@ -372,14 +377,20 @@ fn current(
     own: Option<&State>,
 ) -> Result<State, Incomplete> {
     let mut gather = Gather::default();
-    let mut states = Vec::with_capacity(extremities.len());
-    for extremity in extremities {
-        if *extremity == num {
-            states.extend(own.cloned());
-        } else if let Some(event) = gather.take(view.event(*extremity)) {
-            states.extend(event.states.map(|it| State::from(it.after)));
-        }
-    }
+    let mut after = |num: Num| {
+        let event = gather.take(view.event(num))?;
+        event.states.map(|it| State::from(it.after))
+    };
+    let before: Vec<State> = head.extremities.iter().filter_map(|it| after(*it)).collect();
+    let states: Vec<State> = extremities
+        .iter()
+        .filter_map(|it| if *it == num { own.cloned() } else { after(*it) })
+        .collect();
     gather.done()?;
+    let stored = |it: &State| it.changes.is_empty().then_some(it.base);
+    let forks = |states: &[State]| states.iter().map(stored).collect::<Option<BTreeSet<StateAt>>>();
+    if !states.is_empty() && forks(&states).is_some_and(|it| Some(it) == forks(&before)) {
+        return Ok(head.current.into());
+    }
     states::merge(view, head.rules, head.create, &states, head.current)
 }
