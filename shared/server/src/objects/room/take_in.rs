@@ -1,6 +1,9 @@
 //! Taking in one verified event: what the engine decides of it, and what waits for it or it for.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use ruma::OwnedEventId;
 use skerry_core::{
@@ -63,11 +66,15 @@ impl Room {
         let asked = event.pdu.event_id.clone();
         let mut queue = VecDeque::from([event]);
         let mut asked_for = None;
+        let mut judged = HashSet::new();
         while let Some(event) = queue.pop_front() {
             let event_id = event.pdu.event_id.clone();
             let outcome = match self.take_in_one(room, &event, intake).await? {
                 Taken::Done(outcome) => outcome,
                 Taken::After(outliers) => {
+                    if !outliers.iter().all(|it| judged.insert(it.event_id.clone())) {
+                        return Err(Error::internal("an outlier was judged and has no state"));
+                    }
                     // They go where the event goes.
                     let part = outliers.iter().chain([&event.pdu]).map(|it| &**it);
                     intake.places.extend(self.places(room, part).await?);
