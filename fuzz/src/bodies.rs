@@ -15,6 +15,9 @@ use skerry_core::{
     room_version,
 };
 
+/// Levels of JSON that `serde_json` reads.
+const MAX_NESTING: usize = 127;
+
 /// Reading an event of any version.
 pub fn pdu(data: &[u8]) {
     let Some((rules, json, _)) = event(data) else { return };
@@ -51,7 +54,9 @@ pub fn canonical_json(data: &[u8]) {
     let rules = RoomVersionRules::V11.redaction;
     let event = format!(r#"{{"content":{},"type":"m.room.create"}}"#, json.get());
     let Ok(text) = redacted(&event, &rules) else {
-        return assert!(strict.is_none(), "what is canonical can be read");
+        // As content it is one level further down, which may be one too many.
+        let is_deep = json.get().matches(['[', '{']).count() >= MAX_NESTING - 1;
+        return assert!(strict.is_none() || is_deep, "what is canonical can be read");
     };
     assert_eq!(redacted(&text, &rules).expect("readable"), text);
     if let Some(object) = strict {
