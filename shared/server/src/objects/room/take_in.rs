@@ -155,7 +155,8 @@ impl Room {
             Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
         };
         let was_rejected = stored.as_ref().is_some_and(|it| it.verdict == Verdict::Rejected);
-        if was_rejected && decision.before.is_none() {
+        let is_same = decision.extremities.iter().eq(room.ends.iter().map(|(num, _)| num));
+        if was_rejected && decision.before.is_none() && is_same {
             return Ok(Taken::Done(Outcome::Known));
         }
         let outcome = outcome(&decision);
