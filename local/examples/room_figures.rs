@@ -15,6 +15,8 @@
     reason = "a program to measure with: what fails has nothing to tell, and time is the machine's"
 )]
 
+#[path = "../tests/support/alone.rs"]
+mod alone;
 #[path = "room_figures/curve.rs"]
 mod curve;
 #[path = "room_figures/ingest.rs"]

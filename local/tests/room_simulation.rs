@@ -13,6 +13,8 @@
     reason = "a test, which shares its servers with the simulation of the engine"
 )]
 
+#[path = "support/alone.rs"]
+mod alone;
 #[path = "room_simulation/client.rs"]
 mod client;
 #[path = "room_simulation/replay.rs"]

@@ -11,26 +11,24 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ruma::{OwnedRoomId, RoomId, UserId, owned_device_id, owned_user_id};
+use ruma::{OwnedRoomId, RoomId, owned_device_id, owned_user_id};
 use skerry::{
-    Error, Result,
+    Result,
     messages::{
         Caller,
-        room::{self, Command, Outcome, Reply},
-        user,
+        room::{Command, Outcome, Reply},
     },
     objects::room::Room,
-    ports::{Clock, Deferred, ObjectHost, Objects, Row, Sql, Stmt},
+    ports::{Row, Sql, Stmt},
     server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
 };
 use skerry_core::SigningKey;
-use skerry_local::{machine::SystemClock, sqlite::Sqlite, store};
+use skerry_local::{sqlite::Sqlite, store};
+
+use crate::alone::Host;
 
 /// Rows of an answer that is worth a line.
 const LARGE_ANSWER: u64 = 5_000;
-
-/// The only room's.
-const SCOPE: i64 = 1;
 
 /// This server, and the store of its room.
 pub(crate) struct Stand {
@@ -115,55 +113,6 @@ impl Sql for Counted {
     async fn batch(&self, stmts: Vec<Stmt>) -> Result<Vec<Vec<Row>>> {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.sqlite.batch(stmts).await
-    }
-}
-
-struct Host(Arc<Counted>);
-
-#[async_trait]
-impl ObjectHost for Host {
-    fn sql(&self) -> &dyn Sql {
-        &*self.0
-    }
-
-    fn scope(&self) -> i64 {
-        SCOPE
-    }
-
-    async fn commit(&self, stmts: Vec<Stmt>, _alarm_at_ms: Option<u64>) -> Result<()> {
-        self.0.batch(stmts).await.map(drop)
-    }
-
-    fn wake(&self, _position: u64) {}
-
-    fn defer(&self, work: Deferred) {
-        tokio::spawn(work);
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        &SystemClock
-    }
-
-    fn objects(&self) -> &dyn Objects {
-        &Nobody
-    }
-}
-
-/// Objects that are content with whatever they are told.
-struct Nobody;
-
-#[async_trait]
-impl Objects for Nobody {
-    async fn room(&self, _room_id: &RoomId, _command: room::Command) -> Result<room::Reply> {
-        Err(Error::internal("there is one room"))
-    }
-
-    async fn user(&self, _user_id: &UserId, _command: user::Command) -> Result<user::Reply> {
-        Ok(user::Reply::Done)
-    }
-
-    async fn wait(&self, _user_id: &UserId, _position: u64, _at_most: Duration) -> Result<()> {
-        Ok(())
     }
 }
 

@@ -25,12 +25,13 @@ use skerry_core::{
 };
 
 use super::{
+    alone::SCOPE,
     client::Client,
     simulation::{
         store::{Map, Step, Store},
         world::World,
     },
-    stand::{SCOPE, Stand},
+    stand::Stand,
 };
 
 /// What was done, so that a run shows what it covers.

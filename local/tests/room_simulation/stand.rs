@@ -1,25 +1,18 @@
 //! What a room stands on here: its own database, and no other objects.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use ruma::{RoomId, UserId};
+use ruma::RoomId;
 use skerry::{
-    Error, Result,
-    messages::{
-        room::{self, Command, Reply},
-        user,
-    },
+    messages::room::{Command, Reply},
     objects::room::Room,
-    ports::{Clock, Deferred, ObjectHost, Objects, Sql, Stmt},
     server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
 };
 use skerry_core::SigningKey;
-use skerry_local::{machine::SystemClock, sqlite::Sqlite, store};
+use skerry_local::{sqlite::Sqlite, store};
 use tempfile::TempDir;
 
-/// The only room's.
-pub const SCOPE: i64 = 1;
+use super::alone::Host;
 
 /// A server with one room.
 pub struct Stand {
@@ -60,54 +53,5 @@ impl Stand {
     pub fn restart(&mut self, room_id: &RoomId) {
         let host = Arc::new(Host(Arc::clone(&self.sql)));
         self.room = Room::new(room_id.to_owned(), Arc::clone(&self.server), host);
-    }
-}
-
-struct Host(Arc<Sqlite>);
-
-#[async_trait]
-impl ObjectHost for Host {
-    fn sql(&self) -> &dyn Sql {
-        &*self.0
-    }
-
-    fn scope(&self) -> i64 {
-        SCOPE
-    }
-
-    async fn commit(&self, stmts: Vec<Stmt>, _alarm_at_ms: Option<u64>) -> Result<()> {
-        self.0.batch(stmts).await.map(drop)
-    }
-
-    fn wake(&self, _position: u64) {}
-
-    fn defer(&self, work: Deferred) {
-        tokio::spawn(work);
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        &SystemClock
-    }
-
-    fn objects(&self) -> &dyn Objects {
-        &Nobody
-    }
-}
-
-/// Objects that are content with whatever they are told.
-struct Nobody;
-
-#[async_trait]
-impl Objects for Nobody {
-    async fn room(&self, _room_id: &RoomId, _command: room::Command) -> Result<room::Reply> {
-        Err(Error::internal("there is one room"))
-    }
-
-    async fn user(&self, _user_id: &UserId, _command: user::Command) -> Result<user::Reply> {
-        Ok(user::Reply::Done)
-    }
-
-    async fn wait(&self, _user_id: &UserId, _position: u64, _at_most: Duration) -> Result<()> {
-        Ok(())
     }
 }
