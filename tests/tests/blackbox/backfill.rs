@@ -1,7 +1,7 @@
 //! History that comes after the room did: what was before a join, and what was missed in between.
 
 use skerry_tests::{
-    Server, User, Value, ids, json, message,
+    Server, Sync, User, Value, ids, json, message,
     peer::{Draft, Event, Peer, PeerRoom, StateIds, outcome_name},
 };
 
@@ -286,12 +286,40 @@ async fn a_gap_is_filled_by_history(server: &Server) {
     assert!(sync.joined(&room.id).is_none(), "{}", sync.json);
 }
 
+/// Alice said hello, and then was shown the last of six events of which five are missing.
+struct Late {
+    alice: User,
+    room: PeerRoom,
+    hello: String,
+    missed: Vec<Event>,
+    since: Sync,
+}
+
+impl Late {
+    async fn set(server: &Server) -> Self {
+        let (alice, mut room, _) = joined(server, 2).await;
+        let hello = alice.say(&room.id, "hello").await;
+        room.read(&alice, &hello).await;
+        let missed = behind_a_gap(server, &mut room).await;
+        let since = alice.sync().until_event(&room.id, &missed[5].id).await;
+        Self { alice, room, hello, missed, since }
+    }
+
+    /// Alice is shown what she missed where it belongs, and not as if it were new.
+    async fn is_shown_in_order(&self) {
+        let mut expected = vec![self.hello.clone()];
+        expected.extend(id_list(&self.missed));
+        assert_eq!(self.alice.history_from(&self.room.id, &self.hello).await, expected);
+        let back = backward(&self.alice, &self.room).await;
+        let newest = ids(&back).into_iter().take(expected.len());
+        assert_eq!(newest.collect::<Vec<_>>(), expected.iter().rev().collect::<Vec<_>>());
+        let sync = self.alice.sync().since(self.since.next_batch()).query("timeout", 0).get().await;
+        assert!(sync.joined(&self.room.id).is_none(), "{}", sync.json);
+    }
+}
+
 async fn a_gap_is_filled_by_what_comes_late(server: &Server) {
-    let (alice, mut room, _) = joined(server, 2).await;
-    let hello = alice.say(&room.id, "hello").await;
-    room.read(&alice, &hello).await;
-    let missed = behind_a_gap(server, &mut room).await;
-    let since = alice.sync().until_event(&room.id, &missed[5].id).await;
+    let Late { alice, room, hello, missed, since } = Late::set(server).await;
     // As a server sends them that had been away.
     for event in &missed[..5] {
         room.send(server, &[event]).await;
@@ -307,46 +335,24 @@ async fn a_gap_is_filled_by_what_comes_late(server: &Server) {
     alice.sync().since(since.next_batch()).until_event(&room.id, &next).await;
 }
 
-/// Alice is shown what she missed where it belongs, and not as if it were new.
-async fn shows_what_was_missed(alice: &User, room: &PeerRoom, hello: String, missed: &[Event]) {
-    let mut expected = vec![hello.clone()];
-    expected.extend(id_list(missed));
-    assert_eq!(alice.history_from(&room.id, &hello).await, expected);
-    let back = backward(alice, room).await;
-    let newest = ids(&back).into_iter().take(expected.len());
-    assert_eq!(newest.collect::<Vec<_>>(), expected.iter().rev().collect::<Vec<_>>());
-}
-
 async fn what_comes_late_and_together_fills_a_gap_in_order(server: &Server) {
-    let (alice, mut room, _) = joined(server, 2).await;
-    let hello = alice.say(&room.id, "hello").await;
-    room.read(&alice, &hello).await;
-    let missed = behind_a_gap(server, &mut room).await;
-    let since = alice.sync().until_event(&room.id, &missed[5].id).await;
-    let outcomes = room.send(server, &missed[..5].iter().collect::<Vec<_>>()).await;
+    let late = Late::set(server).await;
+    let outcomes = late.room.send(server, &late.missed[..5].iter().collect::<Vec<_>>()).await;
     assert!(outcomes.iter().all(|it| *it == accepted()), "{outcomes:?}");
-    shows_what_was_missed(&alice, &room, hello, &missed).await;
-    let sync = alice.sync().since(since.next_batch()).query("timeout", 0).get().await;
-    assert!(sync.joined(&room.id).is_none(), "{}", sync.json);
+    late.is_shown_in_order().await;
 }
 
 async fn what_comes_late_and_backward_fills_a_gap_in_order(server: &Server) {
-    let (alice, mut room, _) = joined(server, 2).await;
-    let hello = alice.say(&room.id, "hello").await;
-    room.read(&alice, &hello).await;
-    let missed = behind_a_gap(server, &mut room).await;
-    let since = alice.sync().until_event(&room.id, &missed[5].id).await;
-    for event in missed[1..5].iter().rev() {
-        let outcome = room.send(server, &[event]).await.remove(0);
+    let mut late = Late::set(server).await;
+    for event in late.missed[1..5].iter().rev() {
+        let outcome = late.room.send(server, &[event]).await.remove(0);
         assert_eq!(outcome_name(&outcome), "waits", "{outcome}");
     }
-    room.accept(server, &[&missed[0]]).await;
-    shows_what_was_missed(&alice, &room, hello, &missed).await;
-    let sync = alice.sync().since(since.next_batch()).query("timeout", 0).get().await;
-    assert!(sync.joined(&room.id).is_none(), "{}", sync.json);
-    let next = alice.say(&room.id, "and on it goes").await;
-    let next = room.read(&alice, &next).await;
-    assert_eq!(next.prev(), [missed[5].id.as_str()], "nothing old is an end of the room");
+    late.room.accept(server, &[&late.missed[0]]).await;
+    late.is_shown_in_order().await;
+    let next = late.alice.say(&late.room.id, "and on it goes").await;
+    let next = late.room.read(&late.alice, &next).await;
+    assert_eq!(next.prev(), [late.missed[5].id.as_str()], "nothing old is an end of the room");
 }
 
 async fn a_state_of_unknown_events_is_waited_for(server: &Server) {
