@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedTransactionId, OwnedUserId,
-    RoomVersionId,
+    RoomId, RoomVersionId,
     api::client::filter::RoomEventFilter,
     events::{receipt::ReceiptThread, room::member::MembershipState},
 };
@@ -17,68 +17,131 @@ pub use self::{
     receive::{GivenState, Join, Kind, Outcome, Receive, Received, ServerKey, Stage},
     sync::{RoomSync, SyncRoom, UnreadCount},
 };
-use super::{Caller, RawJson};
+use super::{Caller, RawJson, Recipient, asks};
 
 /// A position in a room's stream: grows by one with every event, receipt and typing change.
 pub type Position = u64;
 
-/// What may be asked of one room. The wire form between Worker and Durable Object.
-#[expect(missing_docs, reason = "the variants say what their fields are")]
+/// Rooms, as those see them who ask them.
+#[derive(Debug)]
+pub struct ToRoom;
+
+impl Recipient for ToRoom {
+    type Id = RoomId;
+    type Command = Command;
+    type Reply = Reply;
+}
+
+asks! { ToRoom:
+    Create => (), once;
+    Send => OwnedEventId, repeatable;
+    Redact => OwnedEventId, repeatable;
+    Receive => Vec<Received>, repeatable;
+    Stage => Vec<Received>, once;
+    Join => Received, once;
+    ChangeMembership => (), once;
+    Forget => (), repeatable;
+    UpdateProfile => (), repeatable;
+    SetReceipt => (), repeatable;
+    SetTyping => (), repeatable;
+    GetEvent => RawJson, repeatable;
+    GetState => Vec<RawJson>, repeatable;
+    GetStateEvent => RawJson, repeatable;
+    GetMembers => Vec<RawJson>, repeatable;
+    GetJoinedMembers => BTreeMap<OwnedUserId, RoomProfile>, repeatable;
+    GetMessages => Box<Page>, repeatable;
+    GetContext => Box<Context>, repeatable;
+    SyncRoom => Box<RoomSync>, repeatable;
+    GetPublicInfo => Box<PublicInfo>, repeatable;
+    CheckMay => (), repeatable;
+}
+
+/// Close the room to a user who has left it and wants to see nothing more of it.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Command {
-    /// Begin the room. Refused when it exists.
-    Create(Box<Create>),
-    /// Send a message or state event.
-    Send(Box<Send>),
-    /// Redact an event.
-    Redact(Redact),
-    /// Take in events of other servers.
-    Receive(Box<Receive>),
-    /// Take in a part of the state of a room that is being joined.
-    Stage(Box<Stage>),
-    /// Begin the room here with what has been staged, and join it.
-    Join(Box<Join>),
-    /// Change a membership.
-    ChangeMembership(Box<ChangeMembership>),
-    /// Close the room to a user who has left it and wants to see nothing more of it.
-    Forget { user_id: OwnedUserId },
-    /// Write a user's new profile into their membership here, if they are joined.
-    UpdateProfile {
-        user_id: OwnedUserId,
-        displayname: Option<String>,
-        avatar_url: Option<OwnedMxcUri>,
-    },
-    /// Set a receipt.
-    SetReceipt(SetReceipt),
-    /// Set or clear that a user is typing.
-    SetTyping { user_id: OwnedUserId, typing_for_ms: Option<u64> },
-    /// One event.
-    GetEvent { caller: Caller, event_id: OwnedEventId },
-    /// The whole current state (or the state when the asker left).
-    GetState { caller: Caller },
-    /// One state event.
-    GetStateEvent { caller: Caller, event_type: String, state_key: String },
-    /// Membership events.
-    GetMembers {
-        caller: Caller,
-        at: Option<Position>,
-        membership: Option<MembershipState>,
-        not_membership: Option<MembershipState>,
-    },
-    /// Joined members and their profiles.
-    GetJoinedMembers { caller: Caller },
-    /// A page of history.
-    GetMessages(Box<GetMessages>),
-    /// Events around an event.
-    GetContext(Box<GetContext>),
-    /// One room's part of a `/sync` response.
-    Sync(Box<SyncRoom>),
-    /// What the room directory and summaries show; no access is checked.
-    GetPublicInfo,
-    /// Whether the user may do this: used by endpoints that write outside the room (aliases,
-    /// directory). Refused with `M_FORBIDDEN` when not.
-    CheckMay { user_id: OwnedUserId, action: Action },
+pub struct Forget {
+    /// The user.
+    pub user_id: OwnedUserId,
+}
+
+/// Write a user's new profile into their membership here, if they are joined.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpdateProfile {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The name they go by.
+    pub displayname: Option<String>,
+    /// Their picture.
+    pub avatar_url: Option<OwnedMxcUri>,
+}
+
+/// Set or clear that a user is typing.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SetTyping {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// For how many milliseconds; none: they stopped.
+    pub typing_for_ms: Option<u64>,
+}
+
+/// One event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetEvent {
+    /// Who asks.
+    pub caller: Caller,
+    /// Which event.
+    pub event_id: OwnedEventId,
+}
+
+/// The whole current state (or the state when the asker left).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetState {
+    /// Who asks.
+    pub caller: Caller,
+}
+
+/// One state event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetStateEvent {
+    /// Who asks.
+    pub caller: Caller,
+    /// Its type.
+    pub event_type: String,
+    /// Its state key.
+    pub state_key: String,
+}
+
+/// Membership events.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetMembers {
+    /// Who asks.
+    pub caller: Caller,
+    /// As they were at this position; none: as they are.
+    pub at: Option<Position>,
+    /// Of this membership alone.
+    pub membership: Option<MembershipState>,
+    /// Of all others.
+    pub not_membership: Option<MembershipState>,
+}
+
+/// Joined members and their profiles.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetJoinedMembers {
+    /// Who asks.
+    pub caller: Caller,
+}
+
+/// What the room directory and summaries show; no access is checked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetPublicInfo {}
+
+/// Whether the user may do this: used by endpoints that write outside the room (aliases,
+/// directory). Refused with `M_FORBIDDEN` when not.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CheckMay {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// What they want to do.
+    pub action: Action,
 }
 
 /// Things outside the room's own events that the room's power levels decide.
@@ -95,7 +158,7 @@ pub enum Action {
     BeJoined,
 }
 
-/// [`Command::Create`].
+/// Begin the room. Refused when it exists.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Create {
     /// The creator.
@@ -121,7 +184,8 @@ pub struct NewState {
     pub content: RawJson,
 }
 
-/// [`Command::Send`].
+/// Send a message or state event; the answer names it (or the one that had been sent by the
+/// same transaction).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Send {
     /// The sender.
@@ -138,7 +202,7 @@ pub struct Send {
     pub timestamp_ms: Option<u64>,
 }
 
-/// [`Command::Redact`].
+/// Redact an event; the answer names the redaction.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Redact {
     /// The sender of the redaction.
@@ -171,7 +235,7 @@ pub enum MembershipAction {
     Knock,
 }
 
-/// [`Command::ChangeMembership`].
+/// Change a membership.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChangeMembership {
     /// Who acts.
@@ -200,7 +264,7 @@ pub enum ReceiptKind {
     ReadPrivate,
 }
 
-/// [`Command::SetReceipt`].
+/// Set a receipt.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SetReceipt {
     /// Whose receipt.
@@ -224,7 +288,7 @@ pub enum Direction {
     Forward,
 }
 
-/// [`Command::GetMessages`].
+/// A page of history.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetMessages {
     /// Who asks.
@@ -242,7 +306,7 @@ pub struct GetMessages {
     pub filter: RoomEventFilter,
 }
 
-/// [`Command::GetContext`].
+/// Events around an event.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetContext {
     /// Who asks.
@@ -255,33 +319,6 @@ pub struct GetContext {
     pub filter: RoomEventFilter,
 }
 
-/// What a room answers.
-#[expect(missing_docs, reason = "the variants say what their fields are")]
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reply {
-    /// Done.
-    Done,
-    /// The event that was sent (or had been sent by the same transaction).
-    EventId { event_id: OwnedEventId },
-    /// What became of received events, in the order they came.
-    Received { events: Vec<Received> },
-    /// One event.
-    Event { event: RawJson },
-    /// Events.
-    Events { events: Vec<RawJson> },
-    /// Joined members: display name and avatar.
-    JoinedMembers { joined: BTreeMap<OwnedUserId, RoomProfile> },
-    /// A page of history.
-    Page(Box<Page>),
-    /// Events around an event.
-    Context(Box<Context>),
-    /// A room's part of a `/sync` response.
-    Sync(Box<RoomSync>),
-    /// What a directory shows.
-    PublicInfo(Box<PublicInfo>),
-}
-
 /// A member's profile as the room has it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RoomProfile {
@@ -291,7 +328,7 @@ pub struct RoomProfile {
     pub avatar_url: Option<String>,
 }
 
-/// [`Reply::Page`].
+/// The answer to [`GetMessages`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Page {
     /// Where the page begins.
@@ -304,7 +341,7 @@ pub struct Page {
     pub state: Vec<RawJson>,
 }
 
-/// [`Reply::Context`].
+/// The answer to [`GetContext`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Context {
     /// Where to page backward from.
@@ -321,7 +358,7 @@ pub struct Context {
     pub state: Vec<RawJson>,
 }
 
-/// [`Reply::PublicInfo`].
+/// The answer to [`GetPublicInfo`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicInfo {
     /// `m.room.name`.
@@ -365,6 +402,7 @@ mod tests {
     use serde_json::{Value as JsonValue, json};
 
     use super::*;
+    use crate::messages::Ask as _;
 
     #[test]
     fn a_receipt_survives_the_wire_in_every_thread() {
@@ -374,12 +412,13 @@ mod tests {
             (ReceiptThread::Thread(owned_event_id!("$root")), json!("$root")),
         ];
         for (thread, on_the_wire) in threads {
-            let command = Command::SetReceipt(SetReceipt {
+            let question = SetReceipt {
                 user_id: owned_user_id!("@a:b"),
                 kind: ReceiptKind::Read,
                 event_id: owned_event_id!("$event"),
                 thread: thread.clone(),
-            });
+            };
+            let command = question.into_command();
             let wire = serde_json::to_value(&command).unwrap();
             let sent = wire.pointer("/set_receipt/thread").unwrap_or(&JsonValue::Null);
             assert_eq!(*sent, on_the_wire);

@@ -35,9 +35,11 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use self::{load::Loaded, tell::Watch};
 use crate::{
     Error, Result,
-    messages::room::{Command, Reply},
+    messages::room::{Command, Reply, ToRoom},
+    objects::Object,
     ports::{ObjectHost, Sql},
     server::Server,
+    store::migrations::{self, Migration},
 };
 
 /// The limits of a room, in one place.
@@ -109,52 +111,56 @@ impl std::fmt::Debug for Room {
     }
 }
 
-impl Room {
-    /// The object of this room. Nothing is read before the first command.
-    pub fn new(id: OwnedRoomId, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
+impl Object for Room {
+    const KIND: &'static str = "room";
+    const MIGRATIONS: &'static [Migration] = migrations::ROOM;
+    type Id = OwnedRoomId;
+    type Recipient = ToRoom;
+    type Context = Arc<Server>;
+
+    fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
         let watch = Mutex::new(Watch::default());
         Arc::new(Self { id, server, host, state: RwLock::new(None), watch })
     }
 
-    /// Carries out a command.
-    ///
-    /// # Errors
-    ///
-    /// What the specification says of the request behind the command.
-    pub async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
-        match command {
-            Command::Create(it) => self.create(*it).await,
-            Command::Send(it) => self.send(*it).await,
-            Command::Redact(it) => self.redact(it).await,
-            Command::Receive(it) => self.receive(*it).await,
-            Command::Stage(it) => self.stage(*it).await,
-            Command::Join(it) => self.join(*it).await,
-            Command::ChangeMembership(it) => self.change_membership(*it).await,
-            Command::Forget { user_id } => self.forget(&user_id).await,
-            Command::UpdateProfile { user_id, displayname, avatar_url } => {
-                self.update_profile(&user_id, displayname, avatar_url).await
+    async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
+        Ok(match command {
+            Command::Create(it) => Reply::Create(self.create(*it).await?),
+            Command::Send(it) => Reply::Send(self.send(*it).await?),
+            Command::Redact(it) => Reply::Redact(self.redact(*it).await?),
+            Command::Receive(it) => Reply::Receive(self.receive(*it).await?),
+            Command::Stage(it) => Reply::Stage(self.stage(*it).await?),
+            Command::Join(it) => Reply::Join(self.join(*it).await?),
+            Command::ChangeMembership(it) => {
+                Reply::ChangeMembership(self.change_membership(*it).await?)
             }
-            Command::SetReceipt(it) => self.set_receipt(it).await,
-            Command::SetTyping { user_id, typing_for_ms } => {
-                self.set_typing(&user_id, typing_for_ms).await
+            Command::Forget(it) => Reply::Forget(self.forget(&it.user_id).await?),
+            Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
+            Command::SetReceipt(it) => Reply::SetReceipt(self.set_receipt(*it).await?),
+            Command::SetTyping(it) => Reply::SetTyping(self.set_typing(*it).await?),
+            Command::GetEvent(it) => {
+                Reply::GetEvent(self.get_event(&it.caller, &it.event_id).await?)
             }
-            Command::GetEvent { caller, event_id } => self.get_event(&caller, &event_id).await,
-            Command::GetState { caller } => self.get_state(&caller).await,
-            Command::GetStateEvent { caller, event_type, state_key } => {
-                self.get_state_event(&caller, event_type, state_key).await
+            Command::GetState(it) => Reply::GetState(self.get_state(&it.caller).await?),
+            Command::GetStateEvent(it) => Reply::GetStateEvent(self.get_state_event(*it).await?),
+            Command::GetMembers(it) => Reply::GetMembers(self.get_members(*it).await?),
+            Command::GetJoinedMembers(it) => {
+                Reply::GetJoinedMembers(self.get_joined_members(&it.caller).await?)
             }
-            Command::GetMembers { caller, at, membership, not_membership } => {
-                self.get_members(&caller, at, membership, not_membership).await
-            }
-            Command::GetJoinedMembers { caller } => self.get_joined_members(&caller).await,
-            Command::GetMessages(it) => self.get_messages(*it).await,
-            Command::GetContext(it) => self.get_context(*it).await,
-            Command::Sync(it) => self.sync(*it).await,
-            Command::GetPublicInfo => self.get_public_info().await,
-            Command::CheckMay { user_id, action } => self.check_may(&user_id, action).await,
-        }
+            Command::GetMessages(it) => Reply::GetMessages(self.get_messages(*it).await?),
+            Command::GetContext(it) => Reply::GetContext(self.get_context(*it).await?),
+            Command::SyncRoom(it) => Reply::SyncRoom(self.sync(*it).await?),
+            Command::GetPublicInfo(_) => Reply::GetPublicInfo(self.get_public_info().await?),
+            Command::CheckMay(it) => Reply::CheckMay(self.check_may(&it.user_id, it.action).await?),
+        })
     }
 
+    async fn alarm(self: &Arc<Self>) -> Result<()> {
+        self.on_alarm().await
+    }
+}
+
+impl Room {
     fn sql(&self) -> &dyn Sql {
         self.host.sql()
     }

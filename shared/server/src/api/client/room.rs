@@ -33,7 +33,7 @@ use ruma::{OwnedRoomId, RoomId, RoomOrAliasId};
 use crate::{
     Error, Result,
     api::Cx,
-    messages::room::{Command, Reply},
+    messages::{Ask, room::ToRoom},
     store::global::aliases,
 };
 
@@ -62,13 +62,12 @@ pub fn routes(router: Router) -> Router {
 }
 
 /// Asks a room.
-async fn ask(cx: &Cx, room_id: &RoomId, command: Command) -> Result<Reply> {
-    cx.ports.objects.room(room_id, command).await
-}
-
-/// The room gave a reply that does not belong to the command.
-fn unexpected_reply() -> Error {
-    Error::internal("a room object gave a reply of another kind")
+async fn ask<A: Ask<Recipient = ToRoom>>(
+    cx: &Cx,
+    room_id: &RoomId,
+    question: A,
+) -> Result<A::Reply> {
+    cx.ports.objects.ask(room_id, question).await
 }
 
 /// The room that is meant, by its ID or by an alias of this server.

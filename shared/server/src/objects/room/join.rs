@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    messages::room::{Join, Outcome, Received, Reply, Stage},
+    messages::room::{Join, Outcome, Received, Stage},
     store::room::{meta, staged, state},
 };
 
@@ -40,8 +40,8 @@ struct Order {
 }
 
 impl Room {
-    /// [`super::Command::Stage`].
-    pub(super) async fn stage(self: &Arc<Self>, command: Stage) -> Result<Reply> {
+    /// Keeps a part of the state of a room that is being joined.
+    pub(super) async fn stage(self: &Arc<Self>, command: Stage) -> Result<Vec<Received>> {
         let Stage { room_version, events, is_state, keys } = command;
         let rules = room_version::rules(&room_version).ok_or_else(unsupported)?;
         let verified = self.verify(&events, &keys, &rules);
@@ -68,17 +68,17 @@ impl Room {
             return Err(Error::api(ErrorKind::TooLarge, "the room's state is too large"));
         }
         self.host.commit(stmts, None).await?;
-        Ok(Reply::Received { events: outcomes })
+        Ok(outcomes)
     }
 
-    /// [`super::Command::Join`].
-    pub(super) async fn join(self: &Arc<Self>, command: Join) -> Result<Reply> {
+    /// Begins the room with what has been staged.
+    pub(super) async fn join(self: &Arc<Self>, command: Join) -> Result<Received> {
         let Join { room_version, event, keys } = command;
         let rules = room_version::rules(&room_version).ok_or_else(unsupported)?;
         let mut verified = self.verify(std::slice::from_ref(&event), &keys, &rules);
         let pdu = match verified.pop() {
             Some(Ok(verified)) => Arc::new(verified.pdu),
-            Some(Err(received)) => return Ok(Reply::Received { events: vec![received] }),
+            Some(Err(received)) => return Ok(received),
             None => return Err(Error::internal("one event was verified")),
         };
         let mut guard = self.state.write().await;
@@ -89,7 +89,7 @@ impl Room {
         let event_id = Some(pdu.event_id.clone());
         if !order.missing.is_empty() {
             let outcome = Outcome::Waits { auth: order.missing, prev: Vec::new() };
-            return Ok(Reply::Received { events: vec![Received { event_id, outcome }] });
+            return Ok(Received { event_id, outcome });
         }
         // What a crash left of an earlier try.
         self.host.commit(meta::remove_beginnings(self.scope()).into(), None).await?;
@@ -97,12 +97,12 @@ impl Room {
         let create = self.authorize_staged(&mut room, &order).await?;
         let (outcome, plan) = self.begin(&mut room, create, &pdu).await?;
         let Some(plan) = plan else {
-            return Ok(Reply::Received { events: vec![Received { event_id, outcome }] });
+            return Ok(Received { event_id, outcome });
         };
         room.gaps = crate::store::room::gaps::list(self.sql(), self.scope()).await?;
         *guard = Some(room);
         self.tell_of(guard, plan).await;
-        Ok(Reply::Received { events: vec![Received { event_id, outcome }] })
+        Ok(Received { event_id, outcome })
     }
 
     /// Reads what has been staged, page by page, and finds an order.
@@ -255,7 +255,7 @@ impl Room {
             missing: pdu.prev_events.clone(),
             may_notify: false,
         };
-        plan.stmts.push(meta::insert(scope, self.id.as_str(), &room.version));
+        plan.stmts.push(meta::insert(scope, &room.version));
         plan.stmts.push(staged::remove_all(scope));
         self.enter(room, &mut plan, decided, None).await?;
         self.commit(room, &mut plan).await?;

@@ -27,18 +27,18 @@ use super::{
 use crate::{
     Error, Result,
     messages::{
-        room::{ChangeMembership, MembershipAction, Reply},
+        room::{ChangeMembership, MembershipAction, UpdateProfile},
         user,
     },
     store::room::members,
 };
 
 impl Room {
-    /// [`super::Command::ChangeMembership`].
+    /// Changes a membership.
     pub(super) async fn change_membership(
         self: &Arc<Self>,
         command: ChangeMembership,
-    ) -> Result<Reply> {
+    ) -> Result<()> {
         if let Some(reason) = &command.reason {
             check_reason(reason)?;
         }
@@ -51,7 +51,7 @@ impl Room {
         let room = loaded(&mut guard)?;
         let before = self.membership(room, &command.target).await?;
         if is_done_already(command.action, &before) && self.says_the_same(room, &command).await? {
-            return Ok(Reply::Done);
+            return Ok(());
         }
         check_before(command.action, &before)?;
         let mut content = content_of(&command);
@@ -70,11 +70,11 @@ impl Room {
         self.plan_event(room, &mut plan, draft).await?;
         self.commit(room, &mut plan).await?;
         self.tell_of(guard, plan).await;
-        Ok(Reply::Done)
+        Ok(())
     }
 
-    /// [`super::Command::Forget`]: only who has left can forget.
-    pub(super) async fn forget(self: &Arc<Self>, user_id: &UserId) -> Result<Reply> {
+    /// Closes the room to a user: only who has left can forget.
+    pub(super) async fn forget(self: &Arc<Self>, user_id: &UserId) -> Result<()> {
         let mut guard = self.write().await?;
         let room = loaded(&mut guard)?;
         match self.membership(room, user_id).await? {
@@ -87,38 +87,34 @@ impl Room {
         }
         let stmts = vec![members::update_forgotten(self.scope(), user_id)];
         self.host.commit(stmts, None).await?;
-        Ok(Reply::Done)
+        Ok(())
     }
 
-    /// [`super::Command::UpdateProfile`]: nothing happens where the user is not joined.
-    pub(super) async fn update_profile(
-        self: &Arc<Self>,
-        user_id: &UserId,
-        displayname: Option<String>,
-        avatar_url: Option<OwnedMxcUri>,
-    ) -> Result<Reply> {
+    /// Writes a new profile into a user's membership: nothing happens where the user is not joined.
+    pub(super) async fn update_profile(self: &Arc<Self>, profile: UpdateProfile) -> Result<()> {
+        let UpdateProfile { user_id, displayname, avatar_url } = profile;
         let mut guard = self.write().await?;
         let room = loaded(&mut guard)?;
         let event = self.state_event(room, "m.room.member", user_id.as_str()).await?;
-        let Some((_, event)) = event else { return Ok(Reply::Done) };
+        let Some((_, event)) = event else { return Ok(()) };
         let mut content: CanonicalJsonObject = serde_json::from_str(event.content.get())?;
         let before = content.clone();
         if content.get("membership") != Some(&"join".to_owned().into()) {
-            return Ok(Reply::Done);
+            return Ok(());
         }
         set_profile(&mut content, displayname.as_deref(), avatar_url.as_ref());
         if content == before {
-            return Ok(Reply::Done);
+            return Ok(());
         }
         // These belong to the join they came with.
         content.remove("reason");
         content.remove("join_authorised_via_users_server");
-        let draft = Draft::state(user_id, "m.room.member", user_id.as_str(), content);
+        let draft = Draft::state(&user_id, "m.room.member", user_id.as_str(), content);
         let mut plan = Plan::new(room);
         self.plan_event(room, &mut plan, draft).await?;
         self.commit(room, &mut plan).await?;
         self.tell_of(guard, plan).await;
-        Ok(Reply::Done)
+        Ok(())
     }
 
     /// Whether the event that would come says just what the present one says.
@@ -148,11 +144,8 @@ impl Room {
         let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) = rule else {
             return Ok(None);
         };
-        let command = user::Command::ListRooms { membership: MembershipState::Join };
-        let user::Reply::Rooms { room_ids } = self.host.objects().user(user_id, command).await?
-        else {
-            return Err(Error::internal("a user object gave another reply"));
-        };
+        let question = user::ListRooms { membership: MembershipState::Join };
+        let room_ids = self.host.objects().ask(user_id, question).await?;
         let allowed = |room_id: &RoomId| room_ids.iter().any(|it| it == room_id);
         let passes = rule
             .allow

@@ -1,9 +1,12 @@
 //! Reading events, state, members and history.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ruma::{
-    EventId, UserId,
+    EventId, OwnedUserId, UserId,
     api::client::filter::{LazyLoadOptions, RoomEventFilter},
     events::{
         StateEventType,
@@ -28,8 +31,8 @@ use crate::{
     messages::{
         Caller, RawJson,
         room::{
-            Action, Context, Direction, GetContext, GetMessages, Page, Position, PublicInfo, Reply,
-            RoomProfile,
+            Action, Context, Direction, GetContext, GetMembers, GetMessages, GetStateEvent, Page,
+            PublicInfo, RoomProfile,
         },
     },
     store::room::{
@@ -55,7 +58,7 @@ impl Room {
         self: &Arc<Self>,
         caller: &Caller,
         event_id: &EventId,
-    ) -> Result<Reply> {
+    ) -> Result<RawJson> {
         let room = self.read().await?;
         // One event is shown to whom its own visibility allows, member or not.
         let timeline = self.timeline_of(&room, &caller.user_id).await?;
@@ -72,35 +75,29 @@ impl Room {
         one(self.serve(asker, std::slice::from_ref(&stored)).await?)
     }
 
-    pub(super) async fn get_state(self: &Arc<Self>, caller: &Caller) -> Result<Reply> {
+    pub(super) async fn get_state(self: &Arc<Self>, caller: &Caller) -> Result<Vec<RawJson>> {
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let events = state::list(self.sql(), self.scope(), view.state, Part::Whole).await?;
         let asker = self.asker(&room, caller, &view.timeline);
-        Ok(Reply::Events { events: self.serve(asker, &events).await? })
+        self.serve(asker, &events).await
     }
 
     pub(super) async fn get_state_event(
         self: &Arc<Self>,
-        caller: &Caller,
-        event_type: String,
-        state_key: String,
-    ) -> Result<Reply> {
+        command: GetStateEvent,
+    ) -> Result<RawJson> {
+        let GetStateEvent { caller, event_type, state_key } = command;
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let keys = [(event_type, state_key)];
         let events = self.events_of(view.state, &keys).await?;
-        let asker = self.asker(&room, caller, &view.timeline);
+        let asker = self.asker(&room, &caller, &view.timeline);
         one(self.serve(asker, &events).await?)
     }
 
-    pub(super) async fn get_members(
-        self: &Arc<Self>,
-        caller: &Caller,
-        at: Option<Position>,
-        membership: Option<MembershipState>,
-        not_membership: Option<MembershipState>,
-    ) -> Result<Reply> {
+    pub(super) async fn get_members(self: &Arc<Self>, command: GetMembers) -> Result<Vec<RawJson>> {
+        let GetMembers { caller, at, membership, not_membership } = command;
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
         let group = at.map_or(view.state.group, |at| at.min(view.state.group));
@@ -116,14 +113,17 @@ impl Room {
                 })
             });
         }
-        let asker = self.asker(&room, caller, &view.timeline);
-        Ok(Reply::Events { events: self.serve(asker, &events).await? })
+        let asker = self.asker(&room, &caller, &view.timeline);
+        self.serve(asker, &events).await
     }
 
-    pub(super) async fn get_joined_members(self: &Arc<Self>, caller: &Caller) -> Result<Reply> {
+    pub(super) async fn get_joined_members(
+        self: &Arc<Self>,
+        caller: &Caller,
+    ) -> Result<BTreeMap<OwnedUserId, RoomProfile>> {
         let room = self.read().await?;
         self.check_joined(&room, &caller.user_id).await?;
-        let mut joined = std::collections::BTreeMap::new();
+        let mut joined = BTreeMap::new();
         for (user_id, json) in members::list_joined_events(self.sql(), self.scope()).await? {
             let content: JsonValue = serde_json::from_str(content_of(&json)?.get())?;
             let text = |name: &str| content.get(name)?.as_str().map(str::to_owned);
@@ -131,10 +131,10 @@ impl Room {
                 RoomProfile { displayname: text("displayname"), avatar_url: text("avatar_url") };
             joined.insert(user_id, profile);
         }
-        Ok(Reply::JoinedMembers { joined })
+        Ok(joined)
     }
 
-    pub(super) async fn get_messages(self: &Arc<Self>, command: GetMessages) -> Result<Reply> {
+    pub(super) async fn get_messages(self: &Arc<Self>, command: GetMessages) -> Result<Box<Page>> {
         let GetMessages { caller, from, to, direction, limit, filter } = command;
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
@@ -158,10 +158,10 @@ impl Room {
             (next, _) => next,
         };
         let chunk = self.serve(asker, &scan.events).await?;
-        Ok(Reply::Page(Box::new(Page { start, end, chunk, state })))
+        Ok(Box::new(Page { start, end, chunk, state }))
     }
 
-    pub(super) async fn get_context(self: &Arc<Self>, command: GetContext) -> Result<Reply> {
+    pub(super) async fn get_context(self: &Arc<Self>, command: GetContext) -> Result<Box<Context>> {
         let GetContext { caller, event_id, limit, filter } = command;
         let room = self.read().await?;
         let view = self.view(&room, &caller.user_id).await?;
@@ -190,14 +190,14 @@ impl Room {
         let state_at = StateAt { group: last.min(view.state.group), ..view.state };
         let state = self.context_state(asker, state_at, &shown, &filter).await?;
         let event = self.serve(asker, std::slice::from_ref(&stored)).await?;
-        Ok(Reply::Context(Box::new(Context {
+        Ok(Box::new(Context {
             start: first.saturating_sub(1),
             end: last,
             event: event.into_iter().next().ok_or_else(|| Error::internal("nothing served"))?,
             events_before: self.serve(asker, &before.events).await?,
             events_after: self.serve(asker, &after.events).await?,
             state,
-        })))
+        }))
     }
 
     /// The state that goes with a context.
@@ -241,7 +241,7 @@ impl Room {
         self.serve(asker, &events).await
     }
 
-    pub(super) async fn get_public_info(self: &Arc<Self>) -> Result<Reply> {
+    pub(super) async fn get_public_info(self: &Arc<Self>) -> Result<Box<PublicInfo>> {
         let room = self.read().await?;
         let keys: Vec<_> =
             PUBLIC_STATE.iter().map(|it| ((*it).to_owned(), String::new())).collect();
@@ -252,7 +252,7 @@ impl Room {
             content.get(field)?.as_str().filter(|it| !it.is_empty()).map(str::to_owned)
         };
         let visibility = text("m.room.history_visibility", "history_visibility");
-        Ok(Reply::PublicInfo(Box::new(PublicInfo {
+        Ok(Box::new(PublicInfo {
             name: text("m.room.name", "name"),
             topic: text("m.room.topic", "topic"),
             avatar_url: text("m.room.avatar", "url"),
@@ -268,14 +268,14 @@ impl Room {
             room_version: room.version.to_string(),
             encryption: text("m.room.encryption", "algorithm"),
             position: room.head,
-        })))
+        }))
     }
 
     pub(super) async fn check_may(
         self: &Arc<Self>,
         user_id: &UserId,
         action: Action,
-    ) -> Result<Reply> {
+    ) -> Result<()> {
         let room = self.read().await?;
         match action {
             Action::BeJoined => self.check_joined(&room, user_id).await?,
@@ -295,7 +295,7 @@ impl Room {
                 }
             }
         }
-        Ok(Reply::Done)
+        Ok(())
     }
 }
 
@@ -317,8 +317,8 @@ fn unseen() -> Error {
 }
 
 /// The only event, or "not found".
-fn one(events: Vec<RawJson>) -> Result<Reply> {
+fn one(events: Vec<RawJson>) -> Result<RawJson> {
     let event = events.into_iter().next();
     let event = event.ok_or_else(|| Error::not_found("the room has no such state"))?;
-    Ok(Reply::Event { event })
+    Ok(event)
 }

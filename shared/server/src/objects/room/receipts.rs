@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     messages::{
         RawJson,
-        room::{Position, ReceiptKind, Reply, SetReceipt},
+        room::{Position, ReceiptKind, SetReceipt, SetTyping},
     },
     ports::Sql,
     store::room::{
@@ -20,8 +20,8 @@ use crate::{
 };
 
 impl Room {
-    /// [`super::Command::SetReceipt`]. A receipt never goes backward.
-    pub(super) async fn set_receipt(self: &Arc<Self>, command: SetReceipt) -> Result<Reply> {
+    /// Sets a receipt. A receipt never goes backward.
+    pub(super) async fn set_receipt(self: &Arc<Self>, command: SetReceipt) -> Result<()> {
         let SetReceipt { user_id, kind, event_id, thread } = command;
         let mut guard = self.write().await?;
         let room = loaded(&mut guard)?;
@@ -44,7 +44,7 @@ impl Room {
             .filter(|it| it.kind == kind_text && it.thread == thread)
             .all(|it| it.event_position < event.position);
         if !is_newer {
-            return Ok(Reply::Done);
+            return Ok(());
         }
         let position = room.head + 1;
         let receipt = Receipt {
@@ -67,7 +67,7 @@ impl Room {
         };
         drop(guard);
         self.tell_activity_later(watchers, position);
-        Ok(Reply::Done)
+        Ok(())
     }
 
     fn watchers_of(&self, user_id: &UserId) -> Watchers {
@@ -75,28 +75,25 @@ impl Room {
         Watchers::These(watches.then(|| user_id.to_owned()).into_iter().collect())
     }
 
-    /// [`super::Command::SetTyping`].
-    pub(super) async fn set_typing(
-        self: &Arc<Self>,
-        user_id: &UserId,
-        typing_for_ms: Option<u64>,
-    ) -> Result<Reply> {
+    /// Sets or clears that a user is typing.
+    pub(super) async fn set_typing(self: &Arc<Self>, command: SetTyping) -> Result<()> {
+        let SetTyping { user_id, typing_for_ms } = command;
         let mut guard = self.write().await?;
         let room = loaded(&mut guard)?;
-        self.check_joined(room, user_id).await?;
+        self.check_joined(room, &user_id).await?;
         let (scope, now) = (self.scope(), self.now_ms());
         let typing = typing::list(self.sql(), scope).await?;
         let was_typing =
             typing.iter().any(|(it, expires)| it == user_id.as_str() && *expires > now);
         if typing_for_ms.is_none() && !was_typing {
-            return Ok(Reply::Done);
+            return Ok(());
         }
         let mut alarm = None;
         let mut stmts = Vec::new();
         match typing_for_ms {
             Some(ms) => {
                 let expires_ms = now + ms.min(limits::TYPING_MS);
-                stmts.push(typing::upsert(scope, user_id, expires_ms));
+                stmts.push(typing::upsert(scope, &user_id, expires_ms));
                 alarm = Some(expires_ms);
             }
             None => stmts.push(typing::remove(scope, user_id.as_str())),
@@ -109,14 +106,14 @@ impl Room {
         }
         self.commit_before(stmts, alarm).await?;
         if !is_change {
-            return Ok(Reply::Done);
+            return Ok(());
         }
         room.head = position;
         room.typing_head = position;
         let watchers = self.watch().take_watchers();
         drop(guard);
         self.tell_activity_later(watchers, position);
-        Ok(Reply::Done)
+        Ok(())
     }
 
     /// Ephemeral events that are new after a position: receipts and who is typing.

@@ -19,13 +19,13 @@ use crate::{
     Result,
     messages::{
         RawJson,
-        room::{Kind, Outcome, Receive, Received, Reply, ServerKey},
+        room::{Kind, Outcome, Receive, Received, ServerKey},
     },
 };
 
 impl Room {
-    /// [`super::Command::Receive`].
-    pub(super) async fn receive(self: &Arc<Self>, command: Receive) -> Result<Reply> {
+    /// Receives events of other servers.
+    pub(super) async fn receive(self: &Arc<Self>, command: Receive) -> Result<Vec<Received>> {
         let rules = self.read().await?.rules.clone();
         let verified = self.verify(&command.events, &command.keys, &rules);
         let mut guard = self.write().await?;
@@ -35,7 +35,7 @@ impl Room {
         let events = self.receive_all(room, verified, &command, &mut intake).await;
         // Also when not all of them could be taken in.
         self.tell_changes(guard, intake.changed).await;
-        Ok(Reply::Received { events: events? })
+        events
     }
 
     async fn receive_all(

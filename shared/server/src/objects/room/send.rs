@@ -20,14 +20,14 @@ use crate::{
     Error, Result,
     messages::{
         Caller,
-        room::{Create, Redact, Reply, Send, SentBy},
+        room::{Create, Redact, Send, SentBy},
     },
     store::room::{events, meta, state},
 };
 
 impl Room {
-    /// [`super::Command::Create`]: all events of the beginning in one batch.
-    pub(super) async fn create(self: &Arc<Self>, command: Create) -> Result<Reply> {
+    /// Makes the room: all events of the beginning in one batch.
+    pub(super) async fn create(self: &Arc<Self>, command: Create) -> Result<()> {
         let Create { creator, room_version, create_event, state, invites } = command;
         let mut guard = self.state.write().await;
         if guard.is_some() || self.load().await?.is_some() {
@@ -42,7 +42,7 @@ impl Room {
         }
         let mut room = Loaded::empty(room_version, rules);
         let mut plan = Plan::new(&room);
-        plan.stmts.push(meta::insert(self.scope(), self.id.as_str(), &room.version));
+        plan.stmts.push(meta::insert(self.scope(), &room.version));
         plan.stmts.push(state::insert_first_chain(self.scope()));
         self.add(&room, &mut plan, (&Arc::new(create), &[]), None, || false).await?;
         for it in &state {
@@ -60,11 +60,11 @@ impl Room {
         self.commit(&mut room, &mut plan).await?;
         *guard = Some(room);
         self.tell_of(guard, plan).await;
-        Ok(Reply::Done)
+        Ok(())
     }
 
-    /// [`super::Command::Send`].
-    pub(super) async fn send(self: &Arc<Self>, command: Send) -> Result<Reply> {
+    /// Sends an event.
+    pub(super) async fn send(self: &Arc<Self>, command: Send) -> Result<OwnedEventId> {
         let Send { caller, event_type, state_key, content, transaction_id, timestamp_ms } = command;
         let mut content = pdu::parse_content(&content).map_err(not_built)?;
         if event_type == "m.room.member" {
@@ -85,7 +85,7 @@ impl Room {
             && is_same_content(&same.content, &content)
         {
             // A client that sets what is set already gets the event that did.
-            return Ok(Reply::EventId { event_id: same.event_id.clone() });
+            return Ok(same.event_id.clone());
         }
         let draft = Draft {
             sender: &caller.user_id,
@@ -101,12 +101,12 @@ impl Room {
         match self.plan_and_commit(room, &mut plan, draft).await {
             Ok(event_id) => {
                 self.tell_of(guard, plan).await;
-                Ok(Reply::EventId { event_id })
+                Ok(event_id)
             }
             // Whether the request is a repeated one is read only now: a repeated one violates the
             // key of its transaction, and the others need not wait for a reading.
             Err(error) => match self.repeated(&caller, transaction.as_ref()).await? {
-                Some(event_id) => Ok(Reply::EventId { event_id }),
+                Some(event_id) => Ok(event_id),
                 None => Err(error),
             },
         }
@@ -123,8 +123,8 @@ impl Room {
         Ok(pdu.event_id.clone())
     }
 
-    /// [`super::Command::Redact`].
-    pub(super) async fn redact(self: &Arc<Self>, command: Redact) -> Result<Reply> {
+    /// Redacts an event.
+    pub(super) async fn redact(self: &Arc<Self>, command: Redact) -> Result<OwnedEventId> {
         let Redact { caller, event_id, reason, transaction_id } = command;
         let mut content = CanonicalJsonObject::new();
         if let Some(reason) = reason {
@@ -140,7 +140,7 @@ impl Room {
         caller: &Caller,
         content: CanonicalJsonObject,
         transaction_id: Option<&TransactionId>,
-    ) -> Result<Reply> {
+    ) -> Result<OwnedEventId> {
         let target = match content.get("redacts") {
             Some(CanonicalJsonValue::String(target)) => EventId::parse(target).ok(),
             _ => None,
@@ -157,13 +157,13 @@ impl Room {
         target: &EventId,
         mut content: CanonicalJsonObject,
         transaction_id: Option<&TransactionId>,
-    ) -> Result<Reply> {
+    ) -> Result<OwnedEventId> {
         let mut guard = self.write().await?;
         let room = loaded(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
         let transaction = transaction(caller, transaction_id, target.as_str());
         if let Some(event_id) = self.repeated(caller, transaction.as_ref()).await? {
-            return Ok(Reply::EventId { event_id });
+            return Ok(event_id);
         }
         let redacted = self.redactable(room, &caller.user_id, target).await?;
         let in_content = room.rules.redaction.content_field_redacts;
@@ -189,7 +189,7 @@ impl Room {
         room.memory.redacted(room.head);
         let event_id = pdu.event_id.clone();
         self.tell_of(guard, plan).await;
-        Ok(Reply::EventId { event_id })
+        Ok(event_id)
     }
 
     /// The event, when this user may redact it: their own, or with the power to redact.

@@ -22,7 +22,7 @@ use crate::{
     Result,
     messages::{
         RawJson,
-        room::{Direction, Position, Reply, RoomSync, SyncRoom},
+        room::{Direction, Position, RoomSync, SyncRoom},
     },
     store::room::{
         events::{self, Stored},
@@ -32,8 +32,8 @@ use crate::{
 };
 
 impl Room {
-    /// [`super::Command::Sync`]. Whoever has read the room is told of what comes next.
-    pub(super) async fn sync(self: &Arc<Self>, command: SyncRoom) -> Result<Reply> {
+    /// Gives the room's part of a `/sync` response. Whoever has read the room is told of what comes next.
+    pub(super) async fn sync(self: &Arc<Self>, command: SyncRoom) -> Result<Box<RoomSync>> {
         let room = self.read().await?;
         let user_id = &command.caller.user_id;
         let view = self.view(&room, user_id).await?;
@@ -99,7 +99,7 @@ impl Room {
             sync.ephemeral = self.ephemeral_since(&room, from, user_id).await?;
             sync.ephemeral.retain(|it| passes_ephemeral(&command.ephemeral, &self.id, it));
         }
-        Ok(Reply::Sync(Box::new(sync)))
+        Ok(Box::new(sync))
     }
 
     /// The newest events after what was seen, newest first.

@@ -107,7 +107,7 @@ impl Room {
                 watch.alarm_at_ms = None;
             }
         }
-        result
+        result.map(drop)
     }
 
     /// Tells users of their new membership, before the request is answered.
@@ -142,8 +142,7 @@ impl Room {
             sender: pdu.map_or_else(|| user_id.to_owned(), |it| it.sender.clone()),
             stripped_state,
         };
-        let command = user::Command::Membership(Box::new(message));
-        self.host.objects().user(user_id, command).await?;
+        self.host.objects().ask(user_id, message).await?;
         self.watch().told.push((user_id.to_owned(), position));
         Ok(())
     }
@@ -198,8 +197,8 @@ impl Room {
             }),
         };
         let tell = |user_id: OwnedUserId| async move {
-            let command = user::Command::RoomActivity { room_id: self.id.clone(), position: head };
-            if let Err(error) = self.host.objects().user(&user_id, command).await {
+            let activity = user::RoomActivity { room_id: self.id.clone(), position: head };
+            if let Err(error) = self.host.objects().ask(&*user_id, activity).await {
                 tracing::warn!(%error, %user_id, "a user could not be told of activity");
                 self.watch().failed.insert(user_id);
             }
@@ -216,11 +215,7 @@ impl Room {
 
     /// The alarm: writes down who has been told, tells again who has not, and ends typing that
     /// has expired.
-    ///
-    /// # Errors
-    ///
-    /// When the store or another object fails; the host calls again.
-    pub async fn alarm(self: &Arc<Self>) -> Result<()> {
+    pub(super) async fn on_alarm(self: &Arc<Self>) -> Result<()> {
         self.watch().alarm_at_ms = None;
         let mut guard = self.write().await?;
         let expired = self.end_expired_typing(loaded(&mut guard)?).await?;

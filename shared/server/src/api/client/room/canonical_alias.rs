@@ -17,7 +17,7 @@ use crate::{
     api::Cx,
     messages::{
         Caller, RawJson,
-        room::{Action, Command},
+        room::{Action, CheckMay},
     },
     store::global::aliases,
 };
@@ -34,7 +34,7 @@ pub(super) async fn check(
 ) -> Result<()> {
     // Who may not send the event at all learns nothing of its aliases.
     let user_id = caller.user_id.clone();
-    ask(cx, room_id, Command::CheckMay { user_id, action: Action::ChangeDirectory }).await?;
+    ask(cx, room_id, CheckMay { user_id, action: Action::ChangeDirectory }).await?;
     let content = pdu::parse_content(content).map_err(|it| Error::bad_json(it.to_string()))?;
     let wanted =
         canonical_alias::listed(&content).map_err(|it| Error::invalid_param(it.to_string()))?;

@@ -10,13 +10,13 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Map as JsonMap, Value as JsonValue, value::to_raw_value};
 
-use super::{ask, canonical_alias, directory, get_state, member_profile, unexpected_reply};
+use super::{ask, canonical_alias, directory, get_state, member_profile};
 use crate::{
     Error, Result,
     api::{Cx, mount::authenticated_with_empty_tail},
     messages::{
         Caller, RawJson,
-        room::{Action, Command, MembershipAction, Reply, Send},
+        room::{Action, CheckMay, MembershipAction, Send},
     },
 };
 
@@ -54,7 +54,7 @@ pub(super) async fn send(
     state_key: String,
     content: RawJson,
 ) -> Result<OwnedEventId> {
-    let command = Send {
+    let send = Send {
         caller,
         event_type: event_type.to_owned(),
         state_key: Some(state_key),
@@ -62,10 +62,7 @@ pub(super) async fn send(
         transaction_id: None,
         timestamp_ms: None,
     };
-    match ask(cx, room_id, Command::Send(Box::new(command))).await? {
-        Reply::EventId { event_id } => Ok(event_id),
-        _ => Err(unexpected_reply()),
-    }
+    ask(cx, room_id, send).await
 }
 
 /// A membership: as the endpoints for memberships do, it looks whether an invitee exists and
@@ -104,9 +101,9 @@ async fn send_member(
 }
 
 async fn is_joined(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<bool> {
-    let command = Command::CheckMay { user_id: caller.user_id.clone(), action: Action::BeJoined };
-    match ask(cx, room_id, command).await {
-        Ok(_) => Ok(true),
+    let question = CheckMay { user_id: caller.user_id.clone(), action: Action::BeJoined };
+    match ask(cx, room_id, question).await {
+        Ok(()) => Ok(true),
         Err(Error::Api { .. }) => Ok(false),
         Err(other) => Err(other),
     }
@@ -127,7 +124,7 @@ async fn join(
     let target = caller.user_id.clone();
     let action = MembershipAction::Join;
     let change = member_profile::change(caller.clone(), &target, action, reason, profile);
-    ask(cx, room_id, Command::ChangeMembership(Box::new(change))).await?;
+    ask(cx, room_id, change).await?;
     let event_type = "m.room.member".to_owned();
     let event = get_state::find(cx, caller, room_id, event_type, target.to_string()).await?;
     Ok(serde_json::from_str::<Event>(event.get())?.event_id)

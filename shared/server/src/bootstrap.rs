@@ -4,10 +4,10 @@ use ruma::OwnedServerName;
 use skerry_core::{SigningKey, signing_key::SEED_BYTES};
 use zeroize::Zeroizing;
 
-use super::{Config, Registration, Server};
 use crate::{
     Error, Result,
     ports::{Clock, Random, Sql},
+    server::{Config, Registration, Server},
     store::global::{accounts, registration_tokens, signing_keys, tokens},
 };
 
