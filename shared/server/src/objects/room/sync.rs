@@ -33,7 +33,8 @@ use crate::{
 };
 
 impl Room {
-    /// [`crate::messages::room::Command::Sync`]. Whoever has read the room is told of what comes next.
+    /// [`crate::messages::room::Command::Sync`]. Whoever has read the room is told of what comes
+    /// next.
     pub(super) async fn sync(self: &Arc<Self>, command: SyncRoom) -> Result<Reply> {
         let room = self.read().await?;
         let user_id = &command.caller.user_id;

@@ -82,7 +82,8 @@ impl Room {
         Ok(Reply::Done)
     }
 
-    /// [`crate::messages::room::Command::UpdateProfile`]: nothing happens where the user is not joined.
+    /// [`crate::messages::room::Command::UpdateProfile`]: nothing happens where the user is not
+    /// joined.
     pub(crate) async fn update_profile(
         self: &Arc<Self>,
         user_id: &UserId,

@@ -1,0 +1,87 @@
+//! Reading history and members.
+
+use ruma::{OwnedEventId, api::client::filter::RoomEventFilter};
+use serde::{Deserialize, Serialize};
+
+use super::Position;
+use crate::messages::{Caller, RawJson};
+
+/// Which way a page of history goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From newer to older.
+    Backward,
+    /// From older to newer.
+    Forward,
+}
+
+/// [`super::Command::GetMessages`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetMessages {
+    /// Who asks.
+    pub caller: Caller,
+    /// Where to begin: events after this position (forward), or at and before it (backward).
+    /// None: the end of the room (backward) or its beginning (forward).
+    pub from: Option<Position>,
+    /// Where to end, as a position of the same meaning.
+    pub to: Option<Position>,
+    /// Which way.
+    pub direction: Direction,
+    /// At most so many events.
+    pub limit: u64,
+    /// Which events.
+    pub filter: RoomEventFilter,
+}
+
+/// [`super::Command::GetContext`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetContext {
+    /// Who asks.
+    pub caller: Caller,
+    /// The event in the middle.
+    pub event_id: OwnedEventId,
+    /// At most so many events around it, in all.
+    pub limit: u64,
+    /// Which events.
+    pub filter: RoomEventFilter,
+}
+
+/// A member's profile as the room has it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct RoomProfile {
+    /// Display name.
+    pub displayname: Option<String>,
+    /// Avatar.
+    pub avatar_url: Option<String>,
+}
+
+/// [`super::Reply::Page`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Page {
+    /// Where the page begins.
+    pub start: Position,
+    /// Where to go on, if there may be more.
+    pub end: Option<Position>,
+    /// The events, in the direction asked.
+    pub chunk: Vec<RawJson>,
+    /// State that belongs to the events (lazy-loaded members).
+    pub state: Vec<RawJson>,
+}
+
+/// [`super::Reply::Context`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Context {
+    /// Where to page backward from.
+    pub start: Position,
+    /// Where to page forward from.
+    pub end: Position,
+    /// The event.
+    pub event: RawJson,
+    /// Older events, newest first.
+    pub events_before: Vec<RawJson>,
+    /// Newer events, oldest first.
+    pub events_after: Vec<RawJson>,
+    /// State at the last event.
+    pub state: Vec<RawJson>,
+}
