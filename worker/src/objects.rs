@@ -18,8 +18,7 @@ use worker::{Delay, Env, Headers, Request, RequestInit, Stub, send::SendFuture};
 
 use crate::{
     js::map_worker_error,
-    user_object::{WAIT_AFTER, WAIT_PATH},
-    wire,
+    wire::{self, WAIT_AFTER, WAIT_PATH},
 };
 
 /// The bindings' names.

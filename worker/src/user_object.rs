@@ -14,12 +14,12 @@ use worker::{
     WebSocketPair, durable_object,
 };
 
-use crate::{host::EdgeHost, js::map_worker_error, wire};
+use crate::{
+    host::EdgeHost,
+    js::map_worker_error,
+    wire::{self, WAIT_AFTER, WAIT_PATH},
+};
 
-/// Where a client waits for news.
-pub(crate) const WAIT_PATH: &str = "/wait";
-/// The query parameter with the position after which there is news.
-pub(crate) const WAIT_AFTER: &str = "after";
 /// Clients of one user that wait at the same time. Who comes after them does not wait at all.
 const MAX_WAITING: usize = 1_000;
 
