@@ -28,12 +28,15 @@ use axum::Router;
 
 #[cfg(feature = "test-routes")]
 pub(in crate::api) use self::directory::refresh as refresh_directory;
-use ruma::{OwnedRoomId, RoomId, RoomOrAliasId};
+use ruma::{OwnedEventId, OwnedRoomId, RoomId, RoomOrAliasId};
 
 use crate::{
     Error, Result,
     api::Cx,
-    messages::room::{Command, Reply},
+    messages::{
+        Caller, RawJson,
+        room::{Command, Reply, Send},
+    },
     store::global::aliases,
 };
 
@@ -64,6 +67,29 @@ pub fn routes(router: Router) -> Router {
 /// Asks a room.
 async fn ask(cx: &Cx, room_id: &RoomId, command: Command) -> Result<Reply> {
     cx.ports.objects.room(room_id, command).await
+}
+
+/// Sends a state event as it is.
+async fn send_state(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    event_type: &str,
+    state_key: String,
+    content: RawJson,
+) -> Result<OwnedEventId> {
+    let command = Send {
+        caller,
+        event_type: event_type.to_owned(),
+        state_key: Some(state_key),
+        content,
+        transaction_id: None,
+        timestamp_ms: None,
+    };
+    match ask(cx, room_id, Command::Send(Box::new(command))).await? {
+        Reply::EventId { event_id } => Ok(event_id),
+        _ => Err(unexpected_reply()),
+    }
 }
 
 /// The room gave a reply that does not belong to the command.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{UserId, events::room::member::MembershipState};
-use skerry_core::{Pdu, client_event};
+use skerry_core::{Pdu, client_event, shown_state};
 
 use crate::{
     Result,
@@ -11,20 +11,6 @@ use crate::{
     objects::room::{Room, limits, loaded::plan::Changed},
     store::room::{events, members},
 };
-
-/// State events that an invitation or a knock shows ([spec]).
-///
-/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#stripped-state
-const STRIPPED: [&str; 8] = [
-    "m.room.avatar",
-    "m.room.canonical_alias",
-    "m.room.create",
-    "m.room.encryption",
-    "m.room.history_visibility",
-    "m.room.join_rules",
-    "m.room.name",
-    "m.room.topic",
-];
 
 impl Room {
     /// Tells users of their new membership, before the request is answered.
@@ -69,7 +55,7 @@ impl Room {
     async fn stripped_state(self: &Arc<Self>, pdu: &Pdu) -> Result<Vec<RawJson>> {
         let room = self.read().await?;
         let mut keys: Vec<_> =
-            STRIPPED.iter().map(|it| ((*it).to_owned(), String::new())).collect();
+            shown_state::stripped().map(|it| (it.to_owned(), String::new())).collect();
         keys.push(("m.room.member".to_owned(), pdu.sender.to_string()));
         let mut stripped = Vec::new();
         for (_, (_, event)) in self.state_events(&room, &keys).await? {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ruma::events::room::history_visibility::HistoryVisibility;
 use serde_json::Value as JsonValue;
+use skerry_core::shown_state;
 
 use crate::{
     Result,
@@ -15,7 +16,7 @@ impl Room {
     pub(crate) async fn get_public_info(self: &Arc<Self>) -> Result<Reply> {
         let room = self.read().await?;
         let keys: Vec<_> =
-            PUBLIC_STATE.iter().map(|it| ((*it).to_owned(), String::new())).collect();
+            shown_state::summarized().map(|it| (it.to_owned(), String::new())).collect();
         let events = self.state_events(&room, &keys).await?;
         let text = |event_type: &str, field: &str| -> Option<String> {
             let (_, (_, event)) = events.iter().find(|(key, _)| key.0 == event_type)?;
@@ -42,16 +43,3 @@ impl Room {
         })))
     }
 }
-
-/// State events that a directory shows something of.
-const PUBLIC_STATE: [&str; 9] = [
-    "m.room.avatar",
-    "m.room.canonical_alias",
-    "m.room.create",
-    "m.room.encryption",
-    "m.room.guest_access",
-    "m.room.history_visibility",
-    "m.room.join_rules",
-    "m.room.name",
-    "m.room.topic",
-];
