@@ -18,11 +18,6 @@ const WAIT_AFTER: &str = "after";
 /// Where a command goes. An object has no address; the URL only has to be one.
 const COMMAND_URL: &str = "https://object/";
 
-/// Where a client waits for news.
-pub(crate) const WAIT_PATH: &str = "/wait";
-/// The query parameter with the position after which there is news.
-pub(crate) const WAIT_AFTER: &str = "after";
-
 /// A command on its way to an object.
 pub(crate) fn request(command: &impl Serialize) -> Result<Request> {
     let body = serde_json::to_string(command)?;
