@@ -161,7 +161,9 @@ pub fn change(
     ask: &Ask,
 ) -> Option<Change> {
     let is_since = |seq: u64| ask.since.is_none_or(|it| seq > it.base);
-    let is_new = is_since(entry.membership_seq);
+    let is_lacking = ask.since.is_some_and(|it| it.lacks(entry.membership_seq));
+    let is_new =
+        is_since(entry.membership_seq) || (is_lacking && entry.membership == MembershipState::Join);
     match entry.membership {
         MembershipState::Join => {
             let from = seen.filter(|_| !is_new);
