@@ -1,9 +1,10 @@
 //! The token of `/sync`: how far into a user's stream a client has got.
 //!
-//! `s{base}` or `s{base}_{own}`, and `-{rest}` behind it. A client reads rooms *after* it learned what changed, and other
-//! devices and the rooms themselves go on meanwhile. What they do in between stands in the stream
-//! behind `base`, before the client's own record of what it read, `own`: the token claims the one
-//! and not the other. Where nothing came in between, `own` is the next base.
+//! `s{base}` or `s{base}_{own}`, and `-{rest}` and `~{epoch}.{version}` behind it. A client reads
+//! rooms *after* it learned what changed, and other devices and the rooms themselves go on
+//! meanwhile. What they do in between stands in the stream behind `base`, before the client's own
+//! record of what it read, `own`: the token claims the one and not the other. Where nothing came in
+//! between, `own` is the next base.
 //!
 //! A client that begins is given its rooms by the page, those joined last first. As long as there
 //! are more, `rest` says which have been given.
