@@ -88,8 +88,14 @@ fn one_reader_who_cannot_be_reached_delays_nobody_and_is_never_given_up() {
     }
     assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 64, 90]);
     assert_eq!(waits[99], 90);
-    room.advance(6);
-    assert_eq!(round(&mut room, now), [("bob", 6)]);
+    for is_failed in [false, true] {
+        let mut room = room.clone();
+        if is_failed {
+            room.answered(&"alice", 5, Answer::Unreachable, now);
+        }
+        room.advance(6);
+        assert_eq!(round(&mut room, now), [("bob", 6)]);
+    }
 }
 
 #[test]

@@ -270,6 +270,8 @@ fn rooms_that_may_have_something_new() {
     index.changed(&"old", 10, true);
     assert_eq!(since(&index, 10), Some(vec!["old"]));
     assert_eq!(since(&index, 8), Some(vec!["old", "unread"]));
+    index.account_data_changed(&"new", 11);
+    assert_eq!(since(&index, 10), Some(vec!["new", "old"]));
     assert_eq!(index.complete_after(), 0);
 }
 

@@ -203,7 +203,12 @@ impl Room {
         remembers && self.alarm.is_some() && self.rows.contains(&user)
     }
 
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.alarm.is_none() && self.memory.as_ref().is_none_or(|it| it.outstanding.is_empty())
+    /// Whether everything was delivered, to all but one user.
+    pub(super) fn is_at_rest(&self, without: Option<usize>) -> bool {
+        let Some(delivery) = &self.memory else { return self.alarm.is_none() };
+        let is_delivered =
+            |user: usize| Some(user) == without || !delivery.outstanding.contains(&user);
+        let is_in_doubt = delivery.in_doubt && self.alarm.is_some();
+        !is_in_doubt && (0..self.memberships.len()).all(is_delivered)
     }
 }
