@@ -42,8 +42,9 @@
 //!
 //! An event: `alarm_for` and `removals_for_batch` go into its batch. When that is committed,
 //! `alarm_set`, `removals_committed` and `advance`, in the same lock; when its outcome is unknown,
-//! `outcome_unknown` and `removals_failed`; when it was refused, `removals_failed` alone. Then, after
-//! the lock, `next_round`, send, `answered`, while `has_more` and the platform's bounds allow it.
+//! `outcome_unknown` and `removals_failed`; when it was refused, `removals_failed` alone. Then,
+//! after the lock, `next_round`, send, `answered`, while `has_more` and the platform's bounds allow
+//! it.
 //!
 //! The alarm, under the lock: `alarm`; the alarm that `next_due` names is stored *before* anything
 //! is sent, then `alarm_set`. From then on nothing depends on the platform repeating an alarm. Then

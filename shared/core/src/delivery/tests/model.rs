@@ -305,7 +305,7 @@ impl World {
             let mut changes = None;
             for (room, at) in self.rooms.iter().enumerate() {
                 let is_behind = at.memberships[user].0 && device.seen[room] < at.head;
-                if !is_behind || self.awaits_membership(room, user) || at.will_deliver_to(user) {
+                if !is_behind || self.lacks_membership(room, user) || at.will_deliver_to(user) {
                     continue;
                 }
                 let changes =
@@ -316,7 +316,7 @@ impl World {
         }
     }
 
-    fn awaits_membership(&self, room: usize, user: usize) -> bool {
+    fn lacks_membership(&self, room: usize, user: usize) -> bool {
         let concerns = |mail: &Mail| match *mail {
             Mail::Membership { room: r, user: u, .. } => r == room && u == user,
             Mail::Delivery { .. } | Mail::Answer { .. } => false,
