@@ -63,7 +63,8 @@ struct UnreadRoom {
 ///
 /// **Invariant:** a room that is remembered is unread in the store. Hence a read is recorded while
 /// nothing else is heard, and when nobody knows whether a batch was committed, or the memory is
-/// full, everything is forgotten and another instance begins.
+/// full, everything is forgotten and another instance begins. A membership changes nothing here: a
+/// room that is joined anew is unread, and one that was left has nothing new.
 #[derive(Clone, Debug)]
 pub struct HeardRooms<K> {
     instance: Instance,
