@@ -27,8 +27,8 @@ impl Latencies {
         self.0.iter().sum()
     }
 
-    /// The first that was added, in milliseconds, as long as no percentile was asked for; 0 if there
-    /// are none.
+    /// The first that was added, in milliseconds, as long as no percentile was asked for; 0 if
+    /// there are none.
     pub(crate) fn first_ms(&self) -> f64 {
         self.0.first().map_or(0.0, |it| it.as_secs_f64() * 1_000.0)
     }
