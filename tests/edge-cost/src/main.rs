@@ -28,6 +28,7 @@ mod world;
 use std::{
     env, fs,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -52,12 +53,16 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let report: Report = match &options.from {
-        Some(path) => serde_json::from_slice(&fs::read(path).map_err(failed)?).map_err(failed)?,
-        None => measured(options)?,
+    let before = options.before.as_deref().map(read).transpose()?;
+    let report = match &options.from {
+        Some(path) => read(path)?,
+        None => measured(options)?.finished(),
     };
-    let report = report.finished();
-    io::stdout().write_all(text::tables(&report).as_bytes()).map_err(failed)?;
+    let mut text = text::tables(&report);
+    if let Some(before) = before {
+        text += &text::comparison(&before, &report);
+    }
+    io::stdout().write_all(text.as_bytes()).map_err(failed)?;
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&report).map_err(failed)?;
         fs::write(path, json + "\n").map_err(failed)?;
@@ -67,6 +72,12 @@ fn run(options: &Options) -> Result<(), String> {
         fs::write(path, markdown::renew(&page, &report)?).map_err(failed)?;
     }
     report.is_whole().then_some(()).ok_or_else(|| "an operation failed".to_owned())
+}
+
+fn read(path: &Path) -> Result<Report, String> {
+    let report: Report =
+        serde_json::from_slice(&fs::read(path).map_err(failed)?).map_err(failed)?;
+    Ok(report.finished())
 }
 
 fn measured(options: &Options) -> Result<Report, String> {

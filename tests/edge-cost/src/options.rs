@@ -13,6 +13,7 @@ skerry-edge-cost: counts what each operation of the Worker costs on Cloudflare's
   --explain           count the commands to objects by name as well, which costs CPU
   --json FILE         also write the counts as JSON
   --from FILE         measure nothing: take the counts from that JSON
+  --before FILE       compare with the counts in that JSON, of an earlier version
   --markdown FILE     renew the tables in that page (docs/cost.md)
   --help              print this
 
@@ -29,6 +30,7 @@ pub(crate) struct Options {
     pub(crate) explains: bool,
     pub(crate) json: Option<PathBuf>,
     pub(crate) from: Option<PathBuf>,
+    pub(crate) before: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
 }
 
@@ -66,6 +68,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
         explains: false,
         json: None,
         from: None,
+        before: None,
         markdown: None,
     };
     while let Some(name) = arguments.next() {
@@ -77,6 +80,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
             "--explain" => options.explains = true,
             "--json" => options.json = Some(value()?.into()),
             "--from" => options.from = Some(value()?.into()),
+            "--before" => options.before = Some(value()?.into()),
             "--markdown" => options.markdown = Some(value()?.into()),
             "--help" | "-h" => return Ok(Invocation::Help),
             _ => return Err(format!("unknown option {name} (try --help)")),

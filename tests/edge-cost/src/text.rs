@@ -81,6 +81,38 @@ pub(crate) fn tables(report: &Report) -> String {
     text
 }
 
+/// Two versions side by side: everything that each operation causes.
+pub(crate) fn comparison(before: &Report, after: &Report) -> String {
+    type Figure = fn(&Counts) -> f64;
+    let columns: [(&str, Figure); 6] = [
+        ("object requests", Counts::billed_object_requests),
+        ("D1 queries", |it| it.d1_queries),
+        ("object rows read", |it| it.object_rows_read),
+        ("object rows written", |it| it.object_rows_written),
+        ("D1 rows written", |it| it.d1_rows_written),
+        ("CPU ms", |it| it.cpu_ms),
+    ];
+    let mut text = format!("\n{:<24}", "before -> after");
+    for (name, _) in columns {
+        let _ = write!(text, "{name:>22}");
+    }
+    for row in &after.rows {
+        let found = row.measured.as_ref().zip(before.find(&row.name));
+        let Some((after, before)) = found else { continue };
+        let (before, after) = (before.total(), after.total());
+        let _ = write!(text, "\n{:<24}", row.name);
+        for (_, figure) in columns {
+            let pair = format!("{} -> {}", number(figure(&before)), number(figure(&after)));
+            let _ = write!(text, "{pair:>22}");
+        }
+    }
+    if let (Some(before), Some(after)) = (&before.day, &after.day) {
+        let (before, after) = (before.fits_free_plan, after.fits_free_plan);
+        let _ = write!(text, "\na user's day in the free plan: {before:.1} -> {after:.1} times");
+    }
+    text + "\n"
+}
+
 fn commands(text: &mut String, counts: &Counts) {
     for (name, count) in &counts.commands {
         let _ = writeln!(text, "    {:>6} {name}", number(*count));
