@@ -36,6 +36,7 @@ pub(crate) async fn run(bench: &mut Bench, options: &Options) {
     if wants("membership") {
         membership::join(bench).await;
         membership::create(bench).await;
+        membership::unknown(bench).await;
     }
     if wants("sync") {
         reading::initial_syncs(bench, options.size.synced).await;

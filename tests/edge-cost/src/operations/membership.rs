@@ -20,6 +20,21 @@ pub(super) async fn join(bench: &mut Bench) {
         .await;
 }
 
+/// What a stranger's question about an invented room makes the server do.
+pub(super) async fn unknown(bench: &mut Bench) {
+    let users = bench.users(1).await;
+    let user = users.first().expect("a user");
+    let ask = async || {
+        let room = format!("!{}:localhost", "n".repeat(18));
+        let refused = user.state(&room, "m.room.create", "").send().await;
+        assert!((400..500).contains(&refused.status), "there is such a room: {refused}");
+    };
+    let does = "a question about a room that does not exist";
+    bench.row("unknown_room", does, async |bench| bench.meter.measure(ask()).await).await;
+    let does = "... asked again";
+    bench.row("unknown_room.again", does, async |bench| bench.meter.measure(ask()).await).await;
+}
+
 /// A room with many invitations.
 pub(super) async fn create(bench: &mut Bench) {
     let users = bench.users(INVITED + 1).await;
