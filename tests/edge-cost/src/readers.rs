@@ -1,6 +1,12 @@
 //! Clients that read on and on: each long-polls `/sync` with a stored filter, as clients do.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use skerry_tests::{Sync, User, events, json, path};
 use tokio::{
@@ -25,13 +31,18 @@ pub(crate) struct Reader {
 impl Reader {
     /// A client after its first sync.
     pub(crate) async fn new(user: &User) -> Self {
+        let mut reader = Self::before_first(user).await;
+        reader.first().await;
+        reader
+    }
+
+    /// A client that has not synced yet.
+    pub(crate) async fn before_first(user: &User) -> Self {
         let filter = json!({ "room": { "state": { "lazy_load_members": true } } });
         let request = user.post(path(["user", &user.id, "filter"])).json(&filter);
         let stored = request.ok().await;
         let filter = stored["filter_id"].as_str().expect("a filter").to_owned();
-        let mut reader = Self { user: user.clone(), filter, since: String::new() };
-        reader.first().await;
-        reader
+        Self { user: user.clone(), filter, since: String::new() }
     }
 
     /// A sync without a token.
@@ -55,7 +66,8 @@ impl Reader {
 /// Readers at work.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    count: usize,
+    users: Vec<User>,
+    is_over: Arc<AtomicBool>,
     tasks: JoinSet<()>,
     heard: mpsc::UnboundedReceiver<(usize, BTreeSet<String>)>,
 }
@@ -64,29 +76,31 @@ impl Readers {
     /// Sets all of them to work.
     pub(crate) fn start(readers: &[Reader]) -> Self {
         let (tell, heard) = mpsc::unbounded_channel();
+        let is_over = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for (number, reader) in readers.iter().enumerate() {
             let (mut reader, tell) = (reader.clone(), tell.clone());
+            let is_over = Arc::clone(&is_over);
             tasks.spawn(async move {
-                loop {
+                while !is_over.load(Ordering::Relaxed) {
                     let seen = timeline_events(&reader.poll(POLL_MS).await);
-                    if tell.send((number, seen)).is_err() {
-                        return;
-                    }
+                    // Nobody listens any more when a measurement has failed.
+                    tell.send((number, seen)).unwrap_or_default();
                 }
             });
         }
-        Self { count: readers.len(), tasks, heard }
+        let users = readers.iter().map(|it| it.user.clone()).collect();
+        Self { users, is_over, tasks, heard }
     }
 
     /// Waits until all of them have read that event.
     pub(crate) async fn have_read(&mut self, event: &str) {
         let deadline = Instant::now() + PATIENCE;
         let mut readers = BTreeSet::new();
-        while readers.len() < self.count {
+        while readers.len() < self.users.len() {
             let heard = timeout_at(deadline, self.heard.recv()).await;
             let Ok(Some((reader, seen))) = heard else {
-                panic!("only {} of {} readers have read {event}", readers.len(), self.count);
+                panic!("only {} of {} readers have read {event}", readers.len(), self.users.len());
             };
             if seen.contains(event) {
                 readers.insert(reader);
@@ -94,9 +108,15 @@ impl Readers {
         }
     }
 
-    /// Ends all polls.
-    pub(crate) async fn stop(mut self) {
-        self.tasks.shutdown().await;
+    /// Ends all polls, by something for each to hear: a poll that is merely given up by its client
+    /// goes on in the server.
+    pub(crate) async fn stop(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for user in &self.users {
+            let to = path(["user", &user.id, "account_data", "org.example.over"]);
+            user.put(to).json(&json!({ "at": skerry_tests::unique("over") })).ok().await;
+        }
+        self.tasks.join_all().await;
     }
 }
 

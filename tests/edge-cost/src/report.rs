@@ -24,9 +24,9 @@ impl Measured {
         &self.operation + &self.alarms
     }
 
-    /// What it costs beyond another.
+    /// What it costs beyond another, without the alarms of either.
     pub(crate) fn beyond(&self, other: &Self) -> Self {
-        Self { operation: &self.operation - &other.operation, alarms: &self.alarms - &other.alarms }
+        Self::without_alarms(&self.operation - &other.operation)
     }
 
     /// Both, one after the other.

@@ -1,7 +1,5 @@
 //! `/sync`: an idle poll, coming back after an absence, the first sync.
 
-use skerry_tests::User;
-
 use crate::{
     bench::Bench,
     readers::Reader,
@@ -58,12 +56,10 @@ pub(super) async fn polls(bench: &mut Bench) {
 
 /// The first sync of a user in so many rooms of one member with a message each, all of them cold.
 pub(super) async fn initial_syncs(bench: &mut Bench, counts: [usize; 2]) {
-    let users = world::register(&bench.server, "captain", 1).await;
-    let user: &User = users.first().expect("a user");
-    let mut rooms = Vec::new();
-    for count in counts {
-        rooms.extend(world::rooms_of(user, count - rooms.len()).await);
-        let mut reader = Reader::new(user).await;
+    let users = world::register(&bench.server, "captain", counts.len()).await;
+    for (user, count) in users.iter().zip(counts) {
+        let rooms = world::rooms_of(user, count).await;
+        let mut reader = Reader::before_first(user).await;
         let does = format!("initial sync, {count} rooms, all of them cold");
         let name = format!("initial_sync.{count}");
         bench
