@@ -10,9 +10,9 @@ use serde_json::{json, value::to_raw_value};
 use skerry::{
     messages::{
         Caller,
-        room::{Command, Create, NewState, Reply, RoomSync, Send, SyncRoom},
+        room::{Create, NewState, RoomSync, Send, SyncRoom},
     },
-    ports::{Clock as _, Objects as _},
+    ports::{Clock as _, Objects},
     server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
 };
 use skerry_core::{SigningKey, pdu, room_version};
@@ -54,7 +54,7 @@ async fn room(objects: &LocalObjects, key: &SigningKey) -> OwnedRoomId {
         state_key: state_key.to_owned(),
         content: to_raw_value(&content).expect("JSON"),
     };
-    let command = Command::Create(Box::new(Create {
+    let question = Create {
         creator: caller(),
         room_version: RoomVersionId::V12,
         create_event: serde_json::from_str(&create.json).expect("JSON"),
@@ -65,23 +65,24 @@ async fn room(objects: &LocalObjects, key: &SigningKey) -> OwnedRoomId {
             state("m.room.name", "", json!({ "name": "A room" })),
         ],
         invites: Vec::new(),
-    }));
-    objects.room(&create.room_id, command).await.expect("created");
+    };
+    let port: &dyn Objects = objects;
+    port.ask(&*create.room_id, question).await.expect("created");
     for _ in 0..15 {
-        objects.room(&create.room_id, message()).await.expect("sent");
+        port.ask(&*create.room_id, message()).await.expect("sent");
     }
     create.room_id.clone()
 }
 
-fn message() -> Command {
-    Command::Send(Box::new(Send {
+fn message() -> Send {
+    Send {
         caller: caller(),
         event_type: "m.room.message".to_owned(),
         state_key: None,
         content: to_raw_value(&json!({ "msgtype": "m.text", "body": "hello" })).expect("JSON"),
         transaction_id: None,
         timestamp_ms: None,
-    }))
+    }
 }
 
 async fn sync(objects: &LocalObjects, room_id: &OwnedRoomId, from: Option<u64>) -> RoomSync {
@@ -91,10 +92,8 @@ async fn sync(objects: &LocalObjects, room_id: &OwnedRoomId, from: Option<u64>) 
         "thread_counts": false, "ignored_users": [],
     });
     let command: SyncRoom = serde_json::from_value(command).expect("a command");
-    match objects.room(room_id, Command::Sync(Box::new(command))).await {
-        Ok(Reply::Sync(sync)) => *sync,
-        other => unreachable!("{other:?}"),
-    }
+    let port: &dyn Objects = objects;
+    *port.ask(&**room_id, command).await.expect("a part of a sync")
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -117,7 +116,8 @@ fn benches(criterion: &mut Criterion) {
         bencher.iter(|| runtime.block_on(sync(&objects, &room_id, Some(head - 5))));
     });
     criterion.bench_function("send, committed", |bencher| {
-        bencher.iter(|| runtime.block_on(objects.room(&room_id, message())));
+        let port: &dyn Objects = &objects;
+        bencher.iter(|| runtime.block_on(port.ask(&*room_id, message())));
     });
 }
 

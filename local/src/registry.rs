@@ -18,22 +18,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{RoomId, UserId};
 use skerry::{
     Error, Result,
     messages::{room, user},
-    objects::{room::Room, user::User},
-    ports::{Clock, ObjectHost, Objects, Sql},
+    objects::{CommandOf, Object, ReplyOf, room::Room, user::User},
+    ports::{Clock, Objects, Sql},
     server::Server,
 };
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    alarms::Alarms,
-    slots::{Slot, Slots},
-    waiters::Waiters,
-};
+use self::{alarms::Alarms, slots::Slots, waiters::Waiters};
 use crate::store;
 
 /// Rooms kept in memory with their current state.
@@ -46,35 +42,6 @@ const IDLE: Duration = Duration::from_mins(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// The longest wait for news that is granted, whatever was asked for.
 const MAX_WAIT: Duration = Duration::from_mins(5);
-
-/// A kind of object that the registry can hold.
-trait Object: Send + Sync + Sized + 'static {
-    /// Its kind, as the store knows it.
-    const KIND: &'static str;
-    /// Its name.
-    type Id: AsRef<str> + Clone + Ord + Send + Sync;
-
-    /// An instance that has loaded nothing yet.
-    fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self>;
-}
-
-impl Object for Room {
-    const KIND: &'static str = "room";
-    type Id = OwnedRoomId;
-
-    fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
-        Self::new(id, server, host)
-    }
-}
-
-impl Object for User {
-    const KIND: &'static str = "user";
-    type Id = OwnedUserId;
-
-    fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
-        Self::new(id, server, host)
-    }
-}
 
 /// All objects of a server.
 pub struct Registry {
@@ -140,29 +107,34 @@ impl Registry {
         self.users.clear();
     }
 
-    /// The room's slot, with the room in it.
-    async fn find_room(self: &Arc<Self>, id: &RoomId) -> Result<Arc<Slot<Room>>> {
-        self.rooms.find(self, id.to_owned()).await
-    }
-
-    async fn find_user(self: &Arc<Self>, id: &UserId) -> Result<Arc<Slot<User>>> {
-        self.users.find(self, id.to_owned()).await
+    /// Asks an object.
+    async fn ask<O: Kept>(
+        self: &Arc<Self>,
+        id: O::Id,
+        command: CommandOf<O>,
+    ) -> Result<ReplyOf<O>> {
+        self.call(id, |object: Arc<O>| async move { object.ask(command).await }).await
     }
 
     /// Runs a call to an object to its end, even when who asked goes away: a call that is dropped
     /// between its commit and what follows would leave an object that differs from its store.
-    async fn run<O: Object, T: Send + 'static>(
-        &self,
-        slots: &Slots<O>,
-        slot: &Arc<Slot<O>>,
-        id: &O::Id,
-        call: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        match self.tasks.spawn(call).await {
+    async fn call<O, T, F>(
+        self: &Arc<Self>,
+        id: O::Id,
+        call: impl FnOnce(Arc<O>) -> F + Send,
+    ) -> Result<T>
+    where
+        O: Kept,
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let slots = O::slots(self);
+        let slot = slots.find(self, id.clone()).await?;
+        match self.tasks.spawn(call(slot.object()?)).await {
             Ok(result) => result,
             Err(error) => {
                 // What is in memory may be half changed: the next call starts from the store.
-                slots.remove(id, slot);
+                slots.remove(&id, &slot);
                 Err(Error::internal(format!("an object of kind {} panicked: {error}", O::KIND)))
             }
         }
@@ -170,6 +142,24 @@ impl Registry {
 
     fn next_scope(&self) -> i64 {
         self.next_scope.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A kind of object that the registry keeps.
+trait Kept: Object {
+    /// Its instances.
+    fn slots(registry: &Registry) -> &Slots<Self>;
+}
+
+impl Kept for Room {
+    fn slots(registry: &Registry) -> &Slots<Self> {
+        &registry.rooms
+    }
+}
+
+impl Kept for User {
+    fn slots(registry: &Registry) -> &Slots<Self> {
+        &registry.users
     }
 }
 
@@ -190,28 +180,18 @@ pub struct LocalObjects(pub Arc<Registry>);
 #[async_trait]
 impl Objects for LocalObjects {
     async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
-        let slot = self.0.find_room(room_id).await?;
-        let room = slot.object()?;
-        let call = async move { room.ask(command).await };
-        self.0.run(&self.0.rooms, &slot, &room_id.to_owned(), call).await
+        self.0.ask::<Room>(room_id.to_owned(), command).await
     }
 
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply> {
-        let slot = self.0.find_user(user_id).await?;
-        let user = slot.object()?;
-        let call = async move { user.ask(command).await };
-        self.0.run(&self.0.users, &slot, &user_id.to_owned(), call).await
+        self.0.ask::<User>(user_id.to_owned(), command).await
     }
 
     async fn wait(&self, user_id: &UserId, position: u64, at_most: Duration) -> Result<()> {
         // First listen, then look: news in between is not missed.
         let mut news = self.0.waiters.listen(user_id);
-        let reached = {
-            let slot = self.0.find_user(user_id).await?;
-            let user = slot.object()?;
-            let call = async move { user.position().await };
-            self.0.run(&self.0.users, &slot, &user_id.to_owned(), call).await?
-        };
+        let look = |user: Arc<User>| async move { user.position().await };
+        let reached = self.0.call(user_id.to_owned(), look).await?;
         if reached <= position {
             // The time is up: no news is an answer too.
             let _ = timeout(at_most.min(MAX_WAIT), news.passed(position)).await;

@@ -13,8 +13,9 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use skerry::{
     Error, Result,
     api::{self, Cx},
+    bootstrap::bootstrap,
     ports::Ports,
-    server::{Registration, bootstrap},
+    server::Registration,
 };
 use tokio::{
     net::TcpListener,

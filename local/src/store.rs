@@ -2,20 +2,25 @@
 
 use skerry::{
     Error, Result,
+    objects::{Object as _, room::Room, user::User},
     ports::{Row, Sql, Stmt},
     store::migrations::{self, Migration},
 };
 
 /// The host's own tables.
-const LOCAL: &[Migration] =
-    &[Migration { name: "0001_local", sql: include_str!("../../migrations/local/0001_local.sql") }];
+const LOCAL: &[Migration] = &[Migration {
+    name: "0001_local",
+    usable_since: "0001_local",
+    sql: include_str!("../../migrations/local/0001_local.sql"),
+}];
 
 /// Brings all tables of the database up to date.
 pub async fn migrate(sql: &dyn Sql) -> Result<()> {
     migrations::apply(sql, "local", LOCAL).await?;
     migrations::apply(sql, "global", migrations::GLOBAL).await?;
-    migrations::apply(sql, "room", migrations::ROOM).await?;
-    migrations::apply(sql, "user", migrations::USER).await
+    migrations::apply(sql, migrations::OBJECT_KIND, migrations::OBJECT).await?;
+    migrations::apply(sql, Room::KIND, Room::MIGRATIONS).await?;
+    migrations::apply(sql, User::KIND, User::MIGRATIONS).await
 }
 
 /// The scope of an object that has written something.
@@ -42,14 +47,17 @@ pub fn insert_object(scope: i64, kind: &'static str, name: &str) -> Stmt {
     .bind(name)
 }
 
-/// Sets or replaces the alarm of an object.
-pub fn upsert_alarm(scope: i64, at_ms: u64) -> Stmt {
+/// Brings the alarm of an object forward, unless one is set for an earlier time. The one that goes
+/// off at this moment, by the time it was set for, is none that is yet to come.
+pub fn upsert_alarm(scope: i64, at_ms: u64, went_off_ms: u64) -> Stmt {
     Stmt::new(
         "INSERT INTO alarms (scope, at_ms) VALUES (?, ?) \
-         ON CONFLICT (scope) DO UPDATE SET at_ms = excluded.at_ms",
+         ON CONFLICT (scope) DO UPDATE SET \
+         at_ms = iif(at_ms = ?, excluded.at_ms, min(at_ms, excluded.at_ms))",
     )
     .bind(scope)
     .bind(at_ms)
+    .bind(went_off_ms)
 }
 
 /// Removes an alarm, unless it was replaced since.

@@ -17,8 +17,9 @@ use http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use skerry::{
     api::{self, Cx},
+    bootstrap::bootstrap,
     ports::{Clock, Ports, Sql as _},
-    server::{Config, Registration, bootstrap},
+    server::{Config, Registration},
     store::global::{accounts, tokens},
 };
 use skerry_local::{

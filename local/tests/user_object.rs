@@ -1,11 +1,6 @@
 //! The `User` object over SQLite: its stream, its limits and its errands.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     sync::{
@@ -24,16 +19,23 @@ use serde_json::{Value as JsonValue, json, value::to_raw_value};
 use skerry::{
     Error, Result,
     messages::{
-        Caller, RawJson,
+        Ask, Caller, RawJson,
         room::{self, Position},
-        user::{self, Changes, ChangesSince, Command, Device, Membership, Read, ReadRoom, Reply},
+        user::{
+            self, Changes, CreateFilter, Deactivate, Device, GetAccountData, GetChanges, GetFilter,
+            Membership, PutDevice, Read, ReadRoom, RoomActivity, SetAccountData, SetTag, ToUser,
+            UpdateProfile,
+        },
     },
-    objects::user::{User, limits},
-    ports::{Clock, Deferred, ObjectHost, Objects, Sql, Stmt},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    objects::{
+        Object as _,
+        user::{User, limits},
+    },
+    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    server::Server,
 };
-use skerry_core::{SigningKey, sync_token::SyncToken, user_stream::MAX_MARKS_PER_ROOM};
-use skerry_local::{sqlite::Sqlite, store};
+use skerry_core::{sync_token::SyncToken, user_stream::MAX_MARKS_PER_ROOM};
+use skerry_local::{machine::SystemRandom, sqlite::Sqlite, store};
 use tempfile::TempDir;
 
 fn a_room() -> &'static RoomId {
@@ -67,11 +69,12 @@ impl Clock for StoppedClock {
 #[async_trait]
 impl Objects for Rooms {
     async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
-        let command = serde_json::to_value(&command).unwrap();
-        self.asked.lock().unwrap().push((room_id.to_owned(), command));
-        match *self.refuses.lock().unwrap() {
-            Some(error) => Err(error()),
-            None => Ok(room::Reply::Done),
+        let json = serde_json::to_value(&command).unwrap();
+        self.asked.lock().unwrap().push((room_id.to_owned(), json));
+        match (*self.refuses.lock().unwrap(), command) {
+            (Some(error), _) => Err(error()),
+            (None, room::Command::UpdateProfile(_)) => Ok(room::Reply::UpdateProfile(())),
+            (None, _) => Ok(room::Reply::ChangeMembership(())),
         }
     }
 
@@ -94,12 +97,12 @@ impl ObjectHost for Host {
         7
     }
 
-    async fn commit(&self, stmts: Vec<Stmt>, alarm_at_ms: Option<u64>) -> Result<()> {
-        self.sqlite.batch(stmts).await?;
-        if alarm_at_ms.is_some() {
-            *self.alarm_at_ms.lock().unwrap() = alarm_at_ms;
+    async fn commit(&self, stmts: Vec<Stmt>, alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>> {
+        let results = self.sqlite.batch(stmts).await?;
+        if alarm_by_ms.is_some() {
+            *self.alarm_at_ms.lock().unwrap() = alarm_by_ms;
         }
-        Ok(())
+        Ok(results)
     }
 
     fn wake(&self, position: u64) {
@@ -114,8 +117,24 @@ impl ObjectHost for Host {
         &StoppedClock
     }
 
+    fn random(&self) -> &dyn Random {
+        &SystemRandom
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
     fn objects(&self) -> &dyn Objects {
         &self.rooms
+    }
+
+    fn global(&self) -> &dyn Sql {
+        &self.sqlite
+    }
+
+    async fn server(&self) -> Result<Arc<Server>> {
+        Err(Error::internal("a user knows no server"))
     }
 }
 
@@ -146,12 +165,12 @@ impl World {
         self.user = build(&self.host);
     }
 
-    async fn ask(&self, command: Command) -> Reply {
-        self.user.ask(command).await.unwrap()
+    async fn ask<A: Ask<Recipient = ToUser>>(&self, question: A) -> A::Reply {
+        A::from_reply(self.user.ask(question.into_command()).await.unwrap()).unwrap()
     }
 
-    async fn refused(&self, command: Command) -> u16 {
-        self.user.ask(command).await.unwrap_err().status().as_u16()
+    async fn refused<A: Ask<Recipient = ToUser>>(&self, question: A) -> u16 {
+        self.user.ask(question.into_command()).await.unwrap_err().status().as_u16()
     }
 
     async fn membership(&self, room_id: &RoomId, membership: MembershipState, position: Position) {
@@ -162,19 +181,16 @@ impl World {
             sender: owned_user_id!("@eve:localhost"),
             stripped_state: Vec::new(),
         };
-        self.ask(Command::Membership(Box::new(membership))).await;
+        self.ask(membership).await;
     }
 
     async fn activity(&self, position: Position) {
-        self.ask(Command::RoomActivity { room_id: a_room().to_owned(), position }).await;
+        self.ask(RoomActivity { room_id: a_room().to_owned(), position }).await;
     }
 
     async fn changes(&self, since: Option<SyncToken>) -> Changes {
-        let ask = ChangesSince { since, include_leave: false, full_state: false, lazy_loads: None };
-        match self.ask(Command::Changes(ask)).await {
-            Reply::Changes(changes) => *changes,
-            reply => panic!("{reply:?}"),
-        }
+        let ask = GetChanges { since, include_leave: false, full_state: false, lazy_loads: None };
+        *self.ask(ask).await
     }
 
     /// What of the room is to be read, if anything.
@@ -187,10 +203,7 @@ impl World {
         let room = ReadRoom { room_id: a_room().to_owned(), to, members: Vec::new() };
         let device_id = owned_device_id!("D");
         let read = Read { position, device_id, rooms: vec![room] };
-        match self.ask(Command::Read(Box::new(read))).await {
-            Reply::Token { token } => token,
-            reply => panic!("{reply:?}"),
-        }
+        self.ask(read).await
     }
 
     async fn set(&self, room_id: Option<&RoomId>, event_type: &str, content: JsonValue) {
@@ -217,24 +230,16 @@ impl World {
 }
 
 fn build(host: &Arc<Host>) -> Arc<User> {
-    let config = Config {
-        registration: Registration::Open,
-        registration_token_hash: None,
-        public_base_url: None,
-        access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
-    };
-    let signing_key = SigningKey::from_seed([0; 32], "1").unwrap();
-    let server = Server { name: ruma::owned_server_name!("localhost"), signing_key, config };
     let host: Arc<dyn ObjectHost> = host.clone();
-    User::new(owned_user_id!("@ann:localhost"), Arc::new(server), host)
+    User::new(owned_user_id!("@ann:localhost"), (), host)
 }
 
 fn raw(content: &JsonValue) -> RawJson {
     to_raw_value(content).unwrap()
 }
 
-fn set(room_id: Option<&RoomId>, event_type: &str, content: &JsonValue) -> Command {
-    Command::SetAccountData {
+fn set(room_id: Option<&RoomId>, event_type: &str, content: &JsonValue) -> SetAccountData {
+    SetAccountData {
         room_id: room_id.map(ToOwned::to_owned),
         event_type: event_type.to_owned(),
         content: raw(content),
@@ -352,7 +357,7 @@ async fn account_data_is_told_once_and_bounded() {
 #[tokio::test]
 async fn tags_are_merged_and_bounded() {
     let world = World::new().await;
-    let tag = |name: String, info: Option<JsonValue>| Command::SetTag {
+    let tag = |name: String, info: Option<JsonValue>| SetTag {
         room_id: a_room().to_owned(),
         tag: name,
         info: info.as_ref().map(raw),
@@ -361,11 +366,8 @@ async fn tags_are_merged_and_bounded() {
     world.ask(tag("u.b".to_owned(), Some(json!({})))).await;
     world.ask(tag("u.b".to_owned(), None)).await;
     world.ask(tag("u.b".to_owned(), None)).await;
-    let get = Command::GetAccountData {
-        room_id: Some(a_room().to_owned()),
-        event_type: "m.tag".to_owned(),
-    };
-    let Reply::Json { content: Some(content) } = world.ask(get).await else { panic!("tags") };
+    let get = GetAccountData { room_id: Some(a_room().to_owned()), event_type: "m.tag".to_owned() };
+    let content = world.ask(get).await.unwrap();
     assert_eq!(content.get(), r#"{"tags":{"u.a":{"order":1}}}"#);
     for number in 1..limits::TAGS_PER_ROOM {
         world.ask(tag(format!("u.{number}"), Some(json!({})))).await;
@@ -379,19 +381,13 @@ async fn the_same_filter_has_the_same_id_and_the_oldest_goes() {
     let world = World::new().await;
     let create = async |limit: u64| {
         let filter = raw(&json!({ "room": { "timeline": { "limit": limit } } }));
-        match world.ask(Command::CreateFilter { filter }).await {
-            Reply::FilterId { filter_id } => filter_id,
-            reply => panic!("{reply:?}"),
-        }
+        world.ask(CreateFilter { filter }).await
     };
     assert_eq!(create(0).await, create(0).await);
     for limit in 1..=limits::FILTERS {
         create(limit).await;
     }
-    let get = async |id: &str| {
-        let reply = world.ask(Command::GetFilter { filter_id: id.to_owned() }).await;
-        matches!(reply, Reply::Json { content: Some(_) })
-    };
+    let get = async |id: &str| world.ask(GetFilter { filter_id: id.to_owned() }).await.is_some();
     assert!(!get("0").await && get("1").await && !get("x").await);
     assert_eq!(world.count("SELECT COUNT(*) FROM user_filters").await, limits::FILTERS);
 }
@@ -404,7 +400,7 @@ async fn a_profile_reaches_every_joined_room_in_the_end() {
     world.membership(room_id!("!c:localhost"), MembershipState::Invite, 1).await;
     *world.host.rooms.refuses.lock().unwrap() = Some(|| Error::internal("out of order"));
     let displayname = Some("Ann".to_owned());
-    world.ask(Command::ProfileChanged { displayname, avatar_url: None }).await;
+    world.ask(UpdateProfile { displayname, avatar_url: None }).await;
     world.run_deferred().await;
     assert_eq!(world.asked().len(), 2);
     assert!(world.host.alarm_at_ms.lock().unwrap().is_some());
@@ -433,12 +429,12 @@ async fn a_closed_account_leaves_all_rooms_and_nothing_private() {
         last_seen_ms: None,
         last_seen_ip: None,
     };
-    world.ask(Command::PutDevice { device, keep_name: false }).await;
-    world.ask(Command::CreateFilter { filter: raw(&json!({})) }).await;
+    world.ask(PutDevice { device, keep_name: false }).await;
+    world.ask(CreateFilter { filter: raw(&json!({})) }).await;
     // A room that refuses has answered.
     *world.host.rooms.refuses.lock().unwrap() = Some(|| Error::forbidden("banned"));
     let caller = Caller { user_id: owned_user_id!("@ann:localhost"), device_id };
-    world.ask(Command::Deactivate { caller }).await;
+    world.ask(Deactivate { caller }).await;
     world.run_deferred().await;
     let asked = world.asked();
     assert_eq!(asked.len(), 2);

@@ -3,28 +3,46 @@
 -- One row: what cannot be derived from the events.
 CREATE TABLE room_meta (
     scope INTEGER PRIMARY KEY,
-    room_id TEXT NOT NULL,
     version TEXT NOT NULL,
     -- Every local member has been told of activity up to this position.
-    notified INTEGER NOT NULL
+    notified INTEGER NOT NULL,
+    -- Numbers up to this one are taken, beyond those that stand in other tables. More than zero:
+    -- the room is not linear.
+    taken INTEGER NOT NULL,
+    -- The forward extremities, a JSON array of numbers; NULL: the newest event that clients see.
+    extremities TEXT
 ) STRICT;
 
--- Every event, in order of arrival; `position` is the room's stream, shared with receipts and
--- typing. `state_chain` and `state_group` name the state before the event.
+-- Every event the room knows. Its number is given in the order of storing, so that the events
+-- that authorize an event have smaller ones; numbers are shared with receipts and typing.
 CREATE TABLE room_events (
     scope INTEGER NOT NULL,
-    position INTEGER NOT NULL,
+    num INTEGER NOT NULL,
     event_id TEXT NOT NULL,
     type TEXT NOT NULL,
     state_key TEXT,
     sender TEXT NOT NULL,
     -- The signed PDU. Redacted in place: what a redaction removes is gone.
     json TEXT NOT NULL,
-    state_chain INTEGER NOT NULL,
-    state_group INTEGER NOT NULL,
-    -- The position of the event whose place in the state this one took.
+    -- 0: accepted, 1: soft-failed, 2: rejected.
+    verdict INTEGER NOT NULL,
+    -- Its position in the room's stream, where that is not its number: history that came later
+    -- stands before what clients have seen.
+    moved_to INTEGER,
+    -- The state before the event. NULL: an outlier, known only because others name it.
+    state_chain INTEGER,
+    state_group INTEGER,
+    -- The state after it, where it differs.
+    after_chain INTEGER,
+    after_group INTEGER,
+    -- The numbers of the events that authorize it, a JSON array; of state events that were not
+    -- rejected.
+    auth_events TEXT,
+    -- Of a redacted event: what authorization reads of the content it had.
+    auth_content TEXT,
+    -- The number of the event whose place in the state this one took.
     replaces INTEGER,
-    -- The position of the event that redacted this one.
+    -- The number of the event that redacted this one.
     redacted_by INTEGER,
     -- Whether the default push rules notify of this event; 2: highlight for the whole room.
     notifies INTEGER NOT NULL,
@@ -34,10 +52,12 @@ CREATE TABLE room_events (
     thread TEXT,
     -- The transaction that made this event: device and transaction ID, as JSON.
     sent_by TEXT,
-    PRIMARY KEY (scope, position)
+    PRIMARY KEY (scope, num)
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX room_events_by_id ON room_events (scope, event_id);
+
+CREATE INDEX room_events_moved ON room_events (scope, moved_to) WHERE moved_to IS NOT NULL;
 
 -- A transaction of a device and the event it made. `path` is the part of the request's path that
 -- a transaction ID is unique within, and the ID.
@@ -48,6 +68,15 @@ CREATE TABLE room_transactions (
     path TEXT NOT NULL,
     position INTEGER NOT NULL,
     PRIMARY KEY (scope, sender, device_id, path)
+) STRICT, WITHOUT ROWID;
+
+-- Which state events name which among their auth events: the way from an event to those that
+-- build on it.
+CREATE TABLE room_auth_edges (
+    scope INTEGER NOT NULL,
+    cited INTEGER NOT NULL,
+    citer INTEGER NOT NULL,
+    PRIMARY KEY (scope, cited, citer)
 ) STRICT, WITHOUT ROWID;
 
 -- State groups form chains: within a chain each group adds its deltas to the one before. A fork
@@ -66,18 +95,19 @@ CREATE TABLE room_state_deltas (
     type TEXT NOT NULL,
     state_key TEXT NOT NULL,
     state_group INTEGER NOT NULL,
-    -- The event that the key has from this group on.
-    position INTEGER NOT NULL,
+    -- The number of the event that the key has from this group on; NULL: none.
+    event INTEGER,
     PRIMARY KEY (scope, chain, type, state_key, state_group)
 ) STRICT, WITHOUT ROWID;
 
--- How the room's current state changed along its stream: what /sync reads.
+-- How the room's current state changed along its stream: what /sync reads. The deltas of chain 0
+-- again, by position; `event` and `previous` are numbers of events.
 CREATE TABLE room_state_log (
     scope INTEGER NOT NULL,
     position INTEGER NOT NULL,
     type TEXT NOT NULL,
     state_key TEXT NOT NULL,
-    event INTEGER NOT NULL,
+    event INTEGER,
     previous INTEGER,
     PRIMARY KEY (scope, position, type, state_key)
 ) STRICT, WITHOUT ROWID;
@@ -87,8 +117,10 @@ CREATE TABLE room_members (
     scope INTEGER NOT NULL,
     user_id TEXT NOT NULL,
     membership TEXT NOT NULL,
-    -- The membership event.
+    -- Since when in the room's stream.
     position INTEGER NOT NULL,
+    -- The number of the membership event; NULL: a fork took it away.
+    event INTEGER,
     -- The user, when local, has been told of the membership at this position.
     told INTEGER NOT NULL,
     -- The user wants to see nothing more of the room; until their membership changes.
@@ -128,3 +160,60 @@ CREATE TABLE room_typing_changes (
     scope INTEGER PRIMARY KEY,
     position INTEGER NOT NULL
 ) STRICT;
+
+-- Events that were named as coming before an accepted one and whose state is not known: where
+-- the history that the room has breaks off.
+CREATE TABLE room_missing (
+    scope INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    wanted_by INTEGER NOT NULL,
+    -- The gap it stands in: the position of the first event after the gap.
+    gap INTEGER NOT NULL,
+    PRIMARY KEY (scope, event_id, wanted_by)
+) STRICT, WITHOUT ROWID;
+
+-- Positions left free for history that may come: from `after` up to below `next`.
+CREATE TABLE room_gaps (
+    scope INTEGER NOT NULL,
+    gap INTEGER NOT NULL,
+    after INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    PRIMARY KEY (scope, gap)
+) STRICT, WITHOUT ROWID;
+
+-- Verified events that wait for events they name; a bounded number.
+CREATE TABLE room_pending (
+    scope INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    json TEXT NOT NULL,
+    received_ms INTEGER NOT NULL,
+    -- Whose events wait: a flood of one server pushes out its own.
+    server TEXT NOT NULL,
+    PRIMARY KEY (scope, event_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE room_awaited (
+    scope INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    awaited_by TEXT NOT NULL,
+    PRIMARY KEY (scope, event_id, awaited_by)
+) STRICT, WITHOUT ROWID;
+
+-- Events of a join that have been verified and not yet authorized.
+CREATE TABLE room_staged (
+    scope INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    json TEXT NOT NULL,
+    -- Whether it is part of the state, or else only of its auth chain.
+    is_state INTEGER NOT NULL,
+    PRIMARY KEY (scope, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Redactions that came before what they redact.
+CREATE TABLE room_redactions (
+    scope INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    redaction INTEGER NOT NULL,
+    PRIMARY KEY (scope, event_id, redaction)
+) STRICT, WITHOUT ROWID;

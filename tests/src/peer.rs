@@ -6,7 +6,7 @@
 mod room;
 mod sight;
 
-pub use room::PeerRoom;
+pub use room::{PeerRoom, outcomes};
 pub use sight::StateIds;
 
 use crate::{Value, json, unique};

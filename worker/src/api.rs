@@ -56,7 +56,7 @@ async fn serve(request: Request, env: &Env) -> Result<Response> {
 }
 
 async fn cx(env: &Env) -> Result<Cx> {
-    let global = Arc::new(D1::new(env)?);
+    let global = Arc::new(D1::new(env.clone()));
     let server = server::for_api(&*global, env).await?;
     let ports = Ports {
         global,

@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use worker::{
     Env,
     js_sys::{Array, Object},
-    send::{SendFuture, SendWrapper},
+    send::SendFuture,
     wasm_bindgen_futures::JsFuture,
 };
 
@@ -18,26 +18,31 @@ use crate::js;
 /// The binding's name.
 const BINDING: &str = "DB";
 
-/// The global store.
-pub(crate) struct D1(SendWrapper<js::Database>);
+/// The global store. Nothing is asked of the platform before the first statement.
+#[derive(Clone)]
+pub(crate) struct D1(Env);
 
 impl D1 {
-    pub(crate) fn new(env: &Env) -> Result<Self> {
-        let database = env.d1(BINDING).map_err(js::map_worker_error)?;
-        Ok(Self(SendWrapper::new(JsValue::from(database).unchecked_into())))
+    pub(crate) fn new(env: Env) -> Self {
+        Self(env)
     }
 
-    fn prepare(&self, stmt: Stmt) -> Result<js::Statement> {
+    fn database(&self) -> Result<js::Database> {
+        let database = self.0.d1(BINDING).map_err(js::map_worker_error)?;
+        Ok(JsValue::from(database).unchecked_into())
+    }
+
+    fn prepare(database: &js::Database, stmt: Stmt) -> Result<js::Statement> {
         check(&stmt)?;
         if stmt.values.iter().any(|it| matches!(it, Value::Blob(_))) {
             return Err(Error::internal("blobs are kept out of the global store"));
         }
-        let statement = self.0.prepare(stmt.sql).map_err(js::map_error)?;
+        let statement = database.prepare(stmt.sql).map_err(js::map_error)?;
         statement.bind(&js::to_js(stmt.values)).map_err(js::map_error)
     }
 
     async fn read(&self, stmt: Stmt) -> Result<Vec<Row>> {
-        let promise = self.prepare(stmt)?.rows().map_err(js::map_error)?;
+        let promise = Self::prepare(&self.database()?, stmt)?.rows().map_err(js::map_error)?;
         let rows = JsFuture::from(promise).await.map_err(js::map_error)?;
         js::to_rows(&Array::from(&rows))
     }
@@ -46,11 +51,12 @@ impl D1 {
         if stmts.is_empty() {
             return Ok(Vec::new());
         }
+        let database = self.database()?;
         let statements = Array::new();
         for stmt in stmts {
-            statements.push(self.prepare(stmt)?.as_ref());
+            statements.push(Self::prepare(&database, stmt)?.as_ref());
         }
-        let promise = self.0.batch(&statements).map_err(js::map_error)?;
+        let promise = database.batch(&statements).map_err(js::map_error)?;
         let results = JsFuture::from(promise).await.map_err(js::map_error)?;
         Array::from(&results).iter().map(|it| returned(it.unchecked_ref())).collect()
     }

@@ -1,22 +1,29 @@
 //! What the edge provides to one object.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use skerry::{
     Error, Result,
-    ports::{Clock, Deferred, ObjectHost, Objects, Sql, Stmt},
+    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
     store::migrations::Migration,
 };
 use wasm_bindgen::{JsCast as _, JsValue};
 use worker::{
-    Env, State,
+    Delay, Env, State,
     send::{SendFuture, SendWrapper},
     wasm_bindgen_futures::JsFuture,
 };
 
-use crate::{d1::D1, js, machine::EdgeClock, object_sql::ObjectSql, objects::EdgeObjects, server};
+use crate::{
+    d1::D1,
+    js,
+    machine::{EdgeClock, EdgeRandom},
+    object_sql::ObjectSql,
+    objects::EdgeObjects,
+    server,
+};
 
 /// Every object has a database of its own, so the column says nothing.
 const SCOPE: i64 = 1;
@@ -27,6 +34,19 @@ pub(crate) struct EdgeHost {
     storage: SendWrapper<js::Storage>,
     pub(crate) sql: ObjectSql,
     objects: EdgeObjects,
+    global: D1,
+    alarm: SendWrapper<Cell<Alarm>>,
+}
+
+/// What is known of the alarm that the platform keeps.
+#[derive(Clone, Copy)]
+enum Alarm {
+    /// The object was built anew and has not asked.
+    Unknown,
+    /// None is set.
+    Unset,
+    /// One is set, for this time.
+    Set(u64),
 }
 
 impl EdgeHost {
@@ -42,7 +62,9 @@ impl EdgeHost {
             state: SendWrapper::new(state),
             sql: ObjectSql::new(storage.clone(), kind, migrations),
             storage: SendWrapper::new(storage),
+            global: D1::new(env.clone()),
             objects: EdgeObjects(env),
+            alarm: SendWrapper::new(Cell::new(Alarm::Unknown)),
         })
     }
 
@@ -57,22 +79,51 @@ impl EdgeHost {
         self.state.id().name().ok_or_else(|| Error::internal("an object was reached by its ID"))
     }
 
-    /// The homeserver this object belongs to.
-    pub(crate) async fn server(&self) -> Result<Arc<Server>> {
-        let env = &self.objects.0;
-        server::for_object(&D1::new(env)?, env).await
+    /// The alarm is going off: none is set.
+    pub(crate) fn alarm_goes_off(&self) {
+        self.alarm.set(Alarm::Unset);
+    }
+
+    /// When the platform's alarm is set, if it is.
+    async fn find_alarm(&self) -> Result<Option<u64>> {
+        match self.alarm.get() {
+            Alarm::Unset => return Ok(None),
+            Alarm::Set(at_ms) => return Ok(Some(at_ms)),
+            Alarm::Unknown => {}
+        }
+        let promise = self.storage.get_alarm().map_err(js::map_error)?;
+        let found = JsFuture::from(promise).await.map_err(js::map_error)?.as_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time is a whole number"
+        )]
+        let found = found.map(|it| it as u64);
+        self.alarm.set(found.map_or(Alarm::Unset, Alarm::Set));
+        Ok(found)
     }
 
     /// The alarm is set in the same event as the write, with nothing in between: the platform
-    /// makes both durable together, before anything leaves the object.
-    async fn write(&self, stmts: Vec<Stmt>, alarm_at_ms: Option<u64>) -> Result<()> {
-        self.sql.write(stmts)?;
-        if let Some(at_ms) = alarm_at_ms {
+    /// makes both durable together, before anything leaves the object. It is set first: where it
+    /// cannot be, nothing is written.
+    async fn write(&self, stmts: Vec<Stmt>, alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>> {
+        let mut setting = None;
+        if let Some(by_ms) = alarm_by_ms
+            && self.find_alarm().await?.is_none_or(|it| it > by_ms)
+        {
             #[expect(clippy::cast_precision_loss, reason = "a time is far below 2^53")]
-            let promise = self.storage.set_alarm(at_ms as f64).map_err(js::map_error)?;
+            let promise = self.storage.set_alarm(by_ms as f64).map_err(js::map_error)?;
+            self.alarm.set(Alarm::Set(by_ms));
+            setting = Some(promise);
+        }
+        let written = match stmts.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.sql.write(stmts),
+        };
+        if let Some(promise) = setting {
             JsFuture::from(promise).await.map_err(js::map_error)?;
         }
-        Ok(())
+        written
     }
 }
 
@@ -86,8 +137,8 @@ impl ObjectHost for EdgeHost {
         SCOPE
     }
 
-    async fn commit(&self, stmts: Vec<Stmt>, alarm_at_ms: Option<u64>) -> Result<()> {
-        SendFuture::new(self.write(stmts, alarm_at_ms)).await
+    async fn commit(&self, stmts: Vec<Stmt>, alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>> {
+        SendFuture::new(self.write(stmts, alarm_by_ms)).await
     }
 
     fn wake(&self, position: u64) {
@@ -105,7 +156,23 @@ impl ObjectHost for EdgeHost {
         &EdgeClock
     }
 
+    fn random(&self) -> &dyn Random {
+        &EdgeRandom
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        SendFuture::new(Delay::from(duration)).await;
+    }
+
     fn objects(&self) -> &dyn Objects {
         &self.objects
+    }
+
+    fn global(&self) -> &dyn Sql {
+        &self.global
+    }
+
+    async fn server(&self) -> Result<Arc<Server>> {
+        SendFuture::new(server::for_object(&self.global, &self.objects.0)).await
     }
 }

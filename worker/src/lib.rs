@@ -6,6 +6,7 @@
 //! that a panic fails the calls that were pending instead of leaving them without an answer.
 
 mod api;
+mod classes;
 mod d1;
 mod host;
 mod js;
@@ -13,18 +14,15 @@ mod log;
 mod machine;
 mod object_sql;
 mod objects;
-#[expect(missing_docs, reason = "of what the macro exports")]
-mod room_object;
 mod server;
+mod shell;
 #[cfg(feature = "test-routes")]
 mod test_routes;
-#[expect(missing_docs, reason = "of what the macro exports")]
-mod user_object;
 mod wire;
 
 use worker::{Context, Env, Request, Response, event};
 
-pub use self::{room_object::RoomObject, user_object::UserObject};
+pub use self::classes::{RoomObject, UserObject};
 
 /// Runs once in every instance.
 #[event(start)]

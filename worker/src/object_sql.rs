@@ -1,8 +1,8 @@
 //! The SQL port over the database of a Durable Object.
 //!
 //! Everything here is synchronous in truth: nothing can come between the statements of a batch.
-//! The tables are made by the first write. Until then a read makes them in a transaction that is
-//! rolled back, so that asking for an object that does not exist leaves nothing behind.
+//! The tables are made by the first write. Until then a read finds no rows: asking for an object
+//! that does not exist makes nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -53,26 +53,11 @@ impl ObjectSql {
         check(&stmt)?;
         if !self.is_ready.load(Ordering::Relaxed) {
             if self.exec(migrations::find_table())?.is_empty() {
-                return self.read_nothing(stmt);
+                return Ok(Vec::new());
             }
             self.write(Vec::new())?;
         }
         self.exec(stmt)
-    }
-
-    /// Reads from tables as they would be if they were there.
-    fn read_nothing(&self, stmt: Stmt) -> Result<Vec<Row>> {
-        let mut rows = None;
-        let rolled_back: Result<()> = self.transaction(|| {
-            self.migrate()?;
-            rows = Some(self.exec(stmt)?);
-            Err(Error::internal("nothing is to be kept"))
-        });
-        match (rows, rolled_back) {
-            (Some(rows), _) => Ok(rows),
-            (None, Err(error)) => Err(error),
-            (None, Ok(())) => Err(Error::internal("nothing was read")),
-        }
     }
 
     /// Makes the tables, or brings them up to date. Part of a transaction.
@@ -81,9 +66,12 @@ impl ObjectSql {
             return Ok(());
         }
         self.exec(migrations::create_table())?;
-        let applied = self.exec(migrations::list(self.kind))?;
-        for stmt in migrations::pending(self.kind, self.migrations, applied)?.concat() {
-            self.exec(stmt)?;
+        let kinds = [(migrations::OBJECT_KIND, migrations::OBJECT), (self.kind, self.migrations)];
+        for (kind, migrations) in kinds {
+            let applied = self.exec(migrations::list(kind))?;
+            for stmt in migrations::pending(kind, migrations, applied)?.concat() {
+                self.exec(stmt)?;
+            }
         }
         Ok(())
     }

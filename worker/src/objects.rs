@@ -8,19 +8,15 @@ use futures_util::{
     future::{self, Either},
 };
 use ruma::{RoomId, UserId};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use skerry::{
     Error, Result,
-    messages::{room, user},
+    messages::{Command, room, user},
     ports::Objects,
 };
 use worker::{Delay, Env, Headers, Request, RequestInit, Stub, send::SendFuture};
 
-use crate::{
-    js::map_worker_error,
-    user_object::{WAIT_AFTER, WAIT_PATH},
-    wire,
-};
+use crate::{js::map_worker_error, wire};
 
 /// The bindings' names.
 pub(crate) const ROOM: &str = "ROOM";
@@ -39,14 +35,23 @@ impl EdgeObjects {
         namespace.get_by_name(name).map_err(map_worker_error)
     }
 
+    /// Asks an object. A stub that breaks (its object is moved, or was given a new program) says
+    /// nothing of whether the command was carried out: one that may be repeated is, once.
     async fn ask<T: DeserializeOwned>(
         &self,
         binding: &str,
         name: &str,
-        command: impl Serialize,
+        command: impl Command,
     ) -> Result<T> {
-        let request = wire::request(&command)?;
-        let answer = self.stub(binding, name)?.fetch_with_request(request).await;
+        let answer = self.stub(binding, name)?.fetch_with_request(wire::request(&command)?).await;
+        let answer = match answer {
+            Err(error) if command.is_repeatable() => {
+                tracing::warn!(%error, binding, "a stub broke: its object is asked once more");
+                let request = wire::request(&command)?;
+                self.stub(binding, name)?.fetch_with_request(request).await
+            }
+            answer => answer,
+        };
         wire::reply(answer.map_err(map_worker_error)?).await
     }
 
@@ -57,8 +62,8 @@ impl EdgeObjects {
         headers.set("Upgrade", "websocket").map_err(map_worker_error)?;
         let mut init = RequestInit::new();
         init.with_headers(headers);
-        let url = format!("https://object{WAIT_PATH}?{WAIT_AFTER}={after}");
-        let request = Request::new_with_init(&url, &init).map_err(map_worker_error)?;
+        let request =
+            Request::new_with_init(&wire::wait_url(after), &init).map_err(map_worker_error)?;
         let answer = self.stub(USER, user_id.as_str())?.fetch_with_request(request).await;
         let answer = answer.map_err(map_worker_error)?;
         let status = answer.status_code();

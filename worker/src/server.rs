@@ -6,8 +6,9 @@ use std::{cell::RefCell, sync::Arc};
 use ruma::OwnedServerName;
 use skerry::{
     Error, Result,
+    bootstrap::bootstrap,
     ports::Sql,
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server, bootstrap},
+    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
     store::global::tokens,
 };
 use worker::{Env, console_log};

@@ -64,8 +64,11 @@ async fn forward(
     answer.map_err(map_worker_error)
 }
 
-/// Answers inside a `Room` object.
-pub(crate) async fn in_room(request: &Request) -> Option<worker::Result<Response>> {
+/// Answers inside an object.
+pub(crate) async fn in_object(
+    host: &EdgeHost,
+    request: &Request,
+) -> Option<worker::Result<Response>> {
     match request.path().strip_prefix(PREFIX)? {
         #[expect(clippy::panic, reason = "this is what the test wants to see")]
         "panic" => panic!("a test asked for a panic"),
@@ -75,16 +78,6 @@ pub(crate) async fn in_room(request: &Request) -> Option<worker::Result<Response
             let bytes = buffer.buffer().unchecked_into::<js_sys::ArrayBuffer>().byte_length();
             Some(Response::from_json(&json!({ "bytes": bytes })))
         }
-        _ => None,
-    }
-}
-
-/// Answers inside a `User` object.
-pub(crate) async fn in_user(
-    host: &EdgeHost,
-    request: &Request,
-) -> Option<worker::Result<Response>> {
-    match request.path().strip_prefix(PREFIX)? {
         "constructed" => Some(wire::response(constructed(host))),
         "conformance" => {
             let fresh = async || {
@@ -122,7 +115,7 @@ fn constructed(host: &EdgeHost) -> Result<u64> {
 
 async fn conformance_of_d1(env: &Env) -> Result<Response> {
     let fresh = async || {
-        let sql: Box<dyn Sql> = Box::new(D1::new(env)?);
+        let sql: Box<dyn Sql> = Box::new(D1::new(env.clone()));
         Ok(sql)
     };
     let result = conformance::run(fresh, Without { blobs: true }).await;

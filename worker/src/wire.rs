@@ -10,6 +10,11 @@ use worker::{Method, Request, RequestInit, Response};
 
 use crate::js::map_worker_error;
 
+/// Where a client waits for news.
+pub(crate) const WAIT_PATH: &str = "/wait";
+/// The query parameter with the position after which there is news.
+const WAIT_AFTER: &str = "after";
+
 /// Where a command goes. An object has no address; the URL only has to be one.
 const COMMAND_URL: &str = "https://object/";
 
@@ -72,13 +77,22 @@ fn error(status: u16, body: &str) -> Error {
     }
 }
 
-/// What the platform is told of an alarm: after a failure it sets the alarm off again.
-pub(crate) fn alarm_response(result: Result<()>) -> worker::Result<Response> {
-    match result {
-        Ok(()) => Response::empty(),
-        Err(error) => {
-            tracing::warn!(?error, "an alarm failed and goes off again later");
-            Err(worker::Error::RustError(error.to_string()))
-        }
-    }
+/// What the platform is told of a failure that has nobody else to be told.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
+pub(crate) fn to_platform(error: Error) -> worker::Error {
+    worker::Error::RustError(error.to_string())
+}
+
+/// Where a client waits for news after this position.
+pub(crate) fn wait_url(after: u64) -> String {
+    format!("https://object{WAIT_PATH}?{WAIT_AFTER}={after}")
+}
+
+/// The position after which a client waits for news.
+pub(crate) fn wait_after(request: &Request) -> Result<u64> {
+    let url = request.url().map_err(map_worker_error)?;
+    let after = url.query_pairs().find(|(name, _)| name == WAIT_AFTER);
+    after
+        .and_then(|(_, value)| value.parse().ok())
+        .ok_or_else(|| Error::internal("a wait without a position"))
 }

@@ -7,7 +7,7 @@ use serde_json::{json, value::to_raw_value};
 use skerry::{
     messages::{
         Caller,
-        room::{ChangeMembership, Command, Create, MembershipAction, NewState},
+        room::{ChangeMembership, Create, MembershipAction, NewState, UpdateProfile},
     },
     objects::room::Room,
 };
@@ -36,7 +36,7 @@ pub(crate) async fn measure(folder: &Path, members: u64, changes: u64) {
         for number in last - STEP..last {
             let user_id = user(number % members);
             let displayname = Some(format!("Name {number}"));
-            let command = Command::UpdateProfile { user_id, displayname, avatar_url: None };
+            let command = UpdateProfile { user_id, displayname, avatar_url: None };
             ask(&stand, &room, command).await;
         }
         let each = began.elapsed().as_micros() / u128::from(STEP);
@@ -62,8 +62,8 @@ fn caller(user_id: OwnedUserId) -> Caller {
     Caller { user_id, device_id: owned_device_id!("FIGURES") }
 }
 
-fn join(user_id: OwnedUserId) -> Command {
-    Command::ChangeMembership(Box::new(ChangeMembership {
+fn join(user_id: OwnedUserId) -> ChangeMembership {
+    ChangeMembership {
         caller: caller(user_id.clone()),
         target: user_id,
         action: MembershipAction::Join,
@@ -71,7 +71,7 @@ fn join(user_id: OwnedUserId) -> Command {
         displayname: None,
         avatar_url: None,
         is_direct: false,
-    }))
+    }
 }
 
 async fn create(stand: &Stand) -> Arc<Room> {
@@ -87,7 +87,7 @@ async fn create(stand: &Stand) -> Arc<Room> {
         content: to_raw_value(&content).expect("JSON"),
     };
     let room = stand.room(&create.room_id);
-    let command = Command::Create(Box::new(Create {
+    let question = Create {
         creator: caller(creator.clone()),
         room_version: room_version::DEFAULT,
         create_event: serde_json::from_str(&create.json).expect("JSON"),
@@ -97,7 +97,7 @@ async fn create(stand: &Stand) -> Arc<Room> {
             state("m.room.join_rules", "", json!({ "join_rule": "public" })),
         ],
         invites: Vec::new(),
-    }));
-    ask(stand, &room, command).await;
+    };
+    ask(stand, &room, question).await;
     room
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use skerry::{
-    messages::room::{Command, Join, Stage},
+    messages::room::{Join, Outcome, Stage},
     objects::room::Room,
 };
 use skerry_core::{Pdu, room_version};
@@ -58,7 +58,8 @@ pub(crate) async fn run(stand: &Stand, peers: &Peers, members: u64) {
     let event = world.join(&user_id, "Local", &world.tip, peers);
     let event = raw(&[event]).pop().expect("one event");
     let join = Join { room_version: room_version::DEFAULT, event, keys: peers.keys() };
-    let cost = stand::receive(stand, &room, Command::Join(Box::new(join))).await;
+    let (joined, cost) = stand::ask(stand, &room, join).await;
+    assert!(matches!(joined.outcome, Outcome::Accepted { .. }), "{joined:?}");
     println!("  join: {cost}, {}", memory());
 }
 
@@ -75,5 +76,5 @@ async fn stage(
         is_state,
         keys: peers.keys(),
     };
-    stand::receive(stand, room, Command::Stage(Box::new(stage))).await.time
+    stand::receive(stand, room, stage).await.time
 }

@@ -3,7 +3,7 @@
 use std::{env, path::Path, process::Command as Process};
 
 use serde_json::{json, value::to_raw_value};
-use skerry::messages::room::{Command, Send, SyncRoom};
+use skerry::messages::room::{GetPublicInfo, Send, SyncRoom};
 
 use crate::{
     peers::Peers,
@@ -25,7 +25,7 @@ pub(crate) async fn measure(folder: &Path, members: u64) {
     let room = stand.room(&world.create.room_id);
     println!("  a reader is warm:          {}", memory());
     forget_peak();
-    let (_, cost) = ask(&stand, &room, Command::GetPublicInfo).await;
+    let (_, cost) = ask(&stand, &room, GetPublicInfo {}).await;
     println!("  the room is loaded:        {}; {cost}", memory());
     for what in ["a message is sent:         ", "another:                   "] {
         forget_peak();
@@ -37,7 +37,7 @@ pub(crate) async fn measure(folder: &Path, members: u64) {
             transaction_id: None,
             timestamp_ms: None,
         };
-        let (_, cost) = ask(&stand, &room, Command::Send(Box::new(send))).await;
+        let (_, cost) = ask(&stand, &room, send).await;
         println!("  {what}{}; {cost}", memory());
     }
     for (what, full_state) in
@@ -50,7 +50,7 @@ pub(crate) async fn measure(folder: &Path, members: u64) {
             "known_members": [], "thread_counts": false, "ignored_users": [],
         });
         let command: SyncRoom = serde_json::from_value(command).expect("a command");
-        let (_, cost) = ask(&stand, &room, Command::Sync(Box::new(command))).await;
+        let (_, cost) = ask(&stand, &room, command).await;
         println!("  {what}{}; {cost}", memory());
     }
     // Another object of the same room from here on; this one would have to be asked no more.

@@ -5,7 +5,7 @@ use serde_json::{Value as JsonValue, json, value::RawValue as RawJsonValue};
 use skerry::{
     messages::{
         RawJson,
-        room::{Command, Kind, Receive, ServerKey},
+        room::{Kind, Receive, ServerKey},
     },
     server::Server,
 };
@@ -96,14 +96,9 @@ impl Peers {
     }
 
     /// A transaction with these events.
-    pub(crate) fn send(&self, events: &[Pdu]) -> Command {
+    pub(crate) fn send(&self, events: &[Pdu]) -> Receive {
         assert!(events.len() <= TRANSACTION, "too many for a transaction");
-        Command::Receive(Box::new(Receive {
-            events: raw(events),
-            keys: self.keys(),
-            kind: Kind::Live,
-            states: Vec::new(),
-        }))
+        Receive { events: raw(events), keys: self.keys(), kind: Kind::Live, states: Vec::new() }
     }
 }
 

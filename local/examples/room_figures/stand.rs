@@ -15,10 +15,10 @@ use ruma::{OwnedRoomId, RoomId, owned_device_id, owned_user_id};
 use skerry::{
     Result,
     messages::{
-        Caller,
-        room::{Command, Outcome, Reply},
+        Ask, Caller,
+        room::{Outcome, Received, ToRoom},
     },
-    objects::room::Room,
+    objects::{Object as _, room::Room},
     ports::{Row, Sql, Stmt},
     server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
 };
@@ -134,24 +134,30 @@ impl fmt::Display for Cost {
 }
 
 /// Asks the room, and says what it cost.
-pub(crate) async fn ask(stand: &Stand, room: &Arc<Room>, command: Command) -> (Reply, Cost) {
+pub(crate) async fn ask<A: Ask<Recipient = ToRoom>>(
+    stand: &Stand,
+    room: &Arc<Room>,
+    question: A,
+) -> (A::Reply, Cost) {
     let calls = || {
         let load = |it: &AtomicU64| it.load(Ordering::Relaxed);
         (load(&stand.sql.reads), load(&stand.sql.rows), load(&stand.sql.batches))
     };
     let (reads, rows, batches) = calls();
     let began = Instant::now();
-    let reply = room.ask(command).await.expect("an answer");
+    let reply = room.ask(question.into_command()).await.expect("an answer");
     let time = began.elapsed();
     let after = calls();
     let (reads, rows, batches) = (after.0 - reads, after.1 - rows, after.2 - batches);
-    (reply, Cost { time, reads, rows, batches })
+    (A::from_reply(reply).expect("its answer"), Cost { time, reads, rows, batches })
 }
 
-/// Asks the room to take in events; all must be accepted.
-pub(crate) async fn receive(stand: &Stand, room: &Arc<Room>, command: Command) -> Cost {
-    let (reply, cost) = ask(stand, room, command).await;
-    let Reply::Received { events } = reply else { panic!("{reply:?}") };
+/// Asks the room to receive events; all must be accepted.
+pub(crate) async fn receive<A>(stand: &Stand, room: &Arc<Room>, question: A) -> Cost
+where
+    A: Ask<Recipient = ToRoom, Reply: IntoIterator<Item = Received>>,
+{
+    let (events, cost) = ask(stand, room, question).await;
     for it in events {
         assert!(matches!(it.outcome, Outcome::Accepted { redacted: false }), "{it:?}");
     }

@@ -9,14 +9,13 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use ruma::{OwnedRoomId, OwnedUserId};
 use skerry::{
     Error, Result,
-    objects::{room::Room, user::User},
+    objects::{Object as _, room::Room, user::User},
 };
 use tokio::{sync::Notify, time::timeout};
 
-use super::{Object, Registry};
+use super::{Kept, Registry};
 use crate::store::{self, Alarm};
 
 /// Alarms read at a time.
@@ -129,20 +128,15 @@ async fn set_off(registry: &Arc<Registry>, alarm: Alarm) {
 /// Calls the object.
 async fn ring(registry: &Arc<Registry>, alarm: &Alarm) -> Result<()> {
     match alarm.kind.as_str() {
-        Room::KIND => {
-            let id: OwnedRoomId = alarm.name.as_str().try_into().map_err(Error::internal)?;
-            let slot = registry.find_room(&id).await?;
-            let room = slot.object()?;
-            let call = async move { room.alarm().await };
-            registry.run(&registry.rooms, &slot, &id, call).await
-        }
-        User::KIND => {
-            let id: OwnedUserId = alarm.name.as_str().try_into().map_err(Error::internal)?;
-            let slot = registry.find_user(&id).await?;
-            let user = slot.object()?;
-            let call = async move { user.alarm().await };
-            registry.run(&registry.users, &slot, &id, call).await
-        }
+        Room::KIND => ring_object::<Room>(registry, alarm).await,
+        User::KIND => ring_object::<User>(registry, alarm).await,
         other => Err(Error::internal(format!("an alarm for an unknown kind: {other}"))),
     }
+}
+
+async fn ring_object<O: Kept>(registry: &Arc<Registry>, alarm: &Alarm) -> Result<()> {
+    let id = O::Id::try_from(alarm.name.clone()).map_err(Error::internal)?;
+    let slot = O::slots(registry).find(registry, id.clone()).await?;
+    slot.goes_off(alarm.at_ms);
+    registry.call(id, |object: Arc<O>| async move { object.alarm().await }).await
 }

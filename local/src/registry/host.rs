@@ -1,19 +1,23 @@
 //! What the native host provides to one object.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use ruma::UserId;
 use skerry::{
     Error, Result,
-    ports::{Clock, Deferred, ObjectHost, Objects, Sql, Stmt},
+    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    server::Server,
 };
 
 use super::{LocalObjects, Registry};
-use crate::store;
+use crate::{machine::SystemRandom, store};
 
 /// What one object stands on.
 pub(super) struct LocalHost {
@@ -25,6 +29,9 @@ pub(super) struct LocalHost {
     known: AtomicBool,
     /// Another instance may have taken this one's place.
     retired: AtomicBool,
+    /// The time of the last alarm that went off. Its row stays until it has been dealt with, so
+    /// that a crash does not lose it.
+    went_off_ms: AtomicU64,
 }
 
 impl LocalHost {
@@ -42,7 +49,13 @@ impl LocalHost {
             scope: scope.unwrap_or_else(|| registry.next_scope()),
             known: AtomicBool::new(scope.is_some()),
             retired: AtomicBool::new(false),
+            went_off_ms: AtomicU64::new(0),
         }
+    }
+
+    /// The alarm that was set for this time is going off.
+    pub(super) fn alarm_goes_off(&self, at_ms: u64) {
+        self.went_off_ms.store(at_ms, Ordering::Release);
     }
 
     /// Refuses every commit from now on: an object has one writer.
@@ -65,27 +78,34 @@ impl ObjectHost for LocalHost {
         self.scope
     }
 
-    async fn commit(&self, mut stmts: Vec<Stmt>, alarm_at_ms: Option<u64>) -> Result<()> {
+    async fn commit(
+        &self,
+        mut stmts: Vec<Stmt>,
+        alarm_by_ms: Option<u64>,
+    ) -> Result<Vec<Vec<Row>>> {
         if self.retired.load(Ordering::Acquire) {
             return Err(Error::internal(format!("this instance of {} was replaced", self.name)));
         }
         // An alarm that is going off is told from one that was set since by its time.
-        let alarm_at_ms = alarm_at_ms.map(|it| it.max(self.clock().now_ms() + 1));
+        let alarm_by_ms = alarm_by_ms.map(|it| it.max(self.clock().now_ms() + 1));
+        let asked = stmts.len();
         let known = self.known.load(Ordering::Acquire);
         if !known {
             stmts.push(store::insert_object(self.scope, self.kind, &self.name));
         }
-        if let Some(at_ms) = alarm_at_ms {
-            stmts.push(store::upsert_alarm(self.scope, at_ms));
+        if let Some(at_ms) = alarm_by_ms {
+            let went_off_ms = self.went_off_ms.load(Ordering::Acquire);
+            stmts.push(store::upsert_alarm(self.scope, at_ms, went_off_ms));
         }
-        self.registry().sql.batch(stmts).await?;
+        let mut results = self.registry().sql.batch(stmts).await?;
+        results.truncate(asked);
         if !known {
             self.known.store(true, Ordering::Release);
         }
-        if let Some(at_ms) = alarm_at_ms {
+        if let Some(at_ms) = alarm_by_ms {
             self.registry().alarms.set(at_ms);
         }
-        Ok(())
+        Ok(results)
     }
 
     fn wake(&self, position: u64) {
@@ -103,7 +123,23 @@ impl ObjectHost for LocalHost {
         &*self.registry().clock
     }
 
+    fn random(&self) -> &dyn Random {
+        &SystemRandom
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
     fn objects(&self) -> &dyn Objects {
         &self.objects
+    }
+
+    fn global(&self) -> &dyn Sql {
+        &*self.registry().sql
+    }
+
+    async fn server(&self) -> Result<Arc<Server>> {
+        Ok(self.registry().server.clone())
     }
 }

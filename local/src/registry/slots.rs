@@ -9,10 +9,14 @@ use std::{
     time::Duration,
 };
 
-use skerry::{Error, Result, ports::ObjectHost};
+use skerry::{
+    Error, Result,
+    objects::{Context as _, Object},
+    ports::ObjectHost,
+};
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::{Object, Registry, host::LocalHost};
+use super::{Registry, host::LocalHost};
 use crate::store;
 
 /// An instance and what it stands on.
@@ -33,6 +37,13 @@ impl<O> Slot<O> {
     pub(super) fn object(&self) -> Result<Arc<O>> {
         let live = self.live.get().ok_or_else(|| Error::internal("the object is not there yet"))?;
         Ok(live.object.clone())
+    }
+
+    /// The alarm that was set for this time is going off: it is none that is yet to come.
+    pub(super) fn goes_off(&self, at_ms: u64) {
+        if let Some(live) = self.live.get() {
+            live.host.alarm_goes_off(at_ms);
+        }
     }
 
     /// Whether nobody but the registry holds it.
@@ -70,7 +81,8 @@ impl<O: Object> Slots<O> {
                 let found = store::find_scope(sql, O::KIND, id.as_ref()).await?;
                 let host = Arc::new(LocalHost::new(registry, O::KIND, id.as_ref(), found));
                 let as_port: Arc<dyn ObjectHost> = host.clone();
-                let object = O::new(id.clone(), registry.server.clone(), as_port);
+                let context = O::Context::load(&*as_port).await?;
+                let object = O::new(id.clone(), context, as_port);
                 Ok::<_, Error>(Live { object, host })
             })
             .await?;

@@ -9,7 +9,7 @@ use ruma::{
 use serde_json::Value;
 use skerry::messages::{
     Caller, RawJson,
-    room::{Command, Reply, RoomSync, SyncRoom},
+    room::{RoomSync, SyncRoom},
 };
 use skerry_core::engine::{Known, StateAt};
 
@@ -95,10 +95,7 @@ impl Client {
             ignored_users: Vec::new(),
             federation_format: false,
         };
-        match stand.ask(Command::Sync(Box::new(sync))).await {
-            Reply::Sync(sync) => *sync,
-            other => panic!("{other:?}"),
-        }
+        *stand.ask(sync).await
     }
 
     fn take(&mut self, events: &[RawJson]) {

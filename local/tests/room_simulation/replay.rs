@@ -12,9 +12,7 @@ use serde_json::value::RawValue as RawJsonValue;
 use skerry::{
     messages::{
         RawJson,
-        room::{
-            Command, GivenState, Join, Kind, Outcome, Receive, Received, Reply, ServerKey, Stage,
-        },
+        room::{GivenState, Join, Kind, Outcome, Receive, ServerKey, Stage},
     },
     ports::{Sql as _, Stmt},
     store::room::{events, graph, meta, state},
@@ -229,7 +227,7 @@ impl<'a> Replay<'a> {
     async fn tell(&self, pdu: &Arc<Pdu>) -> Outcome {
         let (events, keys) = (vec![raw(pdu)], self.keys.clone());
         let receive = Receive { events, keys, kind: Kind::Live, states: Vec::new() };
-        self.ask(Command::Receive(Box::new(receive))).await.remove(0).outcome
+        self.stand.ask(receive).await.remove(0).outcome
     }
 
     /// Tells what is known of the history.
@@ -256,13 +254,6 @@ impl<'a> Replay<'a> {
         }
     }
 
-    async fn ask(&self, command: Command) -> Vec<Received> {
-        match self.stand.ask(command).await {
-            Reply::Received { events } => events,
-            other => panic!("{}: {other:?}", self.at),
-        }
-    }
-
     async fn join(&self, world: &World, pdu: &Arc<Pdu>, state: &[OwnedEventId], all: &[Arc<Pdu>]) {
         let room_version = &world.version;
         let (state, rest): (Vec<_>, Vec<_>) =
@@ -271,13 +262,13 @@ impl<'a> Replay<'a> {
             let (events, keys) = (events.iter().map(|it| raw(it)).collect(), self.keys.clone());
             let room_version = room_version.clone();
             let stage = Stage { room_version, events, is_state, keys };
-            for it in self.ask(Command::Stage(Box::new(stage))).await {
+            for it in self.stand.ask(stage).await {
                 assert_eq!(verdict(&it.outcome), Some(Verdict::Accepted), "{}: {it:?}", self.at);
             }
         }
         let (room_version, keys) = (room_version.clone(), self.keys.clone());
         let join = Join { room_version, event: raw(pdu), keys };
-        let it = self.ask(Command::Join(Box::new(join))).await.remove(0);
+        let it = self.stand.ask(join).await;
         assert_eq!(verdict(&it.outcome), Some(Verdict::Accepted), "{}: {it:?}", self.at);
     }
 
@@ -291,7 +282,7 @@ impl<'a> Replay<'a> {
             kind,
             states: states.collect(),
         };
-        let received = self.ask(Command::Receive(Box::new(receive))).await;
+        let received = self.stand.ask(receive).await;
         for (told, received) in told.iter().zip(received) {
             let is_expected = match received.outcome {
                 Outcome::Dropped { .. } if kind == Kind::History => {

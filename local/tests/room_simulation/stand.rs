@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ruma::RoomId;
 use skerry::{
-    messages::room::{Command, Reply},
-    objects::room::Room,
+    messages::{Ask, room::ToRoom},
+    objects::{Object as _, room::Room},
     server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
 };
 use skerry_core::SigningKey;
@@ -45,8 +45,8 @@ impl Stand {
     }
 
     /// Asks the room.
-    pub async fn ask(&self, command: Command) -> Reply {
-        self.room.ask(command).await.unwrap()
+    pub async fn ask<A: Ask<Recipient = ToRoom>>(&self, question: A) -> A::Reply {
+        A::from_reply(self.room.ask(question.into_command()).await.unwrap()).unwrap()
     }
 
     /// The room forgets all that it does not have in its store.

@@ -7,9 +7,10 @@ use ruma::{RoomId, UserId};
 use skerry::{
     Error, Result,
     messages::{room, user},
-    ports::{Clock, Deferred, ObjectHost, Objects, Sql, Stmt},
+    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    server::Server,
 };
-use skerry_local::machine::SystemClock;
+use skerry_local::machine::{SystemClock, SystemRandom};
 
 /// The only room's.
 pub(crate) const SCOPE: i64 = 1;
@@ -27,8 +28,8 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
         SCOPE
     }
 
-    async fn commit(&self, stmts: Vec<Stmt>, _alarm_at_ms: Option<u64>) -> Result<()> {
-        self.0.batch(stmts).await.map(drop)
+    async fn commit(&self, stmts: Vec<Stmt>, _alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>> {
+        self.0.batch(stmts).await
     }
 
     fn wake(&self, _position: u64) {}
@@ -41,8 +42,24 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
         &SystemClock
     }
 
+    fn random(&self) -> &dyn Random {
+        &SystemRandom
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
     fn objects(&self) -> &dyn Objects {
         &Nobody
+    }
+
+    fn global(&self) -> &dyn Sql {
+        &*self.0
+    }
+
+    async fn server(&self) -> Result<Arc<Server>> {
+        Err(Error::internal("the room was given its server"))
     }
 }
 
@@ -55,8 +72,11 @@ impl Objects for Nobody {
         Err(Error::internal("there is one room"))
     }
 
-    async fn user(&self, _user_id: &UserId, _command: user::Command) -> Result<user::Reply> {
-        Ok(user::Reply::Done)
+    async fn user(&self, _user_id: &UserId, command: user::Command) -> Result<user::Reply> {
+        Ok(match command {
+            user::Command::Membership(_) => user::Reply::Membership(()),
+            _ => user::Reply::RoomActivity(()),
+        })
     }
 
     async fn wait(&self, _user_id: &UserId, _position: u64, _at_most: Duration) -> Result<()> {

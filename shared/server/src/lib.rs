@@ -4,6 +4,7 @@
 //! `messages ← ports ← store ← objects ← api`. See `ARCHITECTURE.md`.
 
 pub mod api;
+pub mod bootstrap;
 pub mod error;
 pub mod messages;
 pub mod objects;

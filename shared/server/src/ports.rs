@@ -14,8 +14,9 @@ use ruma::{RoomId, UserId};
 
 pub use self::sql::{FromRow, Row, Sql, Stmt, Value};
 use crate::{
-    Result,
-    messages::{room, user},
+    Error, Result,
+    messages::{Ask, Recipient, room, user},
+    server::Server,
 };
 
 /// A future that a host runs after the reply has been given.
@@ -33,10 +34,10 @@ pub trait Random: Send + Sync {
     fn fill(&self, buffer: &mut [u8]) -> Result<()>;
 }
 
-/// How objects are reached, wherever they live.
+/// How objects are reached, wherever they live. Asked by `ask`, which knows the type of the answer.
 ///
-/// A command may be carried out even when the answer is lost: every command is idempotent, or
-/// carries an ID or a position that makes it so.
+/// A question may be carried out even when the answer is lost. Those that may be repeated
+/// ([`Ask::IS_REPEATABLE`]) the host repeats once, when it cannot know what became of them.
 #[async_trait]
 pub trait Objects: Send + Sync {
     /// Asks the `Room` object of this room.
@@ -52,6 +53,55 @@ pub trait Objects: Send + Sync {
     async fn wait(&self, user_id: &UserId, position: u64, timeout: Duration) -> Result<()>;
 }
 
+/// A kind of object that [`Objects`] reaches.
+pub trait Reach: Recipient {
+    /// Hands a command to the object of this name.
+    fn reach<'a>(
+        objects: &'a dyn Objects,
+        id: &'a Self::Id,
+        command: Self::Command,
+    ) -> Pin<Box<dyn Future<Output = Result<Self::Reply>> + Send + 'a>>;
+}
+
+impl Reach for room::ToRoom {
+    fn reach<'a>(
+        objects: &'a dyn Objects,
+        id: &'a RoomId,
+        command: room::Command,
+    ) -> Pin<Box<dyn Future<Output = Result<room::Reply>> + Send + 'a>> {
+        objects.room(id, command)
+    }
+}
+
+impl Reach for user::ToUser {
+    fn reach<'a>(
+        objects: &'a dyn Objects,
+        id: &'a UserId,
+        command: user::Command,
+    ) -> Pin<Box<dyn Future<Output = Result<user::Reply>> + Send + 'a>> {
+        objects.user(id, command)
+    }
+}
+
+impl dyn Objects + '_ {
+    /// Asks an object.
+    ///
+    /// # Errors
+    ///
+    /// What the object answers, or [`Error::Internal`] when it could not be asked.
+    pub async fn ask<A>(
+        &self,
+        id: &<A::Recipient as Recipient>::Id,
+        question: A,
+    ) -> Result<A::Reply>
+    where
+        A: Ask<Recipient: Reach>,
+    {
+        let reply = A::Recipient::reach(self, id, question.into_command()).await?;
+        A::from_reply(reply).ok_or_else(|| Error::internal("an object answered another question"))
+    }
+}
+
 /// What a host provides to one object: its private store and its ways out.
 #[async_trait]
 pub trait ObjectHost: Send + Sync {
@@ -62,10 +112,13 @@ pub trait ObjectHost: Send + Sync {
     /// the tables of all objects, so the scope leads every key; at the edge it is a constant.
     fn scope(&self) -> i64;
 
-    /// Writes one atomic batch, and in the same step sets the alarm when one is given: the host
-    /// calls the object's `alarm` at (milliseconds since the Unix epoch) or soon after, also when
-    /// the object or the whole host was restarted in between. A later call replaces the alarm.
-    async fn commit(&self, stmts: Vec<Stmt>, alarm_at_ms: Option<u64>) -> Result<()>;
+    /// Writes one atomic batch and gives the rows each statement returned, as [`Sql::batch`] does.
+    ///
+    /// In the same step the alarm is brought forward to `alarm_by_ms` (milliseconds since the Unix
+    /// epoch), unless one is set for an earlier time: the host calls the object's `alarm` then or
+    /// soon after, also when the object or the whole host was restarted in between, and for as
+    /// long as that fails, again. An alarm that comes early finds nothing that is due.
+    async fn commit(&self, stmts: Vec<Stmt>, alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>>;
 
     /// Tells everyone who waits in [`Objects::wait`] on this (user) object that its stream has
     /// reached `position`.
@@ -78,8 +131,22 @@ pub trait ObjectHost: Send + Sync {
     /// Wall clock.
     fn clock(&self) -> &dyn Clock;
 
+    /// Randomness.
+    fn random(&self) -> &dyn Random;
+
+    /// Ends after so long. The object stays in memory meanwhile, which at the edge is paid for:
+    /// what can wait longer than seconds waits for the alarm.
+    async fn sleep(&self, duration: Duration);
+
     /// The other objects.
     fn objects(&self) -> &dyn Objects;
+
+    /// The global store, for the effects of what the object has committed. No message, sync or
+    /// check of a token waits for it.
+    fn global(&self) -> &dyn Sql;
+
+    /// The homeserver the object belongs to. Asked once, before the object's first command.
+    async fn server(&self) -> Result<Arc<Server>>;
 }
 
 /// What a host provides to the API layer.

@@ -1,11 +1,7 @@
 //! Who this server is: its name, its signing key and its configuration.
 
-mod bootstrap;
-
 use ruma::{OwnedServerName, ServerName, UserId};
 use skerry_core::SigningKey;
-
-pub use self::bootstrap::bootstrap;
 
 /// One homeserver. Shared by the API layer and all objects.
 #[derive(Debug)]

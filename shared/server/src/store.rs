@@ -4,6 +4,7 @@
 //! Functions that write give a [`crate::ports::Stmt`], so that an object can put several into
 //! one atomic batch.
 
+pub mod agenda;
 pub mod global;
 pub mod migrations;
 pub mod room;

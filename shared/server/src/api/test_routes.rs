@@ -70,7 +70,7 @@ async fn try_ask_room(cx: &Cx, room_id: &OwnedRoomId, body: &[u8]) -> Result<Str
     let command: Command =
         serde_json::from_slice(body).map_err(|it| Error::bad_json(it.to_string()))?;
     let reply = cx.ports.objects.room(room_id, command).await?;
-    if matches!(reply, Reply::Received { .. }) {
+    if matches!(reply, Reply::Receive(_) | Reply::Join(_)) {
         refresh_directory(cx, room_id).await;
     }
     Ok(serde_json::to_string(&reply)?)

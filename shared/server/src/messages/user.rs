@@ -1,62 +1,170 @@
 //! What may be asked of a `User` object.
 
 use ruma::{
-    OwnedDeviceId, OwnedMxcUri, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
+    OwnedDeviceId, OwnedMxcUri, OwnedRoomId, OwnedUserId, UserId,
+    events::room::member::MembershipState,
 };
 use serde::{Deserialize, Serialize};
 use skerry_core::sync_token::SyncToken;
 
-use super::{Caller, RawJson, room::Position};
+use super::{Caller, RawJson, Recipient, asks, room::Position};
 
 /// A position in a user's own stream: grows by one with every change and every recorded read.
 pub type StreamPosition = u64;
 
-/// What may be asked of one user. The wire form between Worker and Durable Object.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the variant's line speaks of its fields")]
-pub enum Command {
-    /// From a room: this user's membership changed. Idempotent by `position`.
-    Membership(Box<Membership>),
-    /// From a room: something at `position` waits to be read. Not sent again for that room until
-    /// the user has read it. Idempotent by `position`.
-    RoomActivity { room_id: OwnedRoomId, position: Position },
-    /// What changed since a token.
-    Changes(ChangesSince),
-    /// The rooms that [`Reply::Changes`] named were read: gives the token that says so.
-    Read(Box<Read>),
-    /// How far a room had been read at a token.
-    RoomPosition { room_id: OwnedRoomId, token: SyncToken },
-    /// Rooms by membership.
-    ListRooms { membership: MembershipState },
-    /// Forget a room that was left.
-    Forget { room_id: OwnedRoomId },
-    /// Create or change a device: what is none stays as it is. With `keep_name` a name that is
-    /// there stays too.
-    PutDevice { device: Device, keep_name: bool },
-    /// The devices.
-    ListDevices,
-    /// One device.
-    GetDevice { device_id: OwnedDeviceId },
-    /// Remove devices.
-    RemoveDevices { device_ids: Vec<OwnedDeviceId> },
-    /// Set account data of the user (`room_id` none) or of a room.
-    SetAccountData { room_id: Option<OwnedRoomId>, event_type: String, content: RawJson },
-    /// Get account data.
-    GetAccountData { room_id: Option<OwnedRoomId>, event_type: String },
-    /// Set (content) or remove (none) one tag of a room. The merge is atomic.
-    SetTag { room_id: OwnedRoomId, tag: String, info: Option<RawJson> },
-    /// Store a filter.
-    CreateFilter { filter: RawJson },
-    /// A stored filter.
-    GetFilter { filter_id: String },
-    /// Carry the user's new profile into every room they are joined to.
-    ProfileChanged { displayname: Option<String>, avatar_url: Option<OwnedMxcUri> },
-    /// Remove everything that is private and leave all rooms: the account is gone.
-    Deactivate { caller: Caller },
+/// Local users, as those see them who ask them.
+#[derive(Debug)]
+pub struct ToUser;
+
+impl Recipient for ToUser {
+    type Id = UserId;
+    type Command = Command;
+    type Reply = Reply;
 }
 
-/// [`Command::Membership`].
+asks! { ToUser:
+    Membership => (), repeatable;
+    RoomActivity => (), repeatable;
+    GetChanges => Box<Changes>, repeatable;
+    Read => SyncToken, repeatable;
+    GetRoomPosition => Option<Position>, repeatable;
+    ListRooms => Vec<OwnedRoomId>, repeatable;
+    Forget => (), repeatable;
+    PutDevice => (), repeatable;
+    ListDevices => Vec<Device>, repeatable;
+    GetDevice => Option<Device>, repeatable;
+    RemoveDevices => (), repeatable;
+    SetAccountData => (), repeatable;
+    GetAccountData => Option<RawJson>, repeatable;
+    SetTag => (), repeatable;
+    CreateFilter => String, repeatable;
+    GetFilter => Option<RawJson>, repeatable;
+    UpdateProfile => (), repeatable;
+    Deactivate => (), repeatable;
+}
+
+/// From a room: something at `position` waits to be read. Not sent again for that room until the
+/// user has read it. Idempotent by `position`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoomActivity {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Where.
+    pub position: Position,
+}
+
+/// How far a room had been read at a token; none: nothing had been read of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetRoomPosition {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// The token.
+    pub token: SyncToken,
+}
+
+/// Rooms by membership.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListRooms {
+    /// Which membership.
+    pub membership: MembershipState,
+}
+
+/// Forget a room that was left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Forget {
+    /// The room.
+    pub room_id: OwnedRoomId,
+}
+
+/// Create or change a device: what is none stays as it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PutDevice {
+    /// The device.
+    pub device: Device,
+    /// A name that is there stays too.
+    pub keep_name: bool,
+}
+
+/// All devices.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListDevices {}
+
+/// One device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetDevice {
+    /// Which.
+    pub device_id: OwnedDeviceId,
+}
+
+/// Remove devices.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RemoveDevices {
+    /// Which.
+    pub device_ids: Vec<OwnedDeviceId>,
+}
+
+/// Set account data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SetAccountData {
+    /// Of a room; none: of the user.
+    pub room_id: Option<OwnedRoomId>,
+    /// Its type.
+    pub event_type: String,
+    /// Its content.
+    pub content: RawJson,
+}
+
+/// Get account data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetAccountData {
+    /// Of a room; none: of the user.
+    pub room_id: Option<OwnedRoomId>,
+    /// Its type.
+    pub event_type: String,
+}
+
+/// Set or remove one tag of a room. The merge with the others is atomic.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SetTag {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// The tag.
+    pub tag: String,
+    /// What is said of it; none: it is removed.
+    pub info: Option<RawJson>,
+}
+
+/// Store a filter; the answer is its ID.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreateFilter {
+    /// The filter.
+    pub filter: RawJson,
+}
+
+/// A stored filter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetFilter {
+    /// Its ID.
+    pub filter_id: String,
+}
+
+/// Carry the user's new profile into every room they are joined to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UpdateProfile {
+    /// The name they go by.
+    pub displayname: Option<String>,
+    /// Their picture.
+    pub avatar_url: Option<OwnedMxcUri>,
+}
+
+/// Remove everything that is private and leave all rooms: the account is gone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deactivate {
+    /// The user on the device that asks for it.
+    pub caller: Caller,
+}
+
+/// From a room: this user's membership changed. Idempotent by `position`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Membership {
     /// The room.
@@ -71,9 +179,9 @@ pub struct Membership {
     pub stripped_state: Vec<RawJson>,
 }
 
-/// [`Command::Changes`].
+/// What changed since a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ChangesSince {
+pub struct GetChanges {
     /// The client's token; none: it begins.
     pub since: Option<SyncToken>,
     /// All rooms that were left, where everything is asked for.
@@ -84,7 +192,7 @@ pub struct ChangesSince {
     pub lazy_loads: Option<OwnedDeviceId>,
 }
 
-/// [`Command::Read`].
+/// The rooms that [`Changes`] named were read: the answer is the token that says so.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Read {
     /// [`Changes::position`].
@@ -119,30 +227,7 @@ pub struct Device {
     pub last_seen_ip: Option<String>,
 }
 
-/// What a user object answers.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the variant's line speaks of its fields")]
-pub enum Reply {
-    /// Done.
-    Done,
-    /// What changed.
-    Changes(Box<Changes>),
-    /// The token of what was read.
-    Token { token: SyncToken },
-    /// A position in a room; none: nothing had been read of it.
-    RoomPosition { position: Option<Position> },
-    /// Rooms.
-    Rooms { room_ids: Vec<OwnedRoomId> },
-    /// Devices.
-    Devices { devices: Vec<Device> },
-    /// JSON, if there is any.
-    Json { content: Option<RawJson> },
-    /// The ID of a filter.
-    FilterId { filter_id: String },
-}
-
-/// [`Reply::Changes`]. Rooms of one kind stand in one list each.
+/// The answer to [`GetChanges`]. Rooms of one kind stand in one list each.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Changes {
     /// The stream's position these changes are complete up to.

@@ -24,11 +24,14 @@ use crate::{
     Error, Result,
     messages::{
         room::Position,
-        user::{Command, Reply, StreamPosition},
+        user::{Command, Reply, StreamPosition, ToUser},
     },
+    objects::Object,
     ports::{ObjectHost, Sql, Stmt},
-    server::Server,
-    store::user::meta,
+    store::{
+        migrations::{self, Migration},
+        user::meta,
+    },
 };
 
 /// The limits of a user, in one place. Marks: [`skerry_core::user_stream::MAX_MARKS_PER_ROOM`].
@@ -103,54 +106,52 @@ impl std::fmt::Debug for User {
     }
 }
 
-impl User {
-    /// The object of this user. Nothing is read before the first command.
-    pub fn new(id: OwnedUserId, _server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
+impl Object for User {
+    const KIND: &'static str = "user";
+    const MIGRATIONS: &'static [Migration] = migrations::USER;
+    type Id = OwnedUserId;
+    type Recipient = ToUser;
+    type Context = ();
+
+    fn new(id: Self::Id, (): (), host: Arc<dyn ObjectHost>) -> Arc<Self> {
         Arc::new(Self { id, host, state: Mutex::new(None), errands: Mutex::new(()) })
     }
 
-    /// Carries out a command.
-    ///
-    /// # Errors
-    ///
-    /// What the specification says of the request behind the command.
-    pub async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
-        match command {
-            Command::Membership(it) => self.take_membership(*it).await,
-            Command::RoomActivity { room_id, position } => {
-                self.take_activity(&room_id, position).await
+    async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
+        Ok(match command {
+            Command::Membership(it) => Reply::Membership(self.take_membership(*it).await?),
+            Command::RoomActivity(it) => Reply::RoomActivity(self.take_activity(*it).await?),
+            Command::GetChanges(it) => Reply::GetChanges(self.changes(*it).await?),
+            Command::Read(it) => Reply::Read(self.read(*it).await?),
+            Command::GetRoomPosition(it) => Reply::GetRoomPosition(self.room_position(*it).await?),
+            Command::ListRooms(it) => Reply::ListRooms(self.list_rooms(&it.membership).await?),
+            Command::Forget(it) => Reply::Forget(self.forget(&it.room_id).await?),
+            Command::PutDevice(it) => Reply::PutDevice(self.put_device(*it).await?),
+            Command::ListDevices(_) => Reply::ListDevices(self.list_devices().await?),
+            Command::GetDevice(it) => Reply::GetDevice(self.get_device(&it.device_id).await?),
+            Command::RemoveDevices(it) => {
+                Reply::RemoveDevices(self.remove_devices(&it.device_ids).await?)
             }
-            Command::Changes(it) => self.changes(it).await,
-            Command::Read(it) => self.read(*it).await,
-            Command::RoomPosition { room_id, token } => self.room_position(&room_id, token).await,
-            Command::ListRooms { membership } => self.list_rooms(&membership).await,
-            Command::Forget { room_id } => self.forget(&room_id).await,
-            Command::PutDevice { device, keep_name } => self.put_device(device, keep_name).await,
-            Command::ListDevices => self.list_devices().await,
-            Command::GetDevice { device_id } => self.get_device(&device_id).await,
-            Command::RemoveDevices { device_ids } => self.remove_devices(&device_ids).await,
-            Command::SetAccountData { room_id, event_type, content } => {
-                self.set_account_data(room_id.as_deref(), event_type, &content).await
-            }
-            Command::GetAccountData { room_id, event_type } => {
-                self.get_account_data(room_id.as_deref(), &event_type).await
-            }
-            Command::SetTag { room_id, tag, info } => self.set_tag(&room_id, tag, info).await,
-            Command::CreateFilter { filter } => self.create_filter(&filter).await,
-            Command::GetFilter { filter_id } => self.get_filter(&filter_id).await,
-            Command::ProfileChanged { displayname, avatar_url } => {
-                self.change_profile(displayname, avatar_url).await
-            }
-            Command::Deactivate { caller } => self.deactivate(caller).await,
-        }
+            Command::SetAccountData(it) => Reply::SetAccountData(self.set_account_data(*it).await?),
+            Command::GetAccountData(it) => Reply::GetAccountData(self.get_account_data(*it).await?),
+            Command::SetTag(it) => Reply::SetTag(self.set_tag(*it).await?),
+            Command::CreateFilter(it) => Reply::CreateFilter(self.create_filter(&it.filter).await?),
+            Command::GetFilter(it) => Reply::GetFilter(self.get_filter(&it.filter_id).await?),
+            Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
+            Command::Deactivate(it) => Reply::Deactivate(self.deactivate(it.caller).await?),
+        })
     }
 
-    /// The position of the stream, for a host that must compare it with a waiting client's after
-    /// the object was built again.
-    pub async fn position(&self) -> Result<StreamPosition> {
+    async fn alarm(self: &Arc<Self>) -> Result<()> {
+        self.run_errands().await
+    }
+
+    async fn position(self: &Arc<Self>) -> Result<StreamPosition> {
         Ok(self.lock().await?.seq)
     }
+}
 
+impl User {
     fn sql(&self) -> &dyn Sql {
         self.host.sql()
     }

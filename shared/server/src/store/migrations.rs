@@ -3,6 +3,10 @@
 //! At the edge every object has a database of its own, and `wrangler` (not this module) brings
 //! the global store up to date. The native database holds the tables of all kinds. A script is
 //! never changed after a release: what it did is recorded by its name.
+//!
+//! An object's script runs when the object is first read, in one step, however large the object
+//! is. Hence it takes the same time for every object: it makes tables and indexes, adds columns,
+//! and moves no rows. What moves rows is an entry in the object's agenda, a page at a time.
 
 use crate::{
     Error, Result,
@@ -14,31 +18,38 @@ use crate::{
 pub struct Migration {
     /// Its name: the file name without the ending. Scripts run in the order of their names.
     pub name: &'static str,
+    /// The oldest program that may work with a store in which the script has run, by the newest
+    /// script which that program knows. A script that only adds what an older program can leave
+    /// alone names an older one than itself: then a deployment may be rolled back.
+    pub usable_since: &'static str,
     /// Its statements.
     pub sql: &'static str,
 }
 
 macro_rules! script {
-    ($kind:literal, $name:literal) => {
+    ($kind:literal, $name:literal, $usable_since:literal) => {
         Migration {
             name: $name,
+            usable_since: $usable_since,
             sql: include_str!(concat!("../../../../migrations/", $kind, "/", $name, ".sql")),
         }
     };
 }
 
 /// The global store.
-pub const GLOBAL: &[Migration] = &[script!("global", "0001_global")];
+pub const GLOBAL: &[Migration] = &[script!("global", "0001_global", "0001_global")];
+
+/// What the private store of every object has, of whatever kind.
+pub const OBJECT: &[Migration] = &[script!("object", "0001_object", "0001_object")];
 
 /// The private store of a `Room`.
-pub const ROOM: &[Migration] = &[
-    script!("room", "0001_room"),
-    script!("room", "0002_forks"),
-    script!("room", "0003_pending_server"),
-];
+pub const ROOM: &[Migration] = &[script!("room", "0001_room", "0001_room")];
 
 /// The private store of a `User`.
-pub const USER: &[Migration] = &[script!("user", "0001_user")];
+pub const USER: &[Migration] = &[script!("user", "0001_user", "0001_user")];
+
+/// Under which name [`OBJECT`] is recorded.
+pub const OBJECT_KIND: &str = "object";
 
 /// Makes the table that remembers which scripts ran, if there is none.
 pub fn create_table() -> Stmt {
@@ -46,6 +57,7 @@ pub fn create_table() -> Stmt {
         "CREATE TABLE IF NOT EXISTS schema_migrations (
              kind TEXT NOT NULL,
              name TEXT NOT NULL,
+             usable_since TEXT NOT NULL,
              PRIMARY KEY (kind, name)
          ) STRICT, WITHOUT ROWID",
     )
@@ -56,40 +68,46 @@ pub fn find_table() -> Stmt {
     Stmt::new("SELECT 1 FROM sqlite_master WHERE name = 'schema_migrations'")
 }
 
-/// Gives the names of the scripts of one kind that ran.
+/// Gives the scripts of one kind that ran: name, and since which program the store is usable.
 pub fn list(kind: &'static str) -> Stmt {
-    Stmt::new("SELECT name FROM schema_migrations WHERE kind = ?").bind(kind)
+    Stmt::new("SELECT name, usable_since FROM schema_migrations WHERE kind = ?").bind(kind)
 }
 
 /// What is left to run, one batch a script, when these ran already.
 ///
 /// # Errors
 ///
-/// When the store has seen a script that this program does not know: it belongs to a newer
-/// version, which an older one could only damage.
+/// When the store has seen a script that this program does not know and that says that an older
+/// program could only damage the store.
 pub fn pending(
     kind: &'static str,
     migrations: &[Migration],
     applied: Vec<Row>,
 ) -> Result<Vec<Vec<Stmt>>> {
-    let names = applied.into_iter().map(|mut row| row.take::<String>(0));
-    let applied = names.collect::<Result<Vec<_>>>()?;
-    let is_known = |name: &&String| migrations.iter().any(|it| it.name == **name);
-    if let Some(unknown) = applied.iter().find(|name| !is_known(name)) {
-        return Err(Error::internal(format!(
-            "the store belongs to a newer version: it has the {kind} migration {unknown}"
-        )));
+    let mut names = Vec::with_capacity(applied.len());
+    let newest = migrations.last().map_or("", |it| it.name);
+    for mut row in applied {
+        let (name, usable_since) = (row.take::<String>(0)?, row.take::<String>(1)?);
+        let is_known = migrations.iter().any(|it| it.name == name);
+        if !is_known && usable_since.as_str() > newest {
+            return Err(Error::internal(format!(
+                "the store belongs to a newer version: it has the {kind} migration {name}"
+            )));
+        }
+        names.push(name);
     }
-    let left = migrations.iter().filter(|it| !applied.iter().any(|name| name == it.name));
+    let left = migrations.iter().filter(|it| !names.iter().any(|name| name == it.name));
     Ok(left.map(|it| script(kind, it)).collect())
 }
 
 /// A script and its record.
 fn script(kind: &'static str, migration: &Migration) -> Vec<Stmt> {
-    let record = Stmt::new("INSERT INTO schema_migrations (kind, name) VALUES (?, ?)")
-        .bind(kind)
-        .bind(migration.name);
-    statements(migration.sql).into_iter().map(Stmt::new).chain([record]).collect()
+    let record =
+        Stmt::new("INSERT INTO schema_migrations (kind, name, usable_since) VALUES (?, ?, ?)")
+            .bind(kind)
+            .bind(migration.name)
+            .bind(migration.usable_since);
+    statements(migration.sql).map(Stmt::new).chain([record]).collect()
 }
 
 /// Brings the tables of one kind up to date. Each script is one atomic step with its record.
@@ -102,109 +120,36 @@ pub async fn apply(sql: &dyn Sql, kind: &'static str, migrations: &[Migration]) 
     Ok(())
 }
 
-/// Splits a script at the semicolons that end a statement: not those in a string, a quoted name,
-/// a comment or the body of a trigger.
-pub fn statements(script: &'static str) -> Vec<&'static str> {
-    let mut statements = Vec::new();
-    let mut rest = script;
-    while !rest.is_empty() {
-        let (statement, after) = split_first(rest);
-        if let Some(statement) = statement {
-            statements.push(statement);
-        }
-        rest = after;
-    }
-    statements
-}
-
-/// The first statement, none when only blanks and comments are left, and what follows it.
-fn split_first(script: &'static str) -> (Option<&'static str>, &'static str) {
-    let mut words: Vec<&str> = Vec::new();
-    let mut position = 0;
-    while let Some((kind, length)) = script.get(position..).and_then(token) {
-        let end = position + length;
-        let text = script.get(position..end).unwrap_or_default();
-        position = end;
-        match kind {
-            Token::Blank => {}
-            Token::End if words.is_empty() => {}
-            Token::End if !is_trigger(&words) || ends_trigger(&words) => break,
-            Token::End | Token::Other => words.push(text),
-        }
-    }
-    let (statement, after) = script.split_at_checked(position).unwrap_or((script, ""));
-    let statement = statement.trim().trim_end_matches(';');
-    ((!words.is_empty()).then_some(statement), after)
-}
-
-/// `CREATE [TEMP | TEMPORARY] TRIGGER …`
-fn is_trigger(words: &[&str]) -> bool {
-    words.first().is_some_and(|it| it.eq_ignore_ascii_case("create"))
-        && words.iter().take(3).any(|it| it.eq_ignore_ascii_case("trigger"))
-}
-
-/// A trigger's body ends with `; END`: every other `END` closes a `CASE` inside a statement.
-fn ends_trigger(words: &[&str]) -> bool {
-    matches!(words, [.., ";", end] if end.eq_ignore_ascii_case("end"))
-}
-
-#[derive(Clone, Copy)]
-enum Token {
-    /// White space or a comment.
-    Blank,
-    /// A semicolon.
-    End,
-    /// A word, a string, a quoted name or a sign.
-    Other,
-}
-
-/// The kind and the length of the first token.
-fn token(text: &str) -> Option<(Token, usize)> {
-    let first = text.chars().next()?;
-    let until = |from: usize, end: &str| {
-        let found = text.get(from..).and_then(|rest| rest.find(end));
-        found.map_or(text.len(), |at| from + at + end.len())
-    };
-    let while_ = |accept: fn(char) -> bool| text.find(|it| !accept(it)).unwrap_or(text.len());
-    Some(match first {
-        ';' => (Token::End, 1),
-        _ if text.starts_with("--") => (Token::Blank, until(2, "\n")),
-        _ if text.starts_with("/*") => (Token::Blank, until(2, "*/")),
-        _ if first.is_whitespace() => (Token::Blank, while_(char::is_whitespace)),
-        // A doubled quote inside simply looks like two quoted tokens.
-        '\'' => (Token::Other, until(1, "'")),
-        '"' => (Token::Other, until(1, "\"")),
-        '`' => (Token::Other, until(1, "`")),
-        '[' => (Token::Other, until(1, "]")),
-        _ if is_word(first) => (Token::Other, while_(is_word)),
-        _ => (Token::Other, first.len_utf8()),
-    })
-}
-
-fn is_word(it: char) -> bool {
-    it.is_alphanumeric() || it == '_'
+/// The statements of a script. Each ends with a semicolon at the end of a line, and no other line
+/// ends with one: there are no triggers.
+pub fn statements(script: &'static str) -> impl Iterator<Item = &'static str> {
+    script.split(";\n").map(str::trim).filter(|it| !it.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Value;
+
+    const ALL: [(&str, &[Migration]); 4] =
+        [("global", GLOBAL), ("object", OBJECT), ("room", ROOM), ("user", USER)];
 
     #[test]
     fn a_script_is_split_at_the_ends_of_its_statements() {
-        let script = "-- first; comment\nCREATE TABLE a (b TEXT DEFAULT ';''x;');\n\n\
-             /* second; */ CREATE TRIGGER t AFTER INSERT ON a BEGIN\n\
-               UPDATE a SET b = CASE b WHEN 1 THEN 2 END;\n DELETE FROM a;\nEND;;\n\
-             DROP TABLE [a;b] ; -- the end;";
-        let starts: Vec<_> = statements(script)
-            .into_iter()
-            .map(|it| it.lines().last().unwrap().to_owned())
-            .collect();
-        assert_eq!(starts, ["CREATE TABLE a (b TEXT DEFAULT ';''x;')", "END", "DROP TABLE [a;b] "]);
+        for (kind, migrations) in ALL {
+            for statement in migrations.iter().flat_map(|it| statements(it.sql)) {
+                let is_code = |it: &&str| !it.is_empty() && !it.trim_start().starts_with("--");
+                let mut code = statement.lines().filter(is_code);
+                let first = code.next().unwrap_or_default();
+                assert!(first.starts_with("CREATE ") || first.starts_with("ALTER "), "{kind}");
+                assert!(code.all(|it| !it.starts_with("CREATE ")), "{kind}: {statement}");
+            }
+        }
     }
 
     #[test]
     fn every_script_of_the_directory_is_embedded() {
-        for (kind, migrations) in [("global", GLOBAL), ("room", ROOM), ("user", USER)] {
+        for (kind, migrations) in ALL {
             let directory = format!("{}/../../migrations/{kind}", env!("CARGO_MANIFEST_DIR"));
             let mut files: Vec<_> = std::fs::read_dir(directory)
                 .unwrap()
@@ -214,5 +159,32 @@ mod tests {
             let embedded: Vec<_> = migrations.iter().map(|it| format!("{}.sql", it.name)).collect();
             assert_eq!(files, embedded, "{kind}");
         }
+    }
+
+    /// A script that moves rows could take longer than an object may, and again at each start.
+    #[test]
+    fn no_script_moves_rows() {
+        for (kind, migrations) in ALL {
+            for statement in migrations.iter().flat_map(|it| statements(it.sql)) {
+                for word in ["INSERT ", "UPDATE ", "DELETE ", " AS SELECT "] {
+                    assert!(!statement.contains(word), "{kind}: {statement}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_older_program_makes_of_a_newer_store() {
+        let migration = |name| Migration { name, usable_since: name, sql: "" };
+        let known = [migration("0001_a"), migration("0002_b")];
+        let row = |name: &str, usable_since: &str| {
+            Row(vec![Value::Text(name.to_owned()), Value::Text(usable_since.to_owned())])
+        };
+        let applied = |newer: Row| vec![row("0001_a", "0001_a"), row("0002_b", "0002_b"), newer];
+        let left = pending("a", &known, applied(row("0003_c", "0002_b"))).unwrap();
+        assert!(left.is_empty(), "an addition is left alone");
+        pending("a", &known, applied(row("0003_c", "0003_c"))).unwrap_err();
+        let left = pending("a", &known, vec![row("0001_a", "0001_a")]).unwrap();
+        assert_eq!(left.len(), 1);
     }
 }

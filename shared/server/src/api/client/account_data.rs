@@ -24,8 +24,8 @@ use crate::{
     Error, Result,
     messages::{
         Caller, RawJson,
-        room::{self, Action},
-        user::{Command, Reply},
+        room::{Action, CheckMay},
+        user::{GetAccountData, SetAccountData},
     },
 };
 
@@ -108,9 +108,8 @@ pub(super) fn check_own(caller: &Caller, user_id: &UserId) -> Result<()> {
 /// Refuses whoever is not in the room: nobody fills their store with rooms that do not exist.
 pub(super) async fn check_joined(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<()> {
     let user_id = caller.user_id.clone();
-    let command = room::Command::CheckMay { user_id, action: Action::BeJoined };
-    cx.ports.objects.room(room_id, command).await?;
-    Ok(())
+    let question = CheckMay { user_id, action: Action::BeJoined };
+    cx.ports.objects.ask(room_id, question).await
 }
 
 /// Sets the read marker of a room, which is account data that has an endpoint of its own.
@@ -141,12 +140,9 @@ async fn get(
     room_id: Option<OwnedRoomId>,
     event_type: String,
 ) -> Result<RawJson> {
-    let command = Command::GetAccountData { room_id, event_type };
-    match cx.ports.objects.user(&caller.user_id, command).await? {
-        Reply::Json { content: Some(content) } => Ok(content),
-        Reply::Json { content: None } => Err(Error::not_found("there is no such account data")),
-        _ => Err(Error::internal("a user object gave another reply")),
-    }
+    let question = GetAccountData { room_id, event_type };
+    let content = cx.ports.objects.ask(&*caller.user_id, question).await?;
+    content.ok_or_else(|| Error::not_found("there is no such account data"))
 }
 
 async fn set(
@@ -156,7 +152,6 @@ async fn set(
     event_type: String,
     content: RawJson,
 ) -> Result<()> {
-    let command = Command::SetAccountData { room_id, event_type, content };
-    cx.ports.objects.user(&caller.user_id, command).await?;
-    Ok(())
+    let question = SetAccountData { room_id, event_type, content };
+    cx.ports.objects.ask(&*caller.user_id, question).await
 }

@@ -20,7 +20,7 @@ use crate::{
     Error, Result,
     messages::{
         Caller,
-        user::{self, Command, Reply},
+        user::{self, GetDevice, ListDevices, PutDevice, RemoveDevices},
     },
     ports::Stmt,
     store::global::tokens,
@@ -44,7 +44,7 @@ pub async fn get_devices(
     caller: Caller,
     _: get_devices::v3::Request,
 ) -> Result<get_devices::v3::Response> {
-    let devices = list(&cx, &caller.user_id, Command::ListDevices).await?;
+    let devices = cx.ports.objects.ask(&*caller.user_id, ListDevices {}).await?;
     Ok(get_devices::v3::Response::new(devices.into_iter().map(shown).collect()))
 }
 
@@ -68,8 +68,8 @@ pub async fn update_device(
     let mut device = find(&cx, &caller.user_id, request.device_id).await?;
     if let Some(name) = request.display_name {
         device.display_name = Some(name);
-        let command = Command::PutDevice { device, keep_name: false };
-        cx.ports.objects.user(&caller.user_id, command).await?;
+        let question = PutDevice { device, keep_name: false };
+        cx.ports.objects.ask(&*caller.user_id, question).await?;
     }
     Ok(update_device::v3::Response::new())
 }
@@ -111,8 +111,7 @@ pub fn check_name(name: &str) -> Result<()> {
 pub async fn remove(cx: &Cx, user_id: &UserId, device_ids: Vec<OwnedDeviceId>) -> Result<()> {
     let batch = tokens::remove_of_devices(user_id, &device_ids)?;
     cx.ports.global.batch(batch.into()).await?;
-    cx.ports.objects.user(user_id, Command::RemoveDevices { device_ids }).await?;
-    Ok(())
+    cx.ports.objects.ask(user_id, RemoveDevices { device_ids }).await
 }
 
 /// Ends all sessions and removes all devices, save for one if so wished. The sessions end in one
@@ -125,23 +124,15 @@ pub async fn remove_all(
 ) -> Result<()> {
     before.extend(tokens::remove_of_user(user_id, except));
     cx.ports.global.batch(before).await?;
-    let devices = list(cx, user_id, Command::ListDevices).await?.into_iter();
+    let devices = cx.ports.objects.ask(user_id, ListDevices {}).await?.into_iter();
     let others = devices.map(|it| it.device_id).filter(|it| except != Some(it));
     let device_ids = others.collect();
-    cx.ports.objects.user(user_id, Command::RemoveDevices { device_ids }).await?;
-    Ok(())
+    cx.ports.objects.ask(user_id, RemoveDevices { device_ids }).await
 }
 
 async fn find(cx: &Cx, user_id: &UserId, device_id: OwnedDeviceId) -> Result<user::Device> {
-    let devices = list(cx, user_id, Command::GetDevice { device_id }).await?;
-    devices.into_iter().next().ok_or_else(|| Error::not_found("there is no such device"))
-}
-
-async fn list(cx: &Cx, user_id: &UserId, command: Command) -> Result<Vec<user::Device>> {
-    match cx.ports.objects.user(user_id, command).await? {
-        Reply::Devices { devices } => Ok(devices),
-        _ => Err(Error::internal("devices were asked for, something else was answered")),
-    }
+    let device = cx.ports.objects.ask(user_id, GetDevice { device_id }).await?;
+    device.ok_or_else(|| Error::not_found("there is no such device"))
 }
 
 fn shown(device: user::Device) -> Device {

@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     messages::{
         Caller,
-        user::{Command, Reply},
+        user::{CreateFilter, GetFilter},
     },
 };
 
@@ -31,11 +31,9 @@ pub async fn create_filter(
     request: create_filter::v3::Request,
 ) -> Result<create_filter::v3::Response> {
     check_own(&caller, &request.user_id)?;
-    let command = Command::CreateFilter { filter: to_raw_value(&request.filter)? };
-    match cx.ports.objects.user(&caller.user_id, command).await? {
-        Reply::FilterId { filter_id } => Ok(create_filter::v3::Response::new(filter_id)),
-        _ => Err(Error::internal("a user object gave another reply")),
-    }
+    let question = CreateFilter { filter: to_raw_value(&request.filter)? };
+    let filter_id = cx.ports.objects.ask(&*caller.user_id, question).await?;
+    Ok(create_filter::v3::Response::new(filter_id))
 }
 
 /// `GET /_matrix/client/*/user/{userId}/filter/{filterId}`
@@ -45,12 +43,8 @@ pub async fn get_filter(
     request: get_filter::v3::Request,
 ) -> Result<get_filter::v3::Response> {
     check_own(&caller, &request.user_id)?;
-    let command = Command::GetFilter { filter_id: request.filter_id };
-    match cx.ports.objects.user(&caller.user_id, command).await? {
-        Reply::Json { content: Some(filter) } => {
-            Ok(get_filter::v3::Response::new(serde_json::from_str(filter.get())?))
-        }
-        Reply::Json { content: None } => Err(Error::not_found("there is no such filter")),
-        _ => Err(Error::internal("a user object gave another reply")),
-    }
+    let question = GetFilter { filter_id: request.filter_id };
+    let filter = cx.ports.objects.ask(&*caller.user_id, question).await?;
+    let filter = filter.ok_or_else(|| Error::not_found("there is no such filter"))?;
+    Ok(get_filter::v3::Response::new(serde_json::from_str(filter.get())?))
 }

@@ -19,7 +19,7 @@ use serde_json::Value as JsonValue;
 use super::super::{Cx, mount};
 use crate::{
     Error, Result,
-    messages::{Caller, user::Command},
+    messages::{Caller, user::UpdateProfile},
     store::global::{accounts, profiles},
 };
 
@@ -131,9 +131,7 @@ async fn carry_into_rooms(cx: &Cx, user_id: &UserId, field: &ProfileFieldName) -
         return Ok(());
     }
     let (displayname, avatar_url) = in_rooms(cx, user_id).await?;
-    let command = Command::ProfileChanged { displayname, avatar_url };
-    cx.ports.objects.user(user_id, command).await?;
-    Ok(())
+    cx.ports.objects.ask(user_id, UpdateProfile { displayname, avatar_url }).await
 }
 
 fn is_in_rooms(field: &ProfileFieldName) -> bool {

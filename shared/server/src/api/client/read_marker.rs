@@ -13,7 +13,7 @@ use crate::{
     Result,
     messages::{
         Caller,
-        room::{Command, ReceiptKind, SetReceipt},
+        room::{ReceiptKind, SetReceipt},
     },
 };
 
@@ -38,7 +38,7 @@ pub async fn set_read_marker(
         let Some(event_id) = event_id else { continue };
         let user_id = caller.user_id.clone();
         let receipt = SetReceipt { user_id, kind, event_id, thread: ReceiptThread::Unthreaded };
-        cx.ports.objects.room(&room_id, Command::SetReceipt(receipt)).await?;
+        cx.ports.objects.ask(&*room_id, receipt).await?;
     }
     if let Some(event_id) = request.fully_read {
         set_fully_read(&cx, &caller, room_id, &event_id).await?;

@@ -16,7 +16,7 @@ use crate::{
     Error, Result,
     messages::{
         Caller,
-        room::{Command, ReceiptKind, SetReceipt},
+        room::{ReceiptKind, SetReceipt},
     },
 };
 
@@ -48,7 +48,7 @@ pub async fn create_receipt(
     check_thread(&thread)?;
     let user_id = caller.user_id;
     let receipt = SetReceipt { user_id, kind, event_id, thread };
-    cx.ports.objects.room(&room_id, Command::SetReceipt(receipt)).await?;
+    cx.ports.objects.ask(&*room_id, receipt).await?;
     Ok(create_receipt::v3::Response::new())
 }
 

@@ -100,8 +100,8 @@ pub async fn open(
         last_seen_ip: client.address,
     };
     // The name is that of a new device: one that is known keeps the name it has.
-    let command = user::Command::PutDevice { device, keep_name: true };
-    if let Err(error) = cx.ports.objects.user(user_id, command).await {
+    let question = user::PutDevice { device, keep_name: true };
+    if let Err(error) = cx.ports.objects.ask(&**user_id, question).await {
         // There are too many devices, say: a session without one must not stay.
         let batch = tokens::remove_of_device(user_id, &opened.device_id);
         cx.ports.global.batch(batch.into()).await?;

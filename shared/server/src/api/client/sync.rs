@@ -22,7 +22,7 @@ use crate::{
     Error, Result,
     messages::{
         Caller,
-        user::{Changes, ChangesSince, Command, Read, ReadRoom, Reply},
+        user::{Changes, GetChanges, Read, ReadRoom},
     },
 };
 
@@ -75,16 +75,13 @@ async fn ask_changes(
     wanted: &Wanted,
     since: Option<SyncToken>,
 ) -> Result<Changes> {
-    let command = Command::Changes(ChangesSince {
+    let question = GetChanges {
         since,
         include_leave: wanted.filter.room.include_leave,
         full_state: wanted.full_state,
         lazy_loads: wanted.remembers_members().then(|| caller.device_id.clone()),
-    });
-    match cx.ports.objects.user(&caller.user_id, command).await? {
-        Reply::Changes(changes) => Ok(*changes),
-        _ => Err(Error::internal("a user object gave another reply")),
-    }
+    };
+    Ok(*cx.ports.objects.ask(&*caller.user_id, question).await?)
 }
 
 /// Reads what changed and puts it together.
@@ -136,10 +133,7 @@ async fn record(
         return Ok(SyncToken::at(position));
     }
     let read = Read { position, device_id: caller.device_id.clone(), rooms };
-    match cx.ports.objects.user(&caller.user_id, Command::Read(Box::new(read))).await? {
-        Reply::Token { token } => Ok(token),
-        _ => Err(Error::internal("a user object gave another reply")),
-    }
+    cx.ports.objects.ask(&*caller.user_id, read).await
 }
 
 fn parse_token(text: &str) -> Result<SyncToken> {

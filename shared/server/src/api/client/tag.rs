@@ -18,10 +18,10 @@ use super::{
     account_data::{check_joined, check_own},
 };
 use crate::{
-    Error, Result,
+    Result,
     messages::{
         Caller, RawJson,
-        user::{Command, Reply},
+        user::{GetAccountData, SetTag},
     },
 };
 
@@ -63,17 +63,12 @@ pub async fn get_tags(
     request: get_tags::v3::Request,
 ) -> Result<get_tags::v3::Response> {
     check_own(&caller, &request.user_id)?;
-    let command =
-        Command::GetAccountData { room_id: Some(request.room_id), event_type: "m.tag".to_owned() };
-    let tags = match cx.ports.objects.user(&caller.user_id, command).await? {
-        // A client may have written anything as account data of that type.
-        Reply::Json { content: Some(content) } => {
-            serde_json::from_str::<TagEventContent>(content.get())
-                .map_or_else(|_| Tags::new(), |it| it.tags)
-        }
-        Reply::Json { content: None } => Tags::new(),
-        _ => return Err(Error::internal("a user object gave another reply")),
-    };
+    let question =
+        GetAccountData { room_id: Some(request.room_id), event_type: "m.tag".to_owned() };
+    let content = cx.ports.objects.ask(&*caller.user_id, question).await?;
+    // A client may have written anything as account data of that type.
+    let content = content.and_then(|it| serde_json::from_str::<TagEventContent>(it.get()).ok());
+    let tags = content.map_or_else(Tags::new, |it| it.tags);
     Ok(get_tags::v3::Response::new(tags))
 }
 
@@ -84,9 +79,7 @@ async fn set(
     tag: String,
     info: Option<RawJson>,
 ) -> Result<()> {
-    let command = Command::SetTag { room_id, tag, info };
-    cx.ports.objects.user(&caller.user_id, command).await?;
-    Ok(())
+    cx.ports.objects.ask(&*caller.user_id, SetTag { room_id, tag, info }).await
 }
 
 /// ruma's request, and what the client says of the tag as it says it: there may be more in it than

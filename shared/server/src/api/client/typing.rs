@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Result,
-    messages::{Caller, room::Command},
+    messages::{Caller, room::SetTyping},
 };
 
 /// How long somebody types who does not say it: the specification does not require it, ruma does.
@@ -39,8 +39,8 @@ pub async fn create_typing_event(
         Typing::No => None,
         Typing::Yes(info) => Some(u64::try_from(info.timeout.as_millis()).unwrap_or(u64::MAX)),
     };
-    let command = Command::SetTyping { user_id: caller.user_id, typing_for_ms };
-    cx.ports.objects.room(&request.room_id, command).await?;
+    let question = SetTyping { user_id: caller.user_id, typing_for_ms };
+    cx.ports.objects.ask(&*request.room_id, question).await?;
     Ok(create_typing_event::v3::Response::new())
 }
 

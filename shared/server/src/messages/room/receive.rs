@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::messages::RawJson;
 
-/// [`super::Command::Receive`]. The room does all checks; whoever asks brings bytes and keys.
+/// Receive events of other servers; the answer says what became of each, in the order they came.
+/// The room does all checks; whoever asks brings bytes and keys.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Receive {
     /// The PDUs as they came.
@@ -57,8 +58,8 @@ pub struct GivenState {
     pub state: Vec<OwnedEventId>,
 }
 
-/// [`super::Command::Stage`]: a part of the state and of the auth chain that a join was answered
-/// with, in any order.
+/// Keep, for a join that is under way, a part of the state and of the auth chain that the join
+/// was answered with, in any order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Stage {
     /// The version of the room.
@@ -71,7 +72,7 @@ pub struct Stage {
     pub keys: Vec<ServerKey>,
 }
 
-/// [`super::Command::Join`]: everything has been staged; this event joins the room.
+/// Begin the room here with what has been staged, and join it by this event.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Join {
     /// The version of the room.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Position;
 use crate::messages::{Caller, RawJson};
 
-/// [`super::Command::Sync`].
+/// One room's part of a `/sync` response.
 #[expect(clippy::struct_excessive_bools, reason = "independent wishes of a client")]
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SyncRoom {
@@ -37,7 +37,7 @@ pub struct SyncRoom {
     pub federation_format: bool,
 }
 
-/// [`super::Reply::Sync`].
+/// The answer to [`SyncRoom`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RoomSync {
     /// What of the room has been seen with this answer.

@@ -11,7 +11,10 @@ use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 use super::{State, User, limits};
 use crate::{
     Error, Result,
-    messages::{RawJson, user::Reply},
+    messages::{
+        RawJson,
+        user::{GetAccountData, SetAccountData, SetTag},
+    },
     store::user::{
         account_data::{self, AccountData, GLOBAL},
         rooms,
@@ -30,15 +33,11 @@ struct Tags {
 
 impl User {
     /// Sets account data of the user or of a room.
-    pub(super) async fn set_account_data(
-        &self,
-        room_id: Option<&RoomId>,
-        event_type: String,
-        content: &RawJsonValue,
-    ) -> Result<Reply> {
+    pub(super) async fn set_account_data(&self, set: SetAccountData) -> Result<()> {
+        let SetAccountData { room_id, event_type, content } = set;
         let mut state = self.lock().await?;
-        self.write_account_data(&mut state, room_id, event_type, content.get().to_owned()).await?;
-        Ok(Reply::Done)
+        let content = content.get().to_owned();
+        self.write_account_data(&mut state, room_id.as_deref(), event_type, content).await
     }
 
     async fn write_account_data(
@@ -74,25 +73,17 @@ impl User {
     }
 
     /// Gets account data of the user or of a room.
-    pub(super) async fn get_account_data(
-        &self,
-        room_id: Option<&RoomId>,
-        event_type: &str,
-    ) -> Result<Reply> {
+    pub(super) async fn get_account_data(&self, get: GetAccountData) -> Result<Option<RawJson>> {
+        let GetAccountData { room_id, event_type } = get;
         let _state = self.lock().await?;
-        let room = room_id.map_or(GLOBAL, RoomId::as_str);
-        let content = account_data::find(self.sql(), self.scope(), room, event_type).await?;
-        let content = content.map(RawJsonValue::from_string).transpose()?;
-        Ok(Reply::Json { content })
+        let room = room_id.as_deref().map_or(GLOBAL, RoomId::as_str);
+        let content = account_data::find(self.sql(), self.scope(), room, &event_type).await?;
+        Ok(content.map(RawJsonValue::from_string).transpose()?)
     }
 
     /// Sets or removes one tag of a room; the others stay.
-    pub(super) async fn set_tag(
-        &self,
-        room_id: &RoomId,
-        tag: String,
-        info: Option<RawJson>,
-    ) -> Result<Reply> {
+    pub(super) async fn set_tag(&self, set: SetTag) -> Result<()> {
+        let SetTag { room_id, tag, info } = set;
         if tag.len() > limits::TAG_BYTES {
             return Err(Error::invalid_param("the tag is too long"));
         }
@@ -105,15 +96,14 @@ impl User {
             Some(info) => {
                 content.tags.insert(tag, info);
             }
-            None if content.tags.remove(&tag).is_none() => return Ok(Reply::Done),
+            None if content.tags.remove(&tag).is_none() => return Ok(()),
             None => {}
         }
         if content.tags.len() > limits::TAGS_PER_ROOM {
             return Err(Error::api(ErrorKind::TooLarge, "the room has too many tags"));
         }
         let content = to_raw_value(&content)?.get().to_owned();
-        self.write_account_data(&mut state, Some(room_id), TAG.to_owned(), content).await?;
-        Ok(Reply::Done)
+        self.write_account_data(&mut state, Some(&room_id), TAG.to_owned(), content).await
     }
 
     /// Whom `m.ignored_user_list` names; not the user themselves, who could be locked out of

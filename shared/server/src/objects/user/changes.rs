@@ -16,7 +16,7 @@ use crate::{
     messages::{
         RawJson,
         room::Position,
-        user::{Changes, ChangesSince, Read, Reply, RoomChange, StreamPosition},
+        user::{Changes, GetChanges, Read, RoomChange, StreamPosition},
     },
     ports::Stmt,
     store::user::{
@@ -30,7 +30,7 @@ type Events = BTreeMap<String, Vec<RawJson>>;
 
 impl User {
     /// What changed since a token. Writes nothing.
-    pub(super) async fn changes(&self, ask: ChangesSince) -> Result<Reply> {
+    pub(super) async fn changes(&self, ask: GetChanges) -> Result<Box<Changes>> {
         let mut state = self.lock().await?;
         let position = state.seq;
         // A token beyond the stream is another server's, or from before a backup was restored.
@@ -75,7 +75,7 @@ impl User {
         changes.ignored_users = ignored_users;
         self.add_older_account_data(&mut changes, since).await?;
         add_known_members(&mut state, &mut changes, &ask);
-        Ok(Reply::Changes(Box::new(changes)))
+        Ok(Box::new(changes))
     }
 
     async fn account_data_since(
@@ -126,7 +126,7 @@ impl User {
     }
 
     /// The rooms were read: records how far, where that is further than the token knows already.
-    pub(super) async fn read(&self, read: Read) -> Result<Reply> {
+    pub(super) async fn read(&self, read: Read) -> Result<SyncToken> {
         let mut state = self.lock().await?;
         let base = read.position.min(state.seq);
         let to: BTreeMap<&RoomId, Position> =
@@ -175,7 +175,7 @@ impl User {
             }
         }
         state.sent_members.insert(&read.device_id, read.rooms, token.newest());
-        Ok(Reply::Token { token })
+        Ok(token)
     }
 
     /// Removes marks from rooms that have too many.
@@ -206,7 +206,7 @@ fn to_events(list: Vec<AccountData>) -> Result<Events> {
     Ok(events)
 }
 
-fn add_known_members(state: &mut State, changes: &mut Changes, ask: &ChangesSince) {
+fn add_known_members(state: &mut State, changes: &mut Changes, ask: &GetChanges) {
     let Some(device_id) = &ask.lazy_loads else { return };
     for room in changes.joined.iter_mut().chain(&mut changes.left) {
         match room.from {

@@ -5,13 +5,14 @@ use ruma::{DeviceId, OwnedDeviceId};
 use super::{User, limits};
 use crate::{
     Error, Result,
-    messages::user::{Device, Reply},
+    messages::user::{Device, PutDevice},
     store::user::devices,
 };
 
 impl User {
     /// Creates or changes a device.
-    pub(super) async fn put_device(&self, new: Device, keep_name: bool) -> Result<Reply> {
+    pub(super) async fn put_device(&self, put: PutDevice) -> Result<()> {
+        let PutDevice { device: new, keep_name } = put;
         let _state = self.lock().await?;
         let (sql, scope) = (self.sql(), self.scope());
         let old = devices::find(sql, scope, &new.device_id).await?;
@@ -22,31 +23,29 @@ impl User {
         device.display_name =
             device.display_name.map(|it| it.chars().take(limits::DEVICE_NAME_CHARS).collect());
         self.host.commit(vec![devices::upsert(scope, &device)], None).await?;
-        Ok(Reply::Done)
+        Ok(())
     }
 
     /// The devices.
-    pub(super) async fn list_devices(&self) -> Result<Reply> {
+    pub(super) async fn list_devices(&self) -> Result<Vec<Device>> {
         let _state = self.lock().await?;
-        let devices = devices::list(self.sql(), self.scope()).await?;
-        Ok(Reply::Devices { devices })
+        devices::list(self.sql(), self.scope()).await
     }
 
     /// One device, or none.
-    pub(super) async fn get_device(&self, device_id: &DeviceId) -> Result<Reply> {
+    pub(super) async fn get_device(&self, device_id: &DeviceId) -> Result<Option<Device>> {
         let _state = self.lock().await?;
-        let device = devices::find(self.sql(), self.scope(), device_id).await?;
-        Ok(Reply::Devices { devices: device.into_iter().collect() })
+        devices::find(self.sql(), self.scope(), device_id).await
     }
 
     /// Removes devices.
-    pub(super) async fn remove_devices(&self, device_ids: &[OwnedDeviceId]) -> Result<Reply> {
+    pub(super) async fn remove_devices(&self, device_ids: &[OwnedDeviceId]) -> Result<()> {
         let mut state = self.lock().await?;
         self.host.commit(vec![devices::remove_list(self.scope(), device_ids)?], None).await?;
         for device_id in device_ids {
             state.sent_members.forget(device_id);
         }
-        Ok(Reply::Done)
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{User, limits};
 use crate::{
     Error, Result,
-    messages::{Caller, room, user::Reply},
+    messages::{Ask as _, Caller, room, user},
     ports::Stmt,
     store::user::{
         account_data, devices, filters,
@@ -33,10 +33,10 @@ impl Command {
     fn into_message(self, user_id: OwnedUserId) -> room::Command {
         match self {
             Self::UpdateProfile { displayname, avatar_url } => {
-                room::Command::UpdateProfile { user_id, displayname, avatar_url }
+                room::UpdateProfile { user_id, displayname, avatar_url }.into_command()
             }
             Self::Leave { caller } => {
-                room::Command::ChangeMembership(Box::new(room::ChangeMembership {
+                let leave = room::ChangeMembership {
                     caller,
                     target: user_id,
                     action: room::MembershipAction::Leave,
@@ -44,7 +44,8 @@ impl Command {
                     displayname: None,
                     avatar_url: None,
                     is_direct: false,
-                }))
+                };
+                leave.into_command()
             }
         }
     }
@@ -52,22 +53,22 @@ impl Command {
 
 impl User {
     /// Carries a new profile into every joined room.
-    pub(super) async fn change_profile(
+    pub(super) async fn update_profile(
         self: &Arc<Self>,
-        displayname: Option<String>,
-        avatar_url: Option<OwnedMxcUri>,
-    ) -> Result<Reply> {
+        profile: user::UpdateProfile,
+    ) -> Result<()> {
+        let user::UpdateProfile { displayname, avatar_url } = profile;
         let command = serde_json::to_string(&Command::UpdateProfile { displayname, avatar_url })?;
         let mut state = self.lock().await?;
         let stmts = vec![outbox::insert_joined(self.scope(), &command, state.seq + 1)];
         self.commit(&mut state, stmts, Some(self.retry_at_ms(0))).await?;
         drop(state);
         self.run_errands_later();
-        Ok(Reply::Done)
+        Ok(())
     }
 
     /// The account is gone: removes what is private and leaves all rooms.
-    pub(super) async fn deactivate(self: &Arc<Self>, caller: Caller) -> Result<Reply> {
+    pub(super) async fn deactivate(self: &Arc<Self>, caller: Caller) -> Result<()> {
         let command = serde_json::to_string(&Command::Leave { caller })?;
         let scope = self.scope();
         let mut state = self.lock().await?;
@@ -81,16 +82,7 @@ impl User {
         self.commit_and_wake(&mut state, stmts, Some(self.retry_at_ms(0))).await?;
         drop(state);
         self.run_errands_later();
-        Ok(Reply::Done)
-    }
-
-    /// The alarm: takes up what a crash or a failure left behind.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails; the host calls again.
-    pub async fn alarm(self: &Arc<Self>) -> Result<()> {
-        self.run_errands().await
+        Ok(())
     }
 
     /// When to try again what has failed so often: each time twice as late.
@@ -110,7 +102,7 @@ impl User {
     }
 
     /// Asks rooms, round by round, until there is nothing left to do or a room fails.
-    async fn run_errands(&self) -> Result<()> {
+    pub(super) async fn run_errands(&self) -> Result<()> {
         let _turn = self.errands.lock().await;
         loop {
             let limit = limits::ERRANDS_PER_ROUND;

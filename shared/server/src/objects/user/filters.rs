@@ -4,11 +4,11 @@ use ruma::api::error::ErrorKind;
 use serde_json::value::RawValue as RawJsonValue;
 
 use super::{User, limits};
-use crate::{Error, Result, messages::user::Reply, store::user::filters};
+use crate::{Error, Result, messages::RawJson, store::user::filters};
 
 impl User {
     /// Stores a filter.
-    pub(super) async fn create_filter(&self, filter: &RawJsonValue) -> Result<Reply> {
+    pub(super) async fn create_filter(&self, filter: &RawJsonValue) -> Result<String> {
         let json = filter.get();
         if json.len() > limits::FILTER_BYTES {
             return Err(Error::api(ErrorKind::TooLarge, "the filter is too large"));
@@ -16,7 +16,7 @@ impl User {
         let _state = self.lock().await?;
         let (sql, scope) = (self.sql(), self.scope());
         if let Some(known) = filters::find_by_json(sql, scope, json).await? {
-            return Ok(Reply::FilterId { filter_id: known.to_string() });
+            return Ok(known.to_string());
         }
         let filter_id = filters::find_last(sql, scope).await?.map_or(0, |last| last + 1);
         let mut stmts = vec![filters::insert(scope, filter_id, json)];
@@ -24,16 +24,16 @@ impl User {
             stmts.push(filters::remove_until(scope, surplus));
         }
         self.host.commit(stmts, None).await?;
-        Ok(Reply::FilterId { filter_id: filter_id.to_string() })
+        Ok(filter_id.to_string())
     }
 
     /// A stored filter, or none.
-    pub(super) async fn get_filter(&self, filter_id: &str) -> Result<Reply> {
+    pub(super) async fn get_filter(&self, filter_id: &str) -> Result<Option<RawJson>> {
         let Ok(filter_id) = filter_id.parse() else {
-            return Ok(Reply::Json { content: None });
+            return Ok(None);
         };
         let _state = self.lock().await?;
         let json = filters::find(self.sql(), self.scope(), filter_id).await?;
-        Ok(Reply::Json { content: json.map(RawJsonValue::from_string).transpose()? })
+        Ok(json.map(RawJsonValue::from_string).transpose()?)
     }
 }

@@ -1,24 +1,23 @@
 //! What rooms tell their member, and what is known of rooms.
 
-use ruma::{RoomId, UserId, api::error::ErrorKind, events::room::member::MembershipState};
-use skerry_core::{
-    sync_token::SyncToken,
-    user_stream::{self, MembershipPlan},
+use ruma::{
+    OwnedRoomId, RoomId, UserId, api::error::ErrorKind, events::room::member::MembershipState,
 };
+use skerry_core::user_stream::{self, MembershipPlan};
 
 use super::{User, limits};
 use crate::{
     Error, Result,
     messages::{
         room::Position,
-        user::{Membership, Reply},
+        user::{GetRoomPosition, Membership, RoomActivity},
     },
     store::user::{marks, rooms},
 };
 
 impl User {
     /// A room tells of a membership.
-    pub(super) async fn take_membership(&self, told: Membership) -> Result<Reply> {
+    pub(super) async fn take_membership(&self, told: Membership) -> Result<()> {
         let Membership { room_id, membership, position, sender, mut stripped_state } = told;
         let mut state = self.lock().await?;
         state.heard.remove(&room_id);
@@ -27,7 +26,7 @@ impl User {
         let seq = state.seq + 1;
         let plan = user_stream::plan_membership(entry.as_ref(), membership, position, seq);
         let Some(MembershipPlan { entry, drops_marks }) = plan else {
-            return Ok(Reply::Done);
+            return Ok(());
         };
         stripped_state.truncate(limits::STRIPPED_STATE_EVENTS);
         let stripped_state = match stripped_state.is_empty() {
@@ -41,52 +40,52 @@ impl User {
             stmts.push(rooms::update_unread(scope, &room_id));
         }
         self.commit_and_wake(&mut state, stmts, None).await?;
-        Ok(Reply::Done)
+        Ok(())
     }
 
     /// A room tells that something waits to be read.
-    pub(super) async fn take_activity(
-        &self,
-        room_id: &RoomId,
-        position: Position,
-    ) -> Result<Reply> {
+    pub(super) async fn take_activity(&self, activity: RoomActivity) -> Result<()> {
+        let RoomActivity { room_id, position } = activity;
         let mut state = self.lock().await?;
-        let is_news = match state.heard.get(room_id) {
+        let is_news = match state.heard.get(&room_id) {
             Some(heard) => position > *heard,
             None => {
-                let room = rooms::find(self.sql(), self.scope(), room_id, None).await?;
+                let room = rooms::find(self.sql(), self.scope(), &room_id, None).await?;
                 room.is_some_and(|it| user_stream::is_news(&it.entry, position))
             }
         };
         if !is_news {
-            return Ok(Reply::Done);
+            return Ok(());
         }
         let seq = state.seq + 1;
-        let stmts = vec![rooms::update_known(self.scope(), room_id, position, seq)];
+        let stmts = vec![rooms::update_known(self.scope(), &room_id, position, seq)];
         self.commit_and_wake(&mut state, stmts, None).await?;
         if state.heard.len() >= limits::HEARD_ROOMS {
             state.heard.clear();
         }
-        state.heard.insert(room_id.to_owned(), position);
-        Ok(Reply::Done)
+        state.heard.insert(room_id, position);
+        Ok(())
     }
 
     /// How far a room had been read at a token.
-    pub(super) async fn room_position(&self, room_id: &RoomId, token: SyncToken) -> Result<Reply> {
+    pub(super) async fn room_position(&self, asked: GetRoomPosition) -> Result<Option<Position>> {
+        let GetRoomPosition { room_id, token } = asked;
         let _state = self.lock().await?;
-        let room = rooms::find(self.sql(), self.scope(), room_id, Some(token)).await?;
-        Ok(Reply::RoomPosition { position: room.and_then(|it| it.seen) })
+        let room = rooms::find(self.sql(), self.scope(), &room_id, Some(token)).await?;
+        Ok(room.and_then(|it| it.seen))
     }
 
     /// The rooms of one membership.
-    pub(super) async fn list_rooms(&self, membership: &MembershipState) -> Result<Reply> {
+    pub(super) async fn list_rooms(
+        &self,
+        membership: &MembershipState,
+    ) -> Result<Vec<OwnedRoomId>> {
         let _state = self.lock().await?;
-        let room_ids = rooms::list_by_membership(self.sql(), self.scope(), membership).await?;
-        Ok(Reply::Rooms { room_ids })
+        rooms::list_by_membership(self.sql(), self.scope(), membership).await
     }
 
     /// Forgets a room that was left.
-    pub(super) async fn forget(&self, room_id: &RoomId) -> Result<Reply> {
+    pub(super) async fn forget(&self, room_id: &RoomId) -> Result<()> {
         let mut state = self.lock().await?;
         let room = rooms::find(self.sql(), self.scope(), room_id, None).await?;
         let entry = match room {
@@ -105,7 +104,7 @@ impl User {
             ];
             self.commit_and_wake(&mut state, stmts, None).await?;
         }
-        Ok(Reply::Done)
+        Ok(())
     }
 
     /// Whether what this user sends is hidden.

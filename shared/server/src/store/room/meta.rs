@@ -56,10 +56,9 @@ pub async fn find(sql: &dyn Sql, scope: i64) -> Result<Option<Meta>> {
 }
 
 /// The room begins.
-pub fn insert(scope: i64, room_id: &str, version: &RoomVersionId) -> Stmt {
-    Stmt::new("INSERT INTO room_meta (scope, room_id, version, notified) VALUES (?, ?, ?, 0)")
+pub fn insert(scope: i64, version: &RoomVersionId) -> Stmt {
+    Stmt::new("INSERT INTO room_meta (scope, version, notified, taken) VALUES (?, ?, 0, 0)")
         .bind(scope)
-        .bind(room_id)
         .bind(version.as_str())
 }
 

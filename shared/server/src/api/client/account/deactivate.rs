@@ -21,8 +21,7 @@ pub async fn deactivate(cx: Cx, caller: Caller, request: Request) -> Result<Resp
     let user_id = &caller.user_id;
     // The object goes first: as long as the account can log in, a deactivation that was cut
     // short can be asked for again.
-    let command = user::Command::Deactivate { caller: caller.clone() };
-    cx.ports.objects.user(user_id, command).await?;
+    cx.ports.objects.ask(&**user_id, user::Deactivate { caller: caller.clone() }).await?;
     let mut batch = vec![
         accounts::update_deactivated(user_id, cx.ports.clock.now_ms()),
         profiles::remove_all(user_id),

@@ -31,7 +31,7 @@ use crate::{
     },
     messages::{
         Caller,
-        room::{Action, Command},
+        room::{Action, CheckMay},
     },
     store::global::{accounts, aliases as store},
 };
@@ -114,7 +114,7 @@ fn check_local(cx: &Cx, alias: &RoomAliasId) -> Result<()> {
 
 async fn check_may(cx: &Cx, caller: &Caller, room_id: &RoomId, action: Action) -> Result<()> {
     let user_id = caller.user_id.clone();
-    ask(cx, room_id, Command::CheckMay { user_id, action }).await.map(|_| ())
+    ask(cx, room_id, CheckMay { user_id, action }).await
 }
 
 async fn is_admin(cx: &Cx, caller: &Caller) -> Result<bool> {

@@ -11,13 +11,13 @@ use ruma::{
 use serde_json::value::to_raw_value;
 use skerry_core::{canonical_alias, pdu};
 
-use super::{ask, get_state, send_state_event};
+use super::{ask, get_state, send_state};
 use crate::{
     Error, Result,
     api::Cx,
     messages::{
         Caller, RawJson,
-        room::{Action, Command},
+        room::{Action, CheckMay},
     },
     store::global::aliases,
 };
@@ -34,7 +34,7 @@ pub(super) async fn check(
 ) -> Result<()> {
     // Who may not send the event at all learns nothing of its aliases.
     let user_id = caller.user_id.clone();
-    ask(cx, room_id, Command::CheckMay { user_id, action: Action::ChangeDirectory }).await?;
+    ask(cx, room_id, CheckMay { user_id, action: Action::ChangeDirectory }).await?;
     let content = pdu::parse_content(content).map_err(|it| Error::bad_json(it.to_string()))?;
     let wanted =
         canonical_alias::listed(&content).map_err(|it| Error::invalid_param(it.to_string()))?;
@@ -70,7 +70,7 @@ pub(super) async fn drop_alias(
         }
     }
     let content = to_raw_value(&content)?;
-    send_state_event::send(cx, caller, room_id, EVENT_TYPE, String::new(), content).await?;
+    send_state(cx, caller, room_id, EVENT_TYPE, String::new(), content).await?;
     Ok(())
 }
 

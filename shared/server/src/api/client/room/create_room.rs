@@ -33,7 +33,7 @@ use crate::{
     api::{Cx, mount::authenticated},
     messages::{
         Caller, RawJson,
-        room::{Command, Create, NewState},
+        room::{Create, GetPublicInfo, NewState},
     },
     store::global::aliases,
 };
@@ -98,7 +98,7 @@ async fn begin(
             reserve(cx, alias, &room_id, caller).await?;
         }
         let create = to_command(caller, plan, create_event)?;
-        let Err(error) = ask(cx, &room_id, Command::Create(Box::new(create))).await else {
+        let Err(error) = ask(cx, &room_id, create).await else {
             return Ok(room_id);
         };
         let is_taken = is_kind(&error, &ErrorKind::RoomInUse);
@@ -178,7 +178,7 @@ async fn reserve(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId, caller: &Caller
 
 /// Gives the alias back, unless the room came to be and only its answer was lost.
 async fn release(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId, is_taken: bool) {
-    if !is_taken && ask(cx, room_id, Command::GetPublicInfo).await.is_ok() {
+    if !is_taken && ask(cx, room_id, GetPublicInfo {}).await.is_ok() {
         return;
     }
     let remove = aliases::remove(alias, room_id);

@@ -24,7 +24,7 @@ use ruma::{
 };
 use serde_json::{Map as JsonMap, Value as JsonValue};
 
-use super::{ask, unexpected_reply};
+use super::ask;
 use crate::{
     Error, Result,
     api::{
@@ -33,7 +33,7 @@ use crate::{
     },
     messages::{
         Caller,
-        room::{Action, Command, PublicInfo, Reply},
+        room::{Action, CheckMay, GetPublicInfo, PublicInfo},
     },
     store::global::directory,
 };
@@ -65,7 +65,7 @@ async fn set_room_visibility(
     let set_room_visibility::v3::Request { room_id, visibility, .. } = request;
     find_info(&cx, &room_id).await?;
     let action = Action::ChangeDirectory;
-    ask(&cx, &room_id, Command::CheckMay { user_id: caller.user_id, action }).await?;
+    ask(&cx, &room_id, CheckMay { user_id: caller.user_id, action }).await?;
     match visibility {
         Visibility::Public => list(&cx, &room_id).await?,
         Visibility::Private => {
@@ -129,30 +129,14 @@ async fn try_refresh(cx: &Cx, room_id: &RoomId) -> Result<()> {
     Ok(())
 }
 
-/// Whether the directory shows something of this state.
-pub(super) fn shows(event_type: &str) -> bool {
-    matches!(
-        event_type,
-        "m.room.avatar"
-            | "m.room.canonical_alias"
-            | "m.room.guest_access"
-            | "m.room.history_visibility"
-            | "m.room.join_rules"
-            | "m.room.member"
-            | "m.room.name"
-            | "m.room.topic"
-    )
-}
-
 /// What a room shows to everybody.
 ///
 /// # Errors
 ///
 /// `M_NOT_FOUND` when there is no such room.
 pub(super) async fn find_info(cx: &Cx, room_id: &RoomId) -> Result<PublicInfo> {
-    match ask(cx, room_id, Command::GetPublicInfo).await {
-        Ok(Reply::PublicInfo(info)) => Ok(*info),
-        Ok(_) => Err(unexpected_reply()),
+    match ask(cx, room_id, GetPublicInfo {}).await {
+        Ok(info) => Ok(*info),
         Err(Error::Api { .. }) => Err(Error::not_found("no room of this ID is known here")),
         Err(other) => Err(other),
     }

@@ -18,9 +18,8 @@ pub(super) fn routes(router: Router) -> Router {
 
 async fn forget_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     let user_id = caller.user_id;
-    let command = room::Command::Forget { user_id: user_id.clone() };
-    cx.ports.objects.room(&request.room_id, command).await?;
-    let command = user::Command::Forget { room_id: request.room_id };
-    cx.ports.objects.user(&user_id, command).await?;
+    let objects = &cx.ports.objects;
+    objects.ask(&*request.room_id, room::Forget { user_id: user_id.clone() }).await?;
+    objects.ask(&*user_id, user::Forget { room_id: request.room_id }).await?;
     Ok(Response::new())
 }

@@ -14,13 +14,13 @@ use ruma::{
     serde::Raw,
 };
 
-use super::{ask, page_token, unexpected_reply};
+use super::{ask, page_token};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
     messages::{
         Caller, RawJson,
-        room::{self, Command, GetContext, GetMessages, Reply},
+        room::{self, GetContext, GetMessages},
     },
 };
 
@@ -41,7 +41,7 @@ async fn get_message_events(
     let room_id = &request.room_id;
     let from = page_token::resolve(&cx, &caller, room_id, request.from.as_deref()).await?;
     let to = page_token::resolve(&cx, &caller, room_id, request.to.as_deref()).await?;
-    let command = GetMessages {
+    let question = GetMessages {
         caller,
         from,
         to,
@@ -53,10 +53,7 @@ async fn get_message_events(
         limit: limit(request.limit).max(1),
         filter: request.filter,
     };
-    let Reply::Page(page) = ask(&cx, room_id, Command::GetMessages(Box::new(command))).await?
-    else {
-        return Err(unexpected_reply());
-    };
+    let page = ask(&cx, room_id, question).await?;
     let mut response = get_message_events::v3::Response::new();
     response.start = page_token::of(page.start);
     response.end = page.end.map(page_token::of);
@@ -71,12 +68,8 @@ async fn get_context(
     request: get_context::v3::Request,
 ) -> Result<get_context::v3::Response> {
     let get_context::v3::Request { room_id, event_id, limit: wished, filter, .. } = request;
-    let command = GetContext { caller, event_id, limit: limit(wished), filter };
-    let Reply::Context(context) =
-        ask(&cx, &room_id, Command::GetContext(Box::new(command))).await?
-    else {
-        return Err(unexpected_reply());
-    };
+    let question = GetContext { caller, event_id, limit: limit(wished), filter };
+    let context = ask(&cx, &room_id, question).await?;
     let mut response = get_context::v3::Response::new();
     response.start = Some(page_token::of(context.start));
     response.end = Some(page_token::of(context.end));

@@ -8,14 +8,11 @@ use ruma::{
     serde::Raw,
 };
 
-use super::{ask, unexpected_reply};
+use super::ask;
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
-    messages::{
-        Caller,
-        room::{Command, Reply},
-    },
+    messages::{Caller, room::GetEvent},
 };
 
 /// Mounts the endpoint.
@@ -25,8 +22,6 @@ pub(super) fn routes(router: Router) -> Router {
 
 async fn get_room_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     let Request { room_id, event_id, .. } = request;
-    match ask(&cx, &room_id, Command::GetEvent { caller, event_id }).await? {
-        Reply::Event { event } => Ok(Response::new(Raw::from_json(event))),
-        _ => Err(unexpected_reply()),
-    }
+    let event = ask(&cx, &room_id, GetEvent { caller, event_id }).await?;
+    Ok(Response::new(Raw::from_json(event)))
 }

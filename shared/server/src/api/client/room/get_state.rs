@@ -15,7 +15,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use super::{ask, unexpected_reply};
+use super::ask;
 use crate::{
     Error, Result,
     api::{
@@ -24,7 +24,7 @@ use crate::{
     },
     messages::{
         Caller, RawJson,
-        room::{Command, Reply},
+        room::{GetState, GetStateEvent},
     },
 };
 
@@ -39,10 +39,7 @@ async fn get_state_events(
     caller: Caller,
     request: get_state_events::v3::Request,
 ) -> Result<get_state_events::v3::Response> {
-    let Reply::Events { events } = ask(&cx, &request.room_id, Command::GetState { caller }).await?
-    else {
-        return Err(unexpected_reply());
-    };
+    let events = ask(&cx, &request.room_id, GetState { caller }).await?;
     let events = events.into_iter().map(Raw::from_json).collect();
     Ok(get_state_events::v3::Response::new(events))
 }
@@ -71,11 +68,7 @@ pub(super) async fn find(
     event_type: String,
     state_key: String,
 ) -> Result<RawJson> {
-    let command = Command::GetStateEvent { caller, event_type, state_key };
-    match ask(cx, room_id, command).await? {
-        Reply::Event { event } => Ok(event),
-        _ => Err(unexpected_reply()),
-    }
+    ask(cx, room_id, GetStateEvent { caller, event_type, state_key }).await
 }
 
 /// The content of an event.

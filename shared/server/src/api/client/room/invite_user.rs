@@ -9,10 +9,7 @@ use super::{ask, member_profile};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
-    messages::{
-        Caller,
-        room::{Command, MembershipAction},
-    },
+    messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoint.
@@ -28,6 +25,6 @@ async fn invite_user(cx: Cx, caller: Caller, request: Request) -> Result<Respons
     let profile = member_profile::find_invitable(&cx, target).await?;
     let action = MembershipAction::Invite;
     let change = member_profile::change(caller, target, action, recipient.reason, profile);
-    ask(&cx, &request.room_id, Command::ChangeMembership(Box::new(change))).await?;
+    ask(&cx, &request.room_id, change).await?;
     Ok(Response::new())
 }

@@ -19,10 +19,7 @@ use super::{ask, directory, member_profile, resolve};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
-    messages::{
-        Caller,
-        room::{Command, MembershipAction},
-    },
+    messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoints.
@@ -88,6 +85,6 @@ async fn enter(
     let profile = member_profile::find(cx, &caller.user_id).await?;
     let target = caller.user_id.clone();
     let change = member_profile::change(caller, &target, action, reason, profile);
-    ask(cx, room_id, Command::ChangeMembership(Box::new(change))).await?;
+    ask(cx, room_id, change).await?;
     Ok(())
 }

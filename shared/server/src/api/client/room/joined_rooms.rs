@@ -10,12 +10,9 @@ use ruma::{
 };
 
 use crate::{
-    Error, Result,
+    Result,
     api::{Cx, mount::authenticated},
-    messages::{
-        Caller,
-        user::{Command, Reply},
-    },
+    messages::{Caller, user::ListRooms},
 };
 
 /// Mounts the endpoint.
@@ -33,8 +30,5 @@ pub(super) async fn list(
     user_id: &UserId,
     membership: MembershipState,
 ) -> Result<Vec<OwnedRoomId>> {
-    match cx.ports.objects.user(user_id, Command::ListRooms { membership }).await? {
-        Reply::Rooms { room_ids } => Ok(room_ids),
-        _ => Err(Error::internal("a user object gave a reply of another kind")),
-    }
+    cx.ports.objects.ask(user_id, ListRooms { membership }).await
 }

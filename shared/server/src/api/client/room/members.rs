@@ -15,13 +15,13 @@ use ruma::{
     serde::Raw,
 };
 
-use super::{ask, page_token, unexpected_reply};
+use super::{ask, page_token};
 use crate::{
     Error, Result,
     api::{Cx, mount::authenticated},
     messages::{
         Caller,
-        room::{Command, Reply},
+        room::{GetJoinedMembers, GetMembers},
     },
 };
 
@@ -43,10 +43,8 @@ async fn get_member_events(
         }
     }
     let at = page_token::resolve(&cx, &caller, &room_id, at.as_deref()).await?;
-    let command = Command::GetMembers { caller, at, membership, not_membership };
-    let Reply::Events { events } = ask(&cx, &room_id, command).await? else {
-        return Err(unexpected_reply());
-    };
+    let question = GetMembers { caller, at, membership, not_membership };
+    let events = ask(&cx, &room_id, question).await?;
     let chunk = events.into_iter().map(Raw::from_json).collect();
     Ok(get_member_events::v3::Response::new(chunk))
 }
@@ -56,10 +54,7 @@ async fn joined_members(
     caller: Caller,
     request: joined_members::v3::Request,
 ) -> Result<joined_members::v3::Response> {
-    let command = Command::GetJoinedMembers { caller };
-    let Reply::JoinedMembers { joined } = ask(&cx, &request.room_id, command).await? else {
-        return Err(unexpected_reply());
-    };
+    let joined = ask(&cx, &request.room_id, GetJoinedMembers { caller }).await?;
     let joined = joined.into_iter().map(|(user_id, profile)| {
         let mut member = RoomMember::new();
         member.display_name = profile.displayname;

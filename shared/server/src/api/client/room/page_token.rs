@@ -9,11 +9,7 @@ use skerry_core::sync_token::SyncToken;
 use crate::{
     Error, Result,
     api::Cx,
-    messages::{
-        Caller,
-        room::Position,
-        user::{Command, Reply},
-    },
+    messages::{Caller, room::Position, user::GetRoomPosition},
 };
 
 /// The token of a position in a room.
@@ -36,11 +32,9 @@ pub(super) async fn resolve(
     match parse(token) {
         Some(Token::Room(position)) => Ok(Some(position)),
         Some(Token::Sync(token)) => {
-            let command = Command::RoomPosition { room_id: room_id.to_owned(), token };
-            match cx.ports.objects.user(&caller.user_id, command).await? {
-                Reply::RoomPosition { position } => Ok(Some(position.unwrap_or(0))),
-                _ => Err(Error::internal("a user object gave a reply of another kind")),
-            }
+            let question = GetRoomPosition { room_id: room_id.to_owned(), token };
+            let position = cx.ports.objects.ask(&*caller.user_id, question).await?;
+            Ok(Some(position.unwrap_or(0)))
         }
         None => Err(Error::invalid_param("this is not a token of a page or of a sync")),
     }

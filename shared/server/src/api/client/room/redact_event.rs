@@ -5,14 +5,11 @@
 use axum::Router;
 use ruma::api::client::redact::redact_event::v3::{Request, Response};
 
-use super::{ask, directory, unexpected_reply};
+use super::{ask, directory};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
-    messages::{
-        Caller,
-        room::{Command, Redact, Reply},
-    },
+    messages::{Caller, room::Redact},
 };
 
 /// Mounts the endpoint.
@@ -22,10 +19,8 @@ pub(super) fn routes(router: Router) -> Router {
 
 async fn redact_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     let Request { room_id, event_id, txn_id, reason, .. } = request;
-    let command = Redact { caller, event_id, reason, transaction_id: txn_id };
-    let Reply::EventId { event_id } = ask(&cx, &room_id, Command::Redact(command)).await? else {
-        return Err(unexpected_reply());
-    };
+    let redact = Redact { caller, event_id, reason, transaction_id: txn_id };
+    let event_id = ask(&cx, &room_id, redact).await?;
     // The event may have been the room's name, say.
     directory::refresh(&cx, &room_id).await;
     Ok(Response::new(event_id))

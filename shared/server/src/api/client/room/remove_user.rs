@@ -19,10 +19,7 @@ use super::{ask, directory, member_profile};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
-    messages::{
-        Caller,
-        room::{Command, MembershipAction},
-    },
+    messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoints.
@@ -84,7 +81,7 @@ async fn remove(
     reason: Option<String>,
 ) -> Result<()> {
     let change = member_profile::change(caller, target, action, reason, Profile::default());
-    ask(cx, room_id, Command::ChangeMembership(Box::new(change))).await?;
+    ask(cx, room_id, change).await?;
     directory::refresh(cx, room_id).await;
     Ok(())
 }

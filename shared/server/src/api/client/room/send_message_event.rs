@@ -5,14 +5,11 @@
 use axum::Router;
 use ruma::api::client::message::send_message_event::v3::{Request, Response};
 
-use super::{ask, directory, unexpected_reply};
+use super::{ask, directory};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
-    messages::{
-        Caller,
-        room::{Command, Reply, Send},
-    },
+    messages::{Caller, room::Send},
 };
 
 /// Mounts the endpoint.
@@ -23,7 +20,7 @@ pub(super) fn routes(router: Router) -> Router {
 async fn send_message_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     let event_type = request.event_type.to_string();
     let is_redaction = event_type == "m.room.redaction";
-    let command = Send {
+    let send = Send {
         caller,
         event_type,
         state_key: None,
@@ -32,11 +29,7 @@ async fn send_message_event(cx: Cx, caller: Caller, request: Request) -> Result<
         // Only an application service may choose the time.
         timestamp_ms: None,
     };
-    let Reply::EventId { event_id } =
-        ask(&cx, &request.room_id, Command::Send(Box::new(command))).await?
-    else {
-        return Err(unexpected_reply());
-    };
+    let event_id = ask(&cx, &request.room_id, send).await?;
     if is_redaction {
         directory::refresh(&cx, &request.room_id).await;
     }

@@ -9,7 +9,7 @@ use crate::{
     api::Cx,
     messages::{
         Caller,
-        room::{Command, Reply, RoomSync, SyncRoom},
+        room::{RoomSync, SyncRoom},
         user::{Changes, RoomChange},
     },
 };
@@ -57,7 +57,7 @@ async fn read_room(
         return Ok(Some(ReadRoom { change, is_joined, sync: None }));
     }
     let filter = &wanted.filter.room;
-    let command = SyncRoom {
+    let question = SyncRoom {
         caller: caller.clone(),
         from: change.from,
         full_state: wanted.full_state,
@@ -70,9 +70,8 @@ async fn read_room(
         ignored_users: ignored_users.to_vec(),
         federation_format: wanted.is_federation_format(),
     };
-    match cx.ports.objects.room(&change.room_id, Command::Sync(Box::new(command))).await {
-        Ok(Reply::Sync(sync)) => Ok(Some(ReadRoom { change, is_joined, sync: Some(sync) })),
-        Ok(_) => Err(Error::internal("a room object gave another reply")),
+    match cx.ports.objects.ask(&*change.room_id, question).await {
+        Ok(sync) => Ok(Some(ReadRoom { change, is_joined, sync: Some(sync) })),
         Err(Error::Api { .. }) if is_joined => Ok(None),
         Err(Error::Api { .. }) => Ok(Some(ReadRoom { change, is_joined, sync: None })),
         Err(error) => Err(error),

@@ -13,10 +13,7 @@ use skerry_core::filter::{self, EventFields, Subject};
 use crate::{
     Error, Result,
     api::Cx,
-    messages::{
-        Caller, RawJson,
-        user::{Command, Reply},
-    },
+    messages::{Caller, RawJson, user::GetFilter},
 };
 
 /// What a client wants.
@@ -95,12 +92,10 @@ async fn stored_filter(cx: &Cx, caller: &Caller, id: &str) -> Result<FilterDefin
     if id.trim_start().starts_with('{') {
         return Err(Error::bad_json("the filter is not valid"));
     }
-    let command = Command::GetFilter { filter_id: id.to_owned() };
-    match cx.ports.objects.user(&caller.user_id, command).await? {
-        Reply::Json { content: Some(filter) } => Ok(serde_json::from_str(filter.get())?),
-        Reply::Json { content: None } => Err(Error::invalid_param("there is no such filter")),
-        _ => Err(Error::internal("a user object gave another reply")),
-    }
+    let question = GetFilter { filter_id: id.to_owned() };
+    let filter = cx.ports.objects.ask(&*caller.user_id, question).await?;
+    let filter = filter.ok_or_else(|| Error::invalid_param("there is no such filter"))?;
+    Ok(serde_json::from_str(filter.get())?)
 }
 
 /// What a filter looks at in an event that has neither sender nor URL.
