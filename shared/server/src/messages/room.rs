@@ -15,7 +15,7 @@ use ruma::{OwnedEventId, OwnedUserId, RoomId};
 
 pub use self::{
     create::{Create, NewState},
-    directory::{Action, CheckMay, GetPublicInfo, PublicInfo},
+    directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed},
     ephemeral::{ReceiptKind, SetReceipt, SetTyping},
     membership::{ChangeMembership, Forget, MembershipAction, UpdateProfile},
     read::{
@@ -62,5 +62,6 @@ asks! { ToRoom:
     GetContext => Box<Context>, repeatable;
     SyncRoom => Box<RoomSync>, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
+    SetListed => (), repeatable;
     CheckMay => (), repeatable;
 }

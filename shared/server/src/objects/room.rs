@@ -2,11 +2,12 @@
 //!
 //! Writers hold the lock for the whole of plan → batch → apply; readers share it, so that they
 //! see the room between two batches and never within one. What the room must tell its members is
-//! in [`deliver`].
+//! in [`deliver`]; what follows a commit elsewhere is in [`effects`].
 
 mod author;
 mod dag;
 mod deliver;
+mod effects;
 mod ephemeral;
 pub mod limits;
 mod load;
@@ -16,10 +17,10 @@ mod sync;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ruma::{OwnedRoomId, api::error::ErrorKind};
+use ruma::OwnedRoomId;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use self::loaded::{Loaded, watch::Watch};
+use self::loaded::{Loaded, doubt::Doubt, watch::Watch};
 use crate::{
     Error, Result,
     messages::room::{Command, Reply, ToRoom},
@@ -35,6 +36,9 @@ pub struct Room {
     server: Arc<Server>,
     host: Arc<dyn ObjectHost>,
     state: RwLock<Option<Loaded>>,
+    doubt: Doubt,
+    /// Held by whoever brings the room's entry in the directory up to date.
+    directory: tokio::sync::Mutex<()>,
     watch: Mutex<Watch>,
 }
 
@@ -53,7 +57,9 @@ impl Object for Room {
 
     fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
         let watch = Mutex::new(Watch::default());
-        Arc::new(Self { id, server, host, state: RwLock::new(None), watch })
+        let (state, doubt) = (RwLock::new(None), Doubt::default());
+        let directory = tokio::sync::Mutex::default();
+        Arc::new(Self { id, server, host, state, doubt, directory, watch })
     }
 
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
@@ -84,12 +90,19 @@ impl Object for Room {
             Command::GetContext(it) => Reply::GetContext(self.get_context(*it).await?),
             Command::SyncRoom(it) => Reply::SyncRoom(self.sync(*it).await?),
             Command::GetPublicInfo(_) => Reply::GetPublicInfo(self.get_public_info().await?),
+            Command::SetListed(it) => Reply::SetListed(self.set_listed(*it).await?),
             Command::CheckMay(it) => Reply::CheckMay(self.check_may(&it.user_id, it.action).await?),
         })
     }
 
     async fn alarm(self: &Arc<Self>) -> Result<()> {
-        self.on_alarm().await
+        let delivered = match self.on_alarm().await {
+            Err(Error::UnknownRoom) => Ok(()),
+            other => other,
+        };
+        // What is due does not depend on what could be delivered.
+        self.run_agenda().await?;
+        delivered
     }
 }
 
@@ -110,7 +123,9 @@ impl Room {
     async fn read(self: &Arc<Self>) -> Result<RwLockReadGuard<'_, Loaded>> {
         {
             let guard = self.state.read().await;
-            if let Ok(loaded) = RwLockReadGuard::try_map(guard, Option::as_ref) {
+            if !self.doubt.is_set()
+                && let Ok(loaded) = RwLockReadGuard::try_map(guard, Option::as_ref)
+            {
                 return Ok(loaded);
             }
         }
@@ -121,16 +136,27 @@ impl Room {
 
     /// The room for writing.
     async fn write(self: &Arc<Self>) -> Result<RwLockWriteGuard<'_, Option<Loaded>>> {
-        let mut guard = self.state.write().await;
+        let mut guard = self.lock().await;
         if guard.is_none() {
-            *guard = Some(self.load().await?.ok_or_else(Self::unknown)?);
+            *guard = Some(self.load().await?.ok_or(Error::UnknownRoom)?);
         }
         Ok(guard)
     }
 
-    /// What a room that does not exist here answers: the same as one that the asker is not in.
+    /// The lock for writing, whether or not the room exists. What is in memory is dropped where it
+    /// may differ from the store.
+    async fn lock(&self) -> RwLockWriteGuard<'_, Option<Loaded>> {
+        let mut guard = self.state.write().await;
+        if self.doubt.is_set() {
+            *guard = None;
+            self.doubt.clear();
+        }
+        guard
+    }
+
+    /// What who is not in the room is answered: the same as of a room that does not exist here.
     fn unknown() -> Error {
-        Error::api(ErrorKind::Forbidden, "you are not in this room, or it does not exist here")
+        Error::forbidden(Error::UnknownRoom.to_string())
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {

@@ -17,12 +17,15 @@ use skerry_core::{
 
 use crate::{
     Error, Result,
-    objects::room::{
-        Room,
-        loaded::{
-            Loaded,
-            memory::{Known, Memory},
-            state_event::{StateEvent, membership_of},
+    objects::{
+        agenda::Agenda,
+        room::{
+            Room,
+            loaded::{
+                Loaded,
+                memory::{Known, Memory},
+                state_event::{StateEvent, membership_of},
+            },
         },
     },
     store::room::{
@@ -56,8 +59,12 @@ impl Room {
             None => StateAt { chain: 0, group: state::find_head(sql, scope).await? },
         };
         let mut loaded = Loaded::empty(meta.version, rules);
+        loaded.effects.agenda = Agenda::load(sql, scope).await?;
+        loaded.effects.listed = meta.listed;
+        loaded.effects.alias = meta.alias;
         loaded.head = events::find_head(sql, scope).await?;
         loaded.head = loaded.head.max(meta.receipts_head).max(meta.typing_head).max(meta.taken);
+        loaded.effects.directory_changed = loaded.head;
         loaded.receipts_head = meta.receipts_head;
         loaded.typing_head = meta.typing_head;
         loaded.memory = Memory::new(loaded.head);

@@ -46,7 +46,7 @@ impl Room {
         let typing = typing::list(self.sql(), scope).await?;
         let next = typing.iter().map(|(_, at)| *at).chain(retry).min();
         self.watch().alarm_at_ms = next;
-        self.host.commit(stmts, next).await?;
+        self.write_batch(stmts, next).await?;
         self.tell_untold().await
     }
 }

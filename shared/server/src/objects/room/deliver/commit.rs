@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join;
 use tokio::sync::RwLockWriteGuard;
 
 use crate::{
@@ -13,22 +14,28 @@ use crate::{
             plan::{Changed, Plan},
         },
     },
-    ports::Stmt,
+    ports::{Row, Stmt},
     store::room::members,
 };
 
 impl Room {
     /// Writes the plan in one batch; only then is the room what the plan says.
     pub(crate) async fn commit(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
-        let stmts = std::mem::take(&mut plan.stmts);
-        self.commit_and_settle(stmts).await?;
+        plan.schedule(room, self.now_ms());
+        let mut stmts = std::mem::take(&mut plan.stmts);
+        stmts.extend(plan.effects.agenda.stmts(self.scope()));
+        self.commit_and_settle(stmts, plan.effects.agenda.alarm_by_ms()).await?;
         plan.apply(room);
         Ok(())
     }
 
     /// Commits statements together with what is still to be written down, and sees to it that
-    /// the alarm will come.
-    pub(crate) async fn commit_and_settle(&self, mut stmts: Vec<Stmt>) -> Result<()> {
+    /// the alarm will come, at the latest when what is on the agenda is due.
+    pub(crate) async fn commit_and_settle(
+        &self,
+        mut stmts: Vec<Stmt>,
+        agenda_ms: Option<u64>,
+    ) -> Result<()> {
         let scope = self.scope();
         let due = self.now_ms() + limits::SETTLE_MS;
         let (told, alarm) = {
@@ -40,7 +47,8 @@ impl Room {
         stmts.extend(
             told.iter().map(|(user, position)| members::update_told(scope, user, *position)),
         );
-        let result = self.host.commit(stmts, alarm).await;
+        let alarm_by_ms = alarm.into_iter().chain(agenda_ms).min();
+        let result = self.write_batch(stmts, alarm_by_ms).await;
         if result.is_err() {
             let mut watch = self.watch();
             watch.told.extend(told);
@@ -55,11 +63,24 @@ impl Room {
     pub(crate) async fn commit_before(&self, stmts: Vec<Stmt>, at_ms: Option<u64>) -> Result<()> {
         let set = self.watch().alarm_at_ms;
         let alarm = at_ms.filter(|at_ms| set.is_none_or(|it| it > *at_ms));
-        self.host.commit(stmts, alarm).await?;
+        self.write_batch(stmts, alarm).await?;
         if alarm.is_some() {
             self.watch().alarm_at_ms = alarm;
         }
         Ok(())
+    }
+
+    /// Writes one batch: every batch of the room goes this way. While it is not known to be
+    /// committed, memory is in doubt.
+    pub(crate) async fn write_batch(
+        &self,
+        stmts: Vec<Stmt>,
+        alarm_by_ms: Option<u64>,
+    ) -> Result<Vec<Vec<Row>>> {
+        let under_way = self.doubt.begin();
+        let rows = self.host.commit(stmts, alarm_by_ms).await?;
+        under_way.committed();
+        Ok(rows)
     }
 
     /// Lets go of the lock and tells everybody whom the plan concerns.
@@ -71,16 +92,18 @@ impl Room {
         self.tell_changes(guard, plan.memberships).await;
     }
 
-    /// Lets go of the lock and tells of changed memberships and of activity.
+    /// Lets go of the lock, tells of changed memberships and of activity, and brings about what
+    /// else follows from what was committed.
     pub(crate) async fn tell_changes(
         self: &Arc<Self>,
-        guard: RwLockWriteGuard<'_, Option<Loaded>>,
+        mut guard: RwLockWriteGuard<'_, Option<Loaded>>,
         memberships: Vec<Changed>,
     ) {
         let watchers = self.watch().take_watchers();
         let head = guard.as_ref().map_or(0, |it| it.head);
+        let has_effects = guard.as_mut().is_some_and(|it| std::mem::take(&mut it.effects.has_new));
         drop(guard);
-        self.tell_memberships(memberships).await;
+        join(self.tell_memberships(memberships), self.bring_about(has_effects)).await;
         self.tell_activity_later(watchers, head);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
 use ruma::{UserId, events::room::member::MembershipState};
 use skerry_core::{Pdu, client_event, shown_state};
 
@@ -13,15 +14,17 @@ use crate::{
 };
 
 impl Room {
-    /// Tells users of their new membership, before the request is answered.
+    /// Tells users of their new membership, side by side, before the request is answered. A user
+    /// whose membership changed twice goes by the position, in whichever order they hear of it.
     pub(crate) async fn tell_memberships(self: &Arc<Self>, memberships: Vec<Changed>) {
-        for (user_id, membership, position, pdu) in memberships {
+        let tell = |(user_id, membership, position, pdu): Changed| async move {
             let pdu = pdu.as_deref();
             if let Err(error) = self.tell_membership(&user_id, membership, position, pdu).await {
                 // The alarm will tell them again.
                 tracing::warn!(%error, %user_id, "a user could not be told of a membership");
             }
-        }
+        };
+        stream::iter(memberships).for_each_concurrent(limits::TOLD_AT_ONCE, tell).await;
     }
 
     /// Tells one user of their new membership.
@@ -84,6 +87,6 @@ impl Room {
             let (user_id, position) = (&member.user_id, member.position);
             self.tell_membership(user_id, member.membership, position, pdu.as_deref()).await?;
         }
-        self.commit_and_settle(Vec::new()).await
+        self.commit_and_settle(Vec::new(), None).await
     }
 }

@@ -55,7 +55,7 @@ impl Room {
             ts: self.now_ms(),
             position,
         };
-        self.commit_and_settle(vec![receipts::upsert(self.scope(), &receipt)]).await?;
+        self.commit_and_settle(vec![receipts::upsert(self.scope(), &receipt)], None).await?;
         room.head = position;
         room.receipts_head = position;
         room.memory.forget_tally(&user_id);

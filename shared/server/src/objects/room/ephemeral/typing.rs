@@ -93,7 +93,7 @@ impl Room {
             return Ok(false);
         }
         stmts.push(typing::upsert_changed(scope, room.head + 1));
-        self.host.commit(stmts, None).await?;
+        self.write_batch(stmts, None).await?;
         room.head += 1;
         room.typing_head = room.head;
         Ok(true)
