@@ -20,12 +20,8 @@ async fn the_directory_follows_its_rooms() {
     let name = stand.send("m.room.name", Some(""), json!({ "name": "Pier" })).await.unwrap();
     stand.run_deferred().await;
     assert_eq!(stand.entry().await, Some(("Pier".to_owned(), 2)));
-    let redact = Redact {
-        caller: alice(),
-        event_id: name,
-        reason: None,
-        transaction_id: "redact".into(),
-    };
+    let redact =
+        Redact { caller: alice(), event_id: name, reason: None, transaction_id: "redact".into() };
     stand.ask(redact).await.unwrap();
     stand.run_deferred().await;
     assert_eq!(stand.entry().await, Some((String::new(), 2)));

@@ -99,12 +99,17 @@ impl Objects for Users {
     async fn user(&self, _: &UserId, command: user::Command) -> Result<user::Reply> {
         Ok(match command {
             user::Command::Membership(_) => user::Reply::Membership(()),
-            _ => user::Reply::RoomActivity(()),
+            _ => user::Reply::RoomActivity(user::Delivered::Noted),
         })
     }
 
-    async fn wait(&self, _: &UserId, _: u64, _: Duration) -> Result<()> {
-        Ok(())
+    async fn wait_for_changes(
+        &self,
+        _user_id: &UserId,
+        _question: user::GetChanges,
+        _at_most: Duration,
+    ) -> Result<Option<Box<user::Changes>>> {
+        Ok(None)
     }
 }
 
@@ -135,7 +140,15 @@ impl ObjectHost for Host {
         }
     }
 
-    fn wake(&self, _: u64) {}
+    fn wake(&self) {}
+
+    fn is_waited_for(&self) -> bool {
+        false
+    }
+
+    async fn alarm_at_ms(&self) -> Result<Option<u64>> {
+        Ok(*self.alarm_by_ms.lock().unwrap())
+    }
 
     fn defer(&self, work: Deferred) {
         self.deferred.lock().unwrap().push(work);

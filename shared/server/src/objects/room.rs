@@ -20,7 +20,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ruma::OwnedRoomId;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use self::loaded::{Loaded, doubt::Doubt, watch::Watch};
+use self::loaded::{
+    Loaded,
+    deliveries::{Deliveries, EphemeralWindow},
+    doubt::Doubt,
+    typing::Typing,
+};
 use crate::{
     Error, Result,
     messages::room::{Command, Reply, ToRoom},
@@ -39,7 +44,9 @@ pub struct Room {
     doubt: Doubt,
     /// Held by whoever brings the room's entry in the directory up to date.
     directory: tokio::sync::Mutex<()>,
-    watch: Mutex<Watch>,
+    deliveries: Mutex<Deliveries>,
+    ephemeral_window: Mutex<EphemeralWindow>,
+    typing: Mutex<Typing>,
 }
 
 impl std::fmt::Debug for Room {
@@ -56,10 +63,17 @@ impl Object for Room {
     type Context = Arc<Server>;
 
     fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
-        let watch = Mutex::new(Watch::default());
-        let (state, doubt) = (RwLock::new(None), Doubt::default());
-        let directory = tokio::sync::Mutex::default();
-        Arc::new(Self { id, server, host, state, doubt, directory, watch })
+        Arc::new(Self {
+            id,
+            server,
+            host,
+            state: RwLock::new(None),
+            doubt: Doubt::default(),
+            directory: tokio::sync::Mutex::default(),
+            deliveries: Mutex::default(),
+            ephemeral_window: Mutex::default(),
+            typing: Mutex::default(),
+        })
     }
 
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
@@ -159,7 +173,15 @@ impl Room {
         Error::forbidden(Error::UnknownRoom.to_string())
     }
 
-    fn watch(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ephemeral_window(&self) -> MutexGuard<'_, EphemeralWindow> {
+        self.ephemeral_window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn typing(&self) -> MutexGuard<'_, Typing> {
+        self.typing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

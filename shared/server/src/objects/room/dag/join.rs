@@ -103,7 +103,7 @@ impl Room {
         };
         room.gaps = gaps::list(self.sql(), self.scope()).await?;
         *guard = Some(room);
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(Received { event_id, outcome })
     }
 

@@ -33,7 +33,6 @@ pub(crate) type Changed = (OwnedUserId, MembershipState, Position, Option<Arc<Pd
 pub(crate) struct Plan {
     pub(crate) stmts: Vec<Stmt>,
     pub(crate) head: Position,
-    pub(crate) typing_head: Position,
     /// The forward extremities.
     pub(crate) ends: Vec<End>,
     /// Whether the store says which they are.
@@ -62,7 +61,6 @@ impl Plan {
         Self {
             stmts: Vec::new(),
             head: room.head,
-            typing_head: room.typing_head,
             ends: room.ends.clone(),
             ends_stored: room.ends_stored,
             is_linear: room.is_linear,
@@ -134,7 +132,6 @@ impl Plan {
         room.effects.listed = self.effects.listed;
         room.effects.agenda.apply(std::mem::take(&mut self.effects.agenda));
         room.head = self.head;
-        room.typing_head = self.typing_head;
         room.ends = std::mem::take(&mut self.ends);
         room.ends_stored = self.ends_stored;
         room.is_linear = self.is_linear;
