@@ -16,7 +16,7 @@ use ruma::{OwnedEventId, OwnedUserId, RoomId};
 pub use self::{
     create::{Create, NewState},
     directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed},
-    ephemeral::{ReceiptKind, SetReceipt, SetTyping},
+    ephemeral::{NewReceipt, ReceiptKind, SetReceipts, SetTyping},
     membership::{ChangeMembership, Forget, MembershipAction, UpdateProfile},
     read::{
         Context, Direction, GetContext, GetEvent, GetJoinedMembers, GetMembers, GetMessages,
@@ -51,7 +51,7 @@ asks! { ToRoom:
     ChangeMembership => (), once;
     Forget => (), repeatable;
     UpdateProfile => (), repeatable;
-    SetReceipt => (), repeatable;
+    SetReceipts => (), repeatable;
     SetTyping => (), repeatable;
     GetEvent => RawJson, repeatable;
     GetState => Vec<RawJson>, repeatable;

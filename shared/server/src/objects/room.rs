@@ -89,7 +89,7 @@ impl Object for Room {
             }
             Command::Forget(it) => Reply::Forget(self.forget(&it.user_id).await?),
             Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
-            Command::SetReceipt(it) => Reply::SetReceipt(self.set_receipt(*it).await?),
+            Command::SetReceipts(it) => Reply::SetReceipts(self.set_receipts(*it).await?),
             Command::SetTyping(it) => Reply::SetTyping(self.set_typing(*it).await?),
             Command::GetEvent(it) => {
                 Reply::GetEvent(self.get_event(&it.caller, &it.event_id).await?)

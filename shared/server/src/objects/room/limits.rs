@@ -16,6 +16,8 @@ pub const PAGE_EVENTS: u64 = 1_000;
 pub const SCANNED_EVENTS: usize = 5_000;
 /// Unread events that are counted; more are as good as this many.
 pub const UNREAD_EVENTS: u64 = 1_000;
+/// Threads of which a user's receipts are kept; of the others they are as if never set.
+pub const RECEIPT_THREADS: usize = 500;
 /// Receipts in one `/sync` response.
 pub const RECEIPTS: u64 = 5_000;
 /// Heroes of a room without a name ([spec]).
