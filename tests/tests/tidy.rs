@@ -100,6 +100,7 @@ const BANS: &[Ban] = &[
             "tests/src",
             "tests/tests/blackbox",
             "tests/load",
+            "tests/edge-cost",
         ],
         except: &[],
         words: &[

@@ -11,7 +11,7 @@ use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
     Pdu,
     authorize::StateKey,
-    delivery::{DELIVERY_GRACE_MS, Delivery},
+    delivery::Delivery,
     engine::{Num, StateAt},
     room_version,
 };
@@ -85,15 +85,14 @@ impl Room {
         Ok(Some(loaded))
     }
 
-    /// Who may have read everything. An alarm that comes soon may have been set for what memory
+    /// Who may have read everything. Whatever alarm is stored may have been set for what memory
     /// alone knew: then nobody knows who was told of the newest event.
     async fn load_deliveries(&self) -> Result<()> {
         if self.deliveries().is_loaded {
             return Ok(());
         }
         let readers = readers::list(self.sql(), self.scope()).await?;
-        let soon_ms = self.now_ms() + DELIVERY_GRACE_MS;
-        let alarm_at_ms = self.host.alarm_at_ms().await?.filter(|at_ms| *at_ms <= soon_ms);
+        let alarm_at_ms = self.host.alarm_at_ms().await?;
         *self.deliveries() = Deliveries {
             is_loaded: true,
             activity: Delivery::load(readers, alarm_at_ms),

@@ -84,13 +84,9 @@ impl User {
         if it.room_id == GLOBAL && it.event_type == IGNORED_USER_LIST {
             state.ignored_users = None;
         }
-        let room = match room_id {
-            Some(room_id) => rooms::find(self.sql(), scope, room_id).await?,
-            None => None,
-        };
         self.commit_step(state, stmts, None).await?;
-        if let Some(room) = room {
-            state.changed.changed(&room.room_id, seq, room.entry.is_unread());
+        if let Some(room_id) = room_id {
+            state.changed.account_data_changed(&room_id.to_owned(), seq);
         }
         self.host.wake();
         Ok(())
