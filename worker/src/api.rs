@@ -21,7 +21,7 @@ use crate::{
     js::map_worker_error,
     machine::{EdgeClock, EdgeRandom},
     objects::EdgeObjects,
-    server,
+    server, sessions,
 };
 
 /// The largest answer: none is a stream.
@@ -60,6 +60,7 @@ async fn cx(env: &Env) -> Result<Cx> {
     let server = server::for_api(&*global, env).await?;
     let ports = Ports {
         global,
+        sessions: sessions::of_this_isolate(),
         objects: Arc::new(EdgeObjects(env.clone())),
         clock: Arc::new(EdgeClock),
         random: Arc::new(EdgeRandom),

@@ -3,6 +3,7 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use ruma::UserId;
 use skerry::{
     Error, Result,
     ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
@@ -22,7 +23,7 @@ use crate::{
     machine::{EdgeClock, EdgeRandom},
     object_sql::ObjectSql,
     objects::EdgeObjects,
-    server,
+    server, sessions,
 };
 
 /// Every object has a database of its own, so the column says nothing.
@@ -145,6 +146,15 @@ impl ObjectHost for EdgeHost {
         for socket in self.state.get_websockets() {
             // One that is closed already has nobody waiting behind it.
             let _ = socket.send_with_str(position.to_string());
+        }
+    }
+
+    /// The isolate may be another than that of the Worker which asked; that one forgets too.
+    fn forget_sessions(&self) {
+        let name = self.name();
+        match name.as_deref().map(<&UserId>::try_from) {
+            Ok(Ok(user_id)) => sessions::of_this_isolate().forget(user_id),
+            _ => tracing::error!("only a user's object has sessions"),
         }
     }
 

@@ -164,9 +164,11 @@ impl Sessions {
         lapsed.map(|(device_id, _)| device_id.to_owned()).take(limit).collect()
     }
 
-    /// When the next session lapses, unless it is refreshed.
-    pub fn next_lapse_ms(&self, idle_ms: u64) -> Option<u64> {
-        self.lapses(idle_ms).into_values().flatten().min()
+    /// When the next session lapses, unless it is refreshed; these devices are left out.
+    pub fn next_lapse_ms(&self, idle_ms: u64, without: &[OwnedDeviceId]) -> Option<u64> {
+        let mut lapses = self.lapses(idle_ms);
+        lapses.retain(|device_id, _| !without.iter().any(|it| it == device_id));
+        lapses.into_values().flatten().min()
     }
 
     /// When the session of each device lapses: when its last pair does. None: never.
@@ -308,11 +310,12 @@ mod tests {
     #[test]
     fn a_session_lapses_when_nobody_refreshes_it_for_long() {
         let mut sessions = Sessions::default();
-        assert_eq!(sessions.next_lapse_ms(1_000), None);
+        assert_eq!(sessions.next_lapse_ms(1_000, &[]), None);
         open(&mut sessions, device_id!("D"), tokens("a", 0));
         open(&mut sessions, device_id!("E"), for_ever("e"));
         assert!(refresh(&mut sessions, "a", "b", 10));
-        assert_eq!(sessions.next_lapse_ms(1_000), Some(10 + LIFETIME_MS + 1_000));
+        assert_eq!(sessions.next_lapse_ms(1_000, &[]), Some(10 + LIFETIME_MS + 1_000));
+        assert_eq!(sessions.next_lapse_ms(1_000, &[owned_device_id!("D")]), None);
         assert!(sessions.lapsed(1_069, 1_000, 10).is_empty());
         assert_eq!(sessions.lapsed(1_070, 1_000, 10), [device_id!("D")]);
         assert!(sessions.lapsed(1_070, 1_000, 0).is_empty());
