@@ -80,8 +80,8 @@ async fn session(cx: &Cx, text: &str, may_remember: bool) -> Result<Session> {
     Ok(Session { caller: answer.caller, access_hash })
 }
 
-/// Asks a user's object to change the account. Whatever comes of it, what is remembered of the
-/// user's tokens counts for nothing afterwards.
+/// Asks a user's object to change the account. Unless that is refused, what is remembered of the
+/// user's tokens counts for nothing afterwards: the object may be another process's.
 ///
 /// # Errors
 ///
@@ -91,7 +91,10 @@ where
     A: Ask<Recipient = ToUser>,
 {
     let answer = cx.ports.objects.ask(user_id, question).await;
-    cx.ports.sessions.forget(user_id);
+    // Whoever fails to log in makes nobody forget anything.
+    if !matches!(answer, Err(Error::Api { .. })) {
+        cx.ports.sessions.forget(user_id);
+    }
     answer
 }
 
