@@ -115,12 +115,12 @@ fn day(day: &Day) -> String {
 }
 
 fn months(day: &Day) -> String {
-    let columns = ["$ a month, paid plan", "days of the free plan used a day"].map(str::to_owned);
+    let columns = ["$ a month, paid plan", "share of the free plan"].map(str::to_owned);
     let mut text = header("users", &columns);
     for users in SERVERS {
         let dollars = prices::month(&(&day.total * (users * prices::DAYS)));
-        let used = users / day.fits_free_plan;
-        let _ = writeln!(text, "| {} | {dollars:.2} | {used:.2} |", number(users));
+        let used = users / day.fits_free_plan * 100.0;
+        let _ = writeln!(text, "| {} | {dollars:.2} | {} % |", number(users), number(used.ceil()));
     }
     text
 }

@@ -50,7 +50,7 @@ pub(crate) fn tables(outcome: &Outcome) -> String {
     let line = |text: &mut String, name: &str, cells: &[String]| {
         let _ = write!(text, "{name:<24}");
         for cell in cells {
-            let _ = write!(text, "{cell:>16}");
+            let _ = write!(text, "{cell:>19}");
         }
         text.push('\n');
     };
