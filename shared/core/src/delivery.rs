@@ -42,14 +42,16 @@
 //!
 //! An event: `alarm_for` and `removals_for_batch` go into its batch. When that is committed,
 //! `alarm_set`, `removals_committed` and `advance`, in the same lock; when its outcome is unknown,
-//! `outcome_unknown` and `removals_failed`; when it was refused, `removals_failed` alone. Then, after
-//! the lock, `next_round`, send, `answered`, while `has_more` and the platform's bounds allow it.
+//! `outcome_unknown` and `removals_failed`; when it was refused, `removals_failed` alone. Then,
+//! after the lock, `next_round`, send, `answered`, while `has_more` and the platform's bounds allow
+//! it.
 //!
-//! The alarm: `alarm`; what `next_due` says is stored *before* anything is sent, then `alarm_set`;
-//! then rounds as above; and when something is left, `next_due` once more. Rows to remove are
-//! removed by the alarm, too, because a room with one event an hour has left memory before the
-//! next batch. An alarm that finds none and nothing due writes nothing. The failure of a reader is
-//! never the alarm's failure.
+//! The alarm, under the lock: `alarm`; the alarm that `next_due` names is stored *before* anything
+//! is sent, then `alarm_set`. From then on nothing depends on the platform repeating an alarm. Then
+//! rounds as above; what they leave is due with that next alarm. Rows to remove are removed by the
+//! alarm, too, because a room with one event an hour has left memory before the next batch. An
+//! alarm that finds none of them and nothing due writes nothing. The failure of a reader is never
+//! the alarm's failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,7 +133,9 @@ impl<R: Ord + Clone> Default for Delivery<R> {
 
 impl<R: Ord + Clone> Delivery<R> {
     /// The deliveries of a room that comes into memory: the readers with a row, and when the
-    /// alarm for deliveries is due if one is stored (also when this very alarm loads the room).
+    /// alarm is due if one is stored and has not come, or is coming at this moment
+    /// ([`Self::alarm`] follows). However far away it is: it may wait for an answer, or for a
+    /// reader who could not be reached. An alarm that also has other purposes counts, too.
     pub fn load(rows: impl IntoIterator<Item = R>, alarm_at_ms: Option<u64>) -> Self {
         let rows: BTreeSet<_> = rows.into_iter().collect();
         Self {
@@ -212,10 +216,14 @@ impl<R: Ord + Clone> Delivery<R> {
     /// When an alarm must come that goes into the batch of an event. None: nobody has to hear of
     /// the event, or an alarm that comes soon enough is stored.
     pub fn alarm_for(&self, now_ms: u64) -> Option<u64> {
-        let due_ms = now_ms + DELIVERY_GRACE_MS;
         let concerns_somebody = self.is_watched() || !self.outstanding.is_empty();
-        let comes_anyway = self.alarm_at_ms.is_some_and(|at_ms| at_ms <= due_ms);
-        (concerns_somebody && !comes_anyway).then_some(due_ms)
+        let due_ms = concerns_somebody.then_some(now_ms + DELIVERY_GRACE_MS);
+        due_ms.filter(|due_ms| !self.has_alarm(now_ms, *due_ms))
+    }
+
+    /// Whether an alarm is stored that comes soon enough. One that is late is not counted on.
+    fn has_alarm(&self, now_ms: u64, due_ms: u64) -> bool {
+        self.alarm_at_ms.is_some_and(|at_ms| (now_ms..=due_ms).contains(&at_ms))
     }
 
     /// An alarm is stored for this time, in place of any other.
@@ -276,11 +284,12 @@ impl<R: Ord + Clone> Delivery<R> {
         self.outstanding.retry(now_ms);
     }
 
-    /// When the alarm must come again. None: everything was delivered.
+    /// When the alarm must come again. None: everything was delivered, or an alarm is stored that
+    /// comes soon enough.
     pub fn next_due(&self, now_ms: u64) -> Option<u64> {
-        let soon = now_ms + DELIVERY_GRACE_MS;
-        let in_doubt = self.in_doubt.then(|| self.alarm_at_ms.unwrap_or(soon));
-        self.outstanding.next_due(now_ms).into_iter().chain(in_doubt).min()
+        let in_doubt = self.in_doubt.then_some(now_ms + DELIVERY_GRACE_MS);
+        let due_ms = self.outstanding.next_due(now_ms).into_iter().chain(in_doubt).min();
+        due_ms.filter(|due_ms| !self.has_alarm(now_ms, *due_ms))
     }
 
     /// Something changed that nobody has to hear of and that has no position: a receipt, who is
@@ -291,12 +300,13 @@ impl<R: Ord + Clone> Delivery<R> {
     /// They go on watching. Weak news is not answered, not repeated, sets no alarm and is lost in
     /// a crash.
     pub fn advance_weak(&mut self, now_ms: u64) -> Vec<R> {
-        let readers = self.outstanding.turned(self.watching.keys().cloned().collect());
-        let mut round = Vec::new();
-        for reader in readers {
-            if round.len() < DELIVERIES_PER_ROUND && self.advance_weak_to(&reader, now_ms) {
-                round.push(reader);
-            }
+        let watching = self.watching.iter();
+        let unspared = watching.filter(|(_, weak_at_ms)| !is_spared(**weak_at_ms, now_ms));
+        let unspared = unspared.map(|(reader, _)| reader.clone()).collect();
+        let mut round = self.outstanding.turned(unspared);
+        round.truncate(DELIVERIES_PER_ROUND);
+        for reader in &round {
+            self.watching.insert(reader.clone(), Some(now_ms));
         }
         round
     }
@@ -305,10 +315,14 @@ impl<R: Ord + Clone> Delivery<R> {
     /// they are to be delivered to.
     pub fn advance_weak_to(&mut self, reader: &R, now_ms: u64) -> bool {
         let Some(weak_at_ms) = self.watching.get_mut(reader) else { return false };
-        let is_spared = weak_at_ms.is_some_and(|at_ms| now_ms < at_ms + WEAK_WINDOW_MS);
-        if !is_spared {
-            *weak_at_ms = Some(now_ms);
+        if is_spared(*weak_at_ms, now_ms) {
+            return false;
         }
-        !is_spared
+        *weak_at_ms = Some(now_ms);
+        true
     }
+}
+
+fn is_spared(weak_at_ms: Option<u64>, now_ms: u64) -> bool {
+    weak_at_ms.is_some_and(|at_ms| now_ms < at_ms + WEAK_WINDOW_MS)
 }

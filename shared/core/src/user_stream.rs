@@ -161,7 +161,9 @@ pub fn change(
     ask: &Ask,
 ) -> Option<Change> {
     let is_since = |seq: u64| ask.since.is_none_or(|it| seq > it.base);
-    let is_new = is_since(entry.membership_seq);
+    let is_lacking = ask.since.is_some_and(|it| it.lacks(entry.membership_seq));
+    let is_new =
+        is_since(entry.membership_seq) || (is_lacking && entry.membership == MembershipState::Join);
     match entry.membership {
         MembershipState::Join => {
             let from = seen.filter(|_| !is_new);
@@ -210,16 +212,22 @@ pub struct ReadPlan {
 /// Takes a read of a room in; `seq` is the stream's next position, one for all rooms of a read.
 /// None: nothing is to be written.
 pub fn plan_read(entry: &RoomEntry, marks: &Marks, read: &RoomRead, seq: u64) -> Option<ReadPlan> {
+    // Of a room that the user has left there is nothing to read beyond; whoever has read more has
+    // seen that they came back, which the stream does not know yet and which begins the room anew.
+    let most = match entry.membership {
+        MembershipState::Join => u64::MAX,
+        _ => entry.membership_position,
+    };
+    let to = read.to.min(most);
     let seen = marks.seen_by(SyncToken::at(read.base));
-    if !read.is_same_instance || seen.is_some_and(|seen| read.to <= seen) {
+    if !read.is_same_instance || seen.is_some_and(|seen| to <= seen) {
         return None;
     }
     let (mut entry, mut marks) = (entry.clone(), marks.clone());
-    marks.record(seq, read.to);
+    marks.record(seq, to);
     entry.read_position = marks.furthest();
-    let heard = read.dropped.map_or(read.to, |dropped| dropped.max(read.to));
-    // A room that the user has left has nothing new, whatever its position is.
-    let raises = heard > entry.known_position && entry.membership == MembershipState::Join;
+    let heard = read.dropped.map_or(to, |dropped| dropped.max(to)).min(most);
+    let raises = heard > entry.known_position;
     if raises {
         entry.known_position = heard;
         entry.known_seq = seq;

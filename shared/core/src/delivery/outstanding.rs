@@ -76,6 +76,12 @@ impl<R: Ord + Clone> Outstanding<R> {
         self.queue.push_back(reader);
     }
 
+    /// Whether a reader has a delivery outstanding.
+    #[cfg(test)]
+    pub(super) fn contains(&self, reader: &R) -> bool {
+        self.by_reader.contains_key(reader)
+    }
+
     pub(super) fn remove(&mut self, reader: &R) {
         self.by_reader.remove(reader);
     }

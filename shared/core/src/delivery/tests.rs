@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod model;
+
 type Room = Delivery<&'static str>;
 
 /// A room whose readers watch and have rows.
@@ -45,6 +47,8 @@ fn an_event_needs_an_alarm_when_somebody_watches_and_none_is_set() {
     assert_eq!(room.alarm_for(now + 1), None, "it comes soon enough");
     room.alarm_set(now + RETRY_MAX_MS);
     assert_eq!(room.alarm_for(now), Some(due), "it comes too late");
+    room.alarm_set(now - 1);
+    assert_eq!(room.alarm_for(now), Some(due), "it is late, or lost");
 }
 
 #[test]
@@ -84,8 +88,14 @@ fn one_reader_who_cannot_be_reached_delays_nobody_and_is_never_given_up() {
     }
     assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 64, 90]);
     assert_eq!(waits[99], 90);
-    room.advance(6);
-    assert_eq!(round(&mut room, now), [("bob", 6)]);
+    for is_failed in [false, true] {
+        let mut room = room.clone();
+        if is_failed {
+            room.answered(&"alice", 5, Answer::Unreachable, now);
+        }
+        room.advance(6);
+        assert_eq!(round(&mut room, now), [("bob", 6)]);
+    }
 }
 
 #[test]
@@ -178,7 +188,8 @@ fn who_left_the_room_is_delivered_nothing() {
 #[test]
 fn a_room_that_is_loaded_before_its_alarm_came_repeats_the_newest_event() {
     let mut room = Room::load(["alice", "bob"], Some(8));
-    assert_eq!(room.next_due(0), Some(8));
+    assert_eq!(room.next_due(0), None, "the alarm is stored");
+    assert_eq!(room.next_due(9), Some(9 + DELIVERY_GRACE_MS), "it is late, or lost");
     room.alarm(8, 5);
     assert_eq!(round(&mut room, 8), [("alice", 5), ("bob", 5)]);
     room.answered(&"alice", 5, Answer::Noted, 9);

@@ -55,6 +55,11 @@ impl<K: Ord + Clone> ChangedRooms<K> {
             (true, false) if self.unread.contains(room) => {}
             (true, false) => self.lacks_unread = true,
         }
+        self.account_data_changed(room, seq);
+    }
+
+    /// The account data of a room changed, at a position of the stream, and the room did not.
+    pub fn account_data_changed(&mut self, room: &K, seq: u64) {
         if seq <= self.complete_after {
             return;
         }

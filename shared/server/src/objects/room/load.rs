@@ -11,23 +11,28 @@ use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
     Pdu,
     authorize::StateKey,
+    delivery::Delivery,
     engine::{Num, StateAt},
     room_version,
 };
 
 use crate::{
     Error, Result,
-    objects::room::{
-        Room,
-        loaded::{
-            Loaded,
-            memory::{Known, Memory},
-            state_event::{StateEvent, membership_of},
+    objects::{
+        agenda::Agenda,
+        room::{
+            Room,
+            loaded::{
+                Loaded,
+                deliveries::Deliveries,
+                memory::{Known, Memory},
+                state_event::{StateEvent, membership_of},
+            },
         },
     },
     store::room::{
         events::{self, Stored},
-        gaps, members, meta, state,
+        gaps, members, meta, readers, state,
     },
 };
 
@@ -56,10 +61,13 @@ impl Room {
             None => StateAt { chain: 0, group: state::find_head(sql, scope).await? },
         };
         let mut loaded = Loaded::empty(meta.version, rules);
+        loaded.effects.agenda = Agenda::load(sql, scope).await?;
+        loaded.effects.listed = meta.listed;
+        loaded.effects.alias = meta.alias;
         loaded.head = events::find_head(sql, scope).await?;
-        loaded.head = loaded.head.max(meta.receipts_head).max(meta.typing_head).max(meta.taken);
+        loaded.head = loaded.head.max(meta.receipts_head).max(meta.taken);
+        loaded.effects.directory_changed = loaded.head;
         loaded.receipts_head = meta.receipts_head;
-        loaded.typing_head = meta.typing_head;
         loaded.memory = Memory::new(loaded.head);
         loaded.ends_stored = meta.extremities.is_some();
         for end in ends {
@@ -73,10 +81,24 @@ impl Room {
         if meta.taken > 0 {
             loaded.gaps = gaps::list(sql, scope).await?;
         }
-        if meta.notified < loaded.head {
-            self.catch_up_later(loaded.head);
-        }
+        self.load_deliveries().await?;
         Ok(Some(loaded))
+    }
+
+    /// Who may have read everything. Whatever alarm is stored may have been set for what memory
+    /// alone knew: then nobody knows who was told of the newest event.
+    async fn load_deliveries(&self) -> Result<()> {
+        if self.deliveries().is_loaded {
+            return Ok(());
+        }
+        let readers = readers::list(self.sql(), self.scope()).await?;
+        let alarm_at_ms = self.host.alarm_at_ms().await?;
+        *self.deliveries() = Deliveries {
+            is_loaded: true,
+            activity: Delivery::load(readers, alarm_at_ms),
+            ..Deliveries::default()
+        };
+        Ok(())
     }
 
     /// A stored event, read.

@@ -3,18 +3,21 @@
 //! **Invariant:** types alone. Nothing here reads or writes.
 
 pub(super) mod decided;
+pub(super) mod deliveries;
+pub(super) mod doubt;
 pub(super) mod draft;
+pub(super) mod effects;
 pub(super) mod graph;
 pub(super) mod memory;
 pub(super) mod plan;
 pub(super) mod state_event;
-pub(super) mod watch;
+pub(super) mod typing;
 
 use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use skerry_core::engine::{Head, Num, StateAt};
 use tokio::sync::RwLockWriteGuard;
 
-use self::{graph::Graph, memory::Memory, state_event::End};
+use self::{effects::Effects, graph::Graph, memory::Memory, state_event::End};
 use crate::{Error, Result, messages::room::Position, store::room::gaps::Gap};
 
 /// A room in memory.
@@ -34,8 +37,6 @@ pub(crate) struct Loaded {
     pub(crate) invited: u64,
     /// The newest position of a receipt.
     pub(crate) receipts_head: Position,
-    /// When who is typing last changed.
-    pub(crate) typing_head: Position,
     pub(crate) memory: Memory,
     /// What the engine knows.
     pub(crate) graph: Graph,
@@ -46,6 +47,8 @@ pub(crate) struct Loaded {
     /// Each event came after the one before it, and the current state has only ever changed by the
     /// event that stands where it changed.
     pub(crate) is_linear: bool,
+    /// What must follow its commits elsewhere, and what it has to do at a later time.
+    pub(crate) effects: Effects,
 }
 
 impl Loaded {
@@ -61,12 +64,12 @@ impl Loaded {
             joined: 0,
             invited: 0,
             receipts_head: 0,
-            typing_head: 0,
             memory: Memory::new(0),
             graph: Graph::default(),
             gaps: Vec::new(),
             pending: 0,
             is_linear: true,
+            effects: Effects::default(),
         }
     }
 

@@ -34,12 +34,7 @@ impl Room {
         if let Some(reason) = &command.reason {
             check_reason(reason)?;
         }
-        let mut guard = match self.write().await {
-            Err(Error::Api { .. }) if is_entering(command.action) => {
-                return Err(Error::not_found("no room of this ID is known here"));
-            }
-            other => other?,
-        };
+        let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         let before = self.membership(room, &command.target).await?;
         if is_done_already(command.action, &before) && self.says_the_same(room, &command).await? {
@@ -61,7 +56,7 @@ impl Room {
         let mut plan = Plan::new(room);
         self.plan_event(room, &mut plan, draft).await?;
         self.commit(room, &mut plan).await?;
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(())
     }
 
@@ -78,7 +73,7 @@ impl Room {
             }
         }
         let stmts = vec![members::update_forgotten(self.scope(), user_id)];
-        self.host.commit(stmts, None).await?;
+        self.write_batch(stmts, None).await?;
         Ok(())
     }
 
@@ -106,7 +101,7 @@ impl Room {
         let mut plan = Plan::new(room);
         self.plan_event(room, &mut plan, draft).await?;
         self.commit(room, &mut plan).await?;
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(())
     }
 
@@ -188,11 +183,6 @@ impl Room {
 struct Profile {
     displayname: Option<String>,
     avatar_url: Option<OwnedMxcUri>,
-}
-
-/// Whether the action brings somebody to a room they know by name alone.
-fn is_entering(action: MembershipAction) -> bool {
-    matches!(action, MembershipAction::Join | MembershipAction::Knock)
 }
 
 /// Whether the membership is what the action would make it.

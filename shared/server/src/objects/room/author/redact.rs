@@ -76,12 +76,13 @@ impl Room {
         let pdu = self.plan_event(room, &mut plan, draft).await?;
         if redacted.redacted_by.is_none() {
             let by = plan.ends.last().map_or(0, |(num, _)| *num);
+            plan.redact(&redacted.event_type, redacted.state_key.is_some());
             plan.stmts.push(self.redact_stored(room, redacted.num, &redacted.json, by)?);
         }
         self.commit(room, &mut plan).await?;
         room.memory.redacted(room.head);
         let event_id = pdu.event_id.clone();
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(event_id)
     }
 

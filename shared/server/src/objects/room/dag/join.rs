@@ -47,7 +47,7 @@ impl Room {
         let Stage { room_version, events, is_state, keys } = command;
         let rules = room_version::rules(&room_version).ok_or_else(unsupported)?;
         let verified = self.verify(&events, &keys, &rules);
-        let guard = self.state.write().await;
+        let guard = self.lock().await;
         if guard.is_some() || self.load().await?.is_some() {
             return Err(Error::api(ErrorKind::RoomInUse, "this room exists already"));
         }
@@ -69,7 +69,7 @@ impl Room {
         if seq > limits::STAGED_EVENTS {
             return Err(Error::api(ErrorKind::TooLarge, "the room's state is too large"));
         }
-        self.host.commit(stmts, None).await?;
+        self.write_batch(stmts, None).await?;
         Ok(outcomes)
     }
 
@@ -83,7 +83,7 @@ impl Room {
             Some(Err(received)) => return Ok(received),
             None => return Err(Error::internal("one event was verified")),
         };
-        let mut guard = self.state.write().await;
+        let mut guard = self.lock().await;
         if guard.is_some() || self.load().await?.is_some() {
             return Err(Error::api(ErrorKind::RoomInUse, "this room exists already"));
         }
@@ -94,7 +94,7 @@ impl Room {
             return Ok(Received { event_id, outcome });
         }
         // What a crash left of an earlier try.
-        self.host.commit(meta::remove_beginnings(self.scope()).into(), None).await?;
+        self.write_batch(meta::remove_beginnings(self.scope()).into(), None).await?;
         let mut room = Loaded::empty(room_version, rules);
         let create = self.authorize_staged(&mut room, &order).await?;
         let (outcome, plan) = self.begin(&mut room, create, &pdu).await?;
@@ -103,7 +103,7 @@ impl Room {
         };
         room.gaps = gaps::list(self.sql(), self.scope()).await?;
         *guard = Some(room);
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(Received { event_id, outcome })
     }
 
@@ -196,7 +196,7 @@ impl Room {
                 }
             }
             let stmts = std::mem::take(&mut plan.stmts);
-            self.host.commit(stmts, None).await?;
+            self.write_batch(stmts, None).await?;
             plan.apply(room);
         }
         create.ok_or_else(|| Error::bad_json("the room's state has no create event"))
@@ -216,7 +216,7 @@ impl Room {
         let local = format!(":{}", self.server.name);
         let mut stmts = vec![state::insert_first_chain(scope)];
         stmts.extend(state::insert_staged(scope, first.group, &local));
-        self.host.commit(stmts, None).await?;
+        self.write_batch(stmts, None).await?;
         room.state = first;
         (room.joined, room.invited) = members::count(self.sql(), scope).await?;
         let given: Vec<_> =
@@ -257,7 +257,7 @@ impl Room {
             missing: pdu.prev_events.clone(),
             may_notify: false,
         };
-        plan.stmts.push(meta::insert(scope, &room.version));
+        plan.stmts.push(meta::insert(scope, &room.version, false, None));
         plan.stmts.push(staged::remove_all(scope));
         self.enter(room, &mut plan, decided, None).await?;
         self.commit(room, &mut plan).await?;
