@@ -21,9 +21,11 @@ use skerry::{
     messages::{
         Ask, RawJson,
         room::{self, Position},
+        secret::Secret,
         user::{
-            self, Changes, CreateFilter, GetAccountData, GetChanges, GetFilter, Membership, Read,
-            ReadRoom, RoomActivity, SetAccountData, SetTag, ToUser,
+            self, Changes, CreateFilter, Device, GetAccountData, GetChanges, GetFilter, Membership,
+            NewSession, NewTokens, Read, ReadRoom, Register, RoomActivity, SetAccountData, SetTag,
+            ToUser,
         },
     },
     objects::{
@@ -146,7 +148,28 @@ impl World {
         let sqlite = Sqlite::open(directory.path()).await.unwrap();
         store::migrate(&sqlite).await.unwrap();
         let host = Arc::new(Host { sqlite, woken: AtomicU64::default(), _directory: directory });
-        Self { user: build(&host), host }
+        let world = Self { user: build(&host), host };
+        world.register().await;
+        world
+    }
+
+    /// The account, with one session: device `D`, token `d`.
+    async fn register(&self) {
+        let device = Device {
+            device_id: owned_device_id!("D"),
+            display_name: None,
+            last_seen_ms: None,
+            last_seen_ip: None,
+        };
+        let tokens =
+            NewTokens { access_hash: "d".to_owned(), refresh_hash: None, expires_at_ms: None };
+        self.ask(Register {
+            password: Secret::new("correct horse battery".to_owned()),
+            is_admin: false,
+            reservation: None,
+            session: Some(NewSession { device, tokens }),
+        })
+        .await;
     }
 
     /// The object is dropped and built again on its store.
@@ -182,7 +205,7 @@ impl World {
             since,
             include_leave: false,
             full_state: false,
-            device_id: owned_device_id!("D"),
+            access_hash: "d".to_owned(),
             lazy_loads: false,
             looked_at: None,
             limit: 100,

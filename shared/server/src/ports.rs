@@ -15,6 +15,7 @@ use ruma::{RoomId, UserId};
 pub use self::sql::{FromRow, Row, Sql, Stmt, Value};
 use crate::{
     Error, Result,
+    filters::Filters,
     messages::{Ask, Recipient, room, user},
     server::Server,
     sessions::Sessions,
@@ -178,6 +179,8 @@ pub struct Ports {
     pub objects: Arc<dyn Objects>,
     /// What this process remembers of valid access tokens.
     pub sessions: Arc<Sessions>,
+    /// What this process remembers of stored filters.
+    pub filters: Arc<Filters>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
