@@ -262,7 +262,7 @@ async fn a_token_outlives_the_object() {
     let mut world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
     assert_eq!(world.from(None).await, Some(None), "new to the client");
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     assert_eq!(world.from(Some(token)).await, None);
     world.restart();
     world.activity(9).await;
@@ -280,7 +280,7 @@ async fn a_token_outlives_the_object() {
 async fn what_happens_during_a_read_is_not_lost() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let first = world.read(1, 3).await;
+    let first = world.read(world.position().await, 3).await;
     world.activity(4).await;
     let position = world.changes(Some(first)).await.position;
     // One device reads up to 4; meanwhile another gets further, and the user changes something.
@@ -296,7 +296,7 @@ async fn what_happens_during_a_read_is_not_lost() {
 async fn a_room_nobody_reads_stays_new_to_every_token() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     world.activity(4).await;
     // The room's events are filtered out for a while: nothing is read, the token goes on.
     let later = SyncToken::at(world.changes(Some(token)).await.position);
@@ -307,7 +307,7 @@ async fn a_room_nobody_reads_stays_new_to_every_token() {
 async fn who_comes_back_begins_anew() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 5).await;
+    let token = world.read(world.position().await, 5).await;
     world.membership(a_room(), MembershipState::Leave, 8).await;
     let left = world.changes(Some(token)).await;
     assert_eq!(left.left.first().map(|it| it.from), Some(Some(5)));
@@ -322,7 +322,7 @@ async fn who_comes_back_begins_anew() {
 async fn marks_stay_few() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 1).await;
-    let first = world.read(1, 1).await;
+    let first = world.read(world.position().await, 1).await;
     for position in 2..200 {
         world.activity(position).await;
         world.read(world.position().await, position).await;
@@ -349,7 +349,7 @@ async fn an_invitation_from_someone_ignored_is_not_told() {
 async fn account_data_is_told_once_and_bounded() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     world.set(Some(a_room()), "u.x", json!({ "a": 1 })).await;
     let changes = world.changes(Some(token)).await;
     let [room] = &*changes.joined else { panic!("one room") };
