@@ -10,6 +10,7 @@ pub mod create_room;
 pub mod engine;
 mod event_json;
 pub mod filter;
+pub mod join_order;
 pub mod notify;
 pub mod pdu;
 pub mod receipt;
