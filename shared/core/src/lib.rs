@@ -16,6 +16,7 @@ pub mod pdu;
 pub mod receipt;
 pub mod redact;
 pub mod room_version;
+pub mod shown_state;
 pub mod signing_key;
 pub mod state_res;
 pub mod sync_token;

@@ -28,12 +28,15 @@ use axum::Router;
 
 #[cfg(feature = "test-routes")]
 pub(in crate::api) use self::directory::refresh as refresh_directory;
-use ruma::{OwnedRoomId, RoomId, RoomOrAliasId};
+use ruma::{OwnedEventId, OwnedRoomId, RoomId, RoomOrAliasId};
 
 use crate::{
     Error, Result,
     api::Cx,
-    messages::{Ask, room::ToRoom},
+    messages::{
+        Ask, Caller, RawJson,
+        room::{Send, ToRoom},
+    },
     store::global::aliases,
 };
 
@@ -68,6 +71,26 @@ async fn ask<A: Ask<Recipient = ToRoom>>(
     question: A,
 ) -> Result<A::Reply> {
     cx.ports.objects.ask(room_id, question).await
+}
+
+/// Sends a state event as it is.
+async fn send_state(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    event_type: &str,
+    state_key: String,
+    content: RawJson,
+) -> Result<OwnedEventId> {
+    let send = Send {
+        caller,
+        event_type: event_type.to_owned(),
+        state_key: Some(state_key),
+        content,
+        transaction_id: None,
+        timestamp_ms: None,
+    };
+    ask(cx, room_id, send).await
 }
 
 /// The room that is meant, by its ID or by an alias of this server.

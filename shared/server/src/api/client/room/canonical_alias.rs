@@ -11,7 +11,7 @@ use ruma::{
 use serde_json::value::to_raw_value;
 use skerry_core::{canonical_alias, pdu};
 
-use super::{ask, get_state, send_state_event};
+use super::{ask, get_state, send_state};
 use crate::{
     Error, Result,
     api::Cx,
@@ -70,7 +70,7 @@ pub(super) async fn drop_alias(
         }
     }
     let content = to_raw_value(&content)?;
-    send_state_event::send(cx, caller, room_id, EVENT_TYPE, String::new(), content).await?;
+    send_state(cx, caller, room_id, EVENT_TYPE, String::new(), content).await?;
     Ok(())
 }
 

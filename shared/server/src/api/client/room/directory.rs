@@ -129,21 +129,6 @@ async fn try_refresh(cx: &Cx, room_id: &RoomId) -> Result<()> {
     Ok(())
 }
 
-/// Whether the directory shows something of this state.
-pub(super) fn shows(event_type: &str) -> bool {
-    matches!(
-        event_type,
-        "m.room.avatar"
-            | "m.room.canonical_alias"
-            | "m.room.guest_access"
-            | "m.room.history_visibility"
-            | "m.room.join_rules"
-            | "m.room.member"
-            | "m.room.name"
-            | "m.room.topic"
-    )
-}
-
 /// What a room shows to everybody.
 ///
 /// # Errors

@@ -9,14 +9,15 @@ use ruma::{
 };
 use serde::Deserialize;
 use serde_json::{Map as JsonMap, Value as JsonValue, value::to_raw_value};
+use skerry_core::shown_state;
 
-use super::{ask, canonical_alias, directory, get_state, member_profile};
+use super::{ask, canonical_alias, directory, get_state, member_profile, send_state};
 use crate::{
     Error, Result,
     api::{Cx, mount::authenticated_with_empty_tail},
     messages::{
         Caller, RawJson,
-        room::{Action, CheckMay, MembershipAction, Send},
+        room::{Action, CheckMay, MembershipAction},
     },
 };
 
@@ -35,34 +36,14 @@ async fn send_state_event(cx: Cx, caller: Caller, request: Request) -> Result<Re
         "m.room.canonical_alias" => {
             let content = body.into_json();
             canonical_alias::check(&cx, &caller, &room_id, &content).await?;
-            send(&cx, caller, &room_id, &event_type, state_key, content).await?
+            send_state(&cx, caller, &room_id, &event_type, state_key, content).await?
         }
-        _ => send(&cx, caller, &room_id, &event_type, state_key, body.into_json()).await?,
+        _ => send_state(&cx, caller, &room_id, &event_type, state_key, body.into_json()).await?,
     };
-    if directory::shows(&event_type) {
+    if shown_state::is_in_directory(&event_type) {
         directory::refresh(&cx, &room_id).await;
     }
     Ok(Response::new(event_id))
-}
-
-/// Sends a state event as it is.
-pub(super) async fn send(
-    cx: &Cx,
-    caller: Caller,
-    room_id: &RoomId,
-    event_type: &str,
-    state_key: String,
-    content: RawJson,
-) -> Result<OwnedEventId> {
-    let send = Send {
-        caller,
-        event_type: event_type.to_owned(),
-        state_key: Some(state_key),
-        content,
-        transaction_id: None,
-        timestamp_ms: None,
-    };
-    ask(cx, room_id, send).await
 }
 
 /// A membership: as the endpoints for memberships do, it looks whether an invitee exists and
@@ -97,7 +78,7 @@ async fn send_member(
             }
         }
     }
-    send(cx, caller, room_id, "m.room.member", state_key, to_raw_value(&content)?).await
+    send_state(cx, caller, room_id, "m.room.member", state_key, to_raw_value(&content)?).await
 }
 
 async fn is_joined(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<bool> {
