@@ -46,8 +46,8 @@ asks! { ToRoom:
     Send => OwnedEventId, repeatable;
     Redact => OwnedEventId, repeatable;
     Receive => Vec<Received>, repeatable;
-    Stage => Vec<Received>, once;
-    Join => Received, once;
+    Stage => Vec<Received>, repeatable;
+    Join => Received, repeatable;
     ChangeMembership => (), once;
     Forget => (), repeatable;
     UpdateProfile => (), repeatable;
