@@ -137,9 +137,9 @@ impl Large {
     }
 
     async fn let_in(&mut self, server: &Server, user: &User) {
-        for page in self.state.chunks(PAGE) {
-            let stage = json!({ "room_version": "12", "events": page, "is_state": true,
-                "keys": [self.peer.key()] });
+        for (number, page) in self.state.chunks(PAGE).enumerate() {
+            let stage = json!({ "attempt": "only", "begins": number == 0, "room_version": "12",
+                "events": page, "is_state": true, "keys": [self.peer.key()] });
             self.ask(server, json!({ "stage": stage })).await;
         }
         let content = json!({ "membership": "join" });
@@ -151,8 +151,8 @@ impl Large {
         unsigned.as_object_mut().expect("an event").remove("hashes");
         let event = Client::new(server.url()).post(route).json(&unsigned).ok().await;
         self.last = (event_id(&event, &self.rules), self.last.1 + 1);
-        self.ask(server, json!({ "join": { "room_version": "12", "event": event, "keys": [] } }))
-            .await;
+        let join = json!({ "attempt": "only", "room_version": "12", "event": event, "keys": [] });
+        self.ask(server, json!({ "join": join })).await;
     }
 
     async fn send(&self, server: &Server, events: &[Value]) {
