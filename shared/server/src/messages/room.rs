@@ -17,7 +17,7 @@ pub use self::{
     create::{Create, NewState},
     directory::{Action, CheckMay, GetPublicInfo, PublicInfo},
     ephemeral::{ReceiptKind, SetReceipt, SetTyping},
-    membership::{ChangeMembership, Forget, MembershipAction, UpdateProfile},
+    membership::{ChangeMembership, Forget, IsJoined, MembershipAction, UpdateProfile},
     read::{
         Context, Direction, GetContext, GetEvent, GetJoinedMembers, GetMembers, GetMessages,
         GetState, GetStateEvent, Page, RoomProfile,
@@ -49,6 +49,7 @@ asks! { ToRoom:
     Stage => Vec<Received>, repeatable;
     Join => Received, repeatable;
     ChangeMembership => (), once;
+    IsJoined => bool, repeatable;
     Forget => (), repeatable;
     UpdateProfile => (), repeatable;
     SetReceipt => (), repeatable;

@@ -67,6 +67,7 @@ impl Object for Room {
             Command::ChangeMembership(it) => {
                 Reply::ChangeMembership(self.change_membership(*it).await?)
             }
+            Command::IsJoined(it) => Reply::IsJoined(self.is_joined(&it.user_id).await?),
             Command::Forget(it) => Reply::Forget(self.forget(&it.user_id).await?),
             Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
             Command::SetReceipt(it) => Reply::SetReceipt(self.set_receipt(*it).await?),

@@ -67,3 +67,7 @@ pub const PENDING_EVENTS: u64 = 1_000;
 pub const WAITING_PART: usize = 50;
 /// Characters of a reason.
 pub const REASON_CHARS: usize = 2_000;
+/// Rooms named by a join rule that are asked whether somebody is in them, at most.
+pub const ALLOWED_ROOMS: usize = 32;
+/// Those that are asked at the same time.
+pub const ALLOWED_AT_ONCE: usize = 6;
