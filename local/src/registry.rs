@@ -21,12 +21,12 @@ use async_trait::async_trait;
 use ruma::{RoomId, UserId};
 use skerry::{
     Error, Result,
-    messages::{room, user},
+    messages::{Ask as _, room, user},
     objects::{CommandOf, Object, ReplyOf, room::Room, user::User},
     ports::{Clock, Objects, Sql},
     server::Server,
 };
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{alarms::Alarms, slots::Slots, waiters::Waiters};
@@ -187,15 +187,26 @@ impl Objects for LocalObjects {
         self.0.ask::<User>(user_id.to_owned(), command).await
     }
 
-    async fn wait(&self, user_id: &UserId, position: u64, at_most: Duration) -> Result<()> {
+    async fn wait_for_changes(
+        &self,
+        user_id: &UserId,
+        question: user::GetChanges,
+        at_most: Duration,
+    ) -> Result<Option<Box<user::Changes>>> {
+        let deadline = Instant::now() + at_most.min(MAX_WAIT);
         // First listen, then look: news in between is not missed.
-        let mut news = self.0.waiters.listen(user_id);
-        let look = |user: Arc<User>| async move { user.position().await };
-        let reached = self.0.call(user_id.to_owned(), look).await?;
-        if reached <= position {
-            // The time is up: no news is an answer too.
-            let _ = timeout(at_most.min(MAX_WAIT), news.passed(position)).await;
+        let Some(mut news) = self.0.waiters.listen(user_id) else { return Ok(None) };
+        loop {
+            let command = question.clone().into_command();
+            let look = |user: Arc<User>| async move { user.answer_waiting(command).await };
+            let answer = self.0.call(user_id.to_owned(), look).await?;
+            if let Some(changes) = answer.and_then(user::GetChanges::from_reply) {
+                return Ok(Some(changes));
+            }
+            // The time is up, or the server is going down: no news is an answer too.
+            if !matches!(timeout_at(deadline, news.woken()).await, Ok(true)) {
+                return Ok(None);
+            }
         }
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 -- The private store of a User object. `scope` tells objects apart where they share a database.
 
--- One row: how far the user's stream has got. It grows with every change and every recorded read.
+-- One row: how far the user's stream had got when it changed without another row that says so.
 CREATE TABLE user_meta (
     scope INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL
@@ -22,27 +22,15 @@ CREATE TABLE user_rooms (
     -- The highest position of the room that the stream has heard of, and when.
     known_position INTEGER NOT NULL,
     known_seq INTEGER NOT NULL,
-    -- The furthest that any client has read since the user joined; 0: nothing.
-    read_position INTEGER NOT NULL,
+    -- The furthest that any client has read since the user joined; NULL: nothing.
+    read_position INTEGER,
+    -- How far the room was read, and when: a JSON array of [seq, position], "whoever has seen the
+    -- stream at seq has read the room up to position".
+    marks TEXT NOT NULL,
     forgotten INTEGER NOT NULL,
     -- When anything of this row or of the room's account data changed last.
     last_seq INTEGER NOT NULL,
     PRIMARY KEY (scope, room_id)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX user_rooms_by_last_seq ON user_rooms (scope, last_seq);
-
--- Rooms that no client has read to the end: they are new to every token.
-CREATE INDEX user_rooms_unread ON user_rooms (scope, room_id)
-    WHERE membership = 'join' AND known_position > read_position;
-
--- Whoever has seen the stream at `seq` has read the room up to `position`.
-CREATE TABLE user_marks (
-    scope INTEGER NOT NULL,
-    room_id TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    PRIMARY KEY (scope, room_id, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- Account data; `room_id` is empty for what belongs to no room. Tags are the type `m.tag`.

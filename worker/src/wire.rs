@@ -1,19 +1,20 @@
 //! The wire between the Worker and its objects: JSON over `fetch`, errors as the API would answer
 //! them.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use ruma::api::error::ErrorKind;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as JsonValue;
 use skerry::{Error, Result};
-use worker::{Method, Request, RequestInit, Response};
+use worker::{Headers, Method, Request, RequestInit, Response};
 
 use crate::js::map_worker_error;
 
 /// Where a client waits for news.
 pub(crate) const WAIT_PATH: &str = "/wait";
-/// The query parameter with the position after which there is news.
-const WAIT_AFTER: &str = "after";
+/// The query parameter with the command whose answer it waits for.
+const WAIT_COMMAND: &str = "command";
 
 /// Where a command goes. An object has no address; the URL only has to be one.
 const COMMAND_URL: &str = "https://object/";
@@ -83,16 +84,22 @@ pub(crate) fn to_platform(error: Error) -> worker::Error {
     worker::Error::RustError(error.to_string())
 }
 
-/// Where a client waits for news after this position.
-pub(crate) fn wait_url(after: u64) -> String {
-    format!("https://object{WAIT_PATH}?{WAIT_AFTER}={after}")
+/// A command whose answer somebody waits for, on a socket if it takes time.
+pub(crate) fn waiting_request(command: &impl Serialize) -> Result<Request> {
+    let headers = Headers::new();
+    headers.set("Upgrade", "websocket").map_err(map_worker_error)?;
+    let mut init = RequestInit::new();
+    init.with_headers(headers);
+    let command = URL_SAFE_NO_PAD.encode(serde_json::to_vec(command)?);
+    let url = format!("https://object{WAIT_PATH}?{WAIT_COMMAND}={command}");
+    Request::new_with_init(&url, &init).map_err(map_worker_error)
 }
 
-/// The position after which a client waits for news.
-pub(crate) fn wait_after(request: &Request) -> Result<u64> {
+/// The command in a request that may wait, as JSON.
+pub(crate) fn waiting_command(request: &Request) -> Result<String> {
+    let missing = || Error::internal("a wait without a command");
     let url = request.url().map_err(map_worker_error)?;
-    let after = url.query_pairs().find(|(name, _)| name == WAIT_AFTER);
-    after
-        .and_then(|(_, value)| value.parse().ok())
-        .ok_or_else(|| Error::internal("a wait without a position"))
+    let command = url.query_pairs().find(|(name, _)| name == WAIT_COMMAND).ok_or_else(missing)?.1;
+    let command = URL_SAFE_NO_PAD.decode(command.as_bytes()).map_err(Error::internal)?;
+    String::from_utf8(command).map_err(Error::internal)
 }

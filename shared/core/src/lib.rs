@@ -7,6 +7,7 @@ pub mod authorize;
 pub mod canonical_alias;
 pub mod client_event;
 pub mod create_room;
+pub mod delivery;
 pub mod engine;
 mod event_json;
 pub mod filter;

@@ -19,7 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ruma::{OwnedRoomId, api::error::ErrorKind};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use self::loaded::{Loaded, watch::Watch};
+use self::loaded::{
+    Loaded,
+    deliveries::{Deliveries, EphemeralWindow},
+    typing::Typing,
+};
 use crate::{
     Error, Result,
     messages::room::{Command, Reply, ToRoom},
@@ -35,7 +39,9 @@ pub struct Room {
     server: Arc<Server>,
     host: Arc<dyn ObjectHost>,
     state: RwLock<Option<Loaded>>,
-    watch: Mutex<Watch>,
+    deliveries: Mutex<Deliveries>,
+    ephemeral_window: Mutex<EphemeralWindow>,
+    typing: Mutex<Typing>,
 }
 
 impl std::fmt::Debug for Room {
@@ -52,8 +58,15 @@ impl Object for Room {
     type Context = Arc<Server>;
 
     fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
-        let watch = Mutex::new(Watch::default());
-        Arc::new(Self { id, server, host, state: RwLock::new(None), watch })
+        Arc::new(Self {
+            id,
+            server,
+            host,
+            state: RwLock::new(None),
+            deliveries: Mutex::default(),
+            ephemeral_window: Mutex::default(),
+            typing: Mutex::default(),
+        })
     }
 
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
@@ -134,7 +147,15 @@ impl Room {
         Error::api(ErrorKind::Forbidden, "you are not in this room, or it does not exist here")
     }
 
-    fn watch(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ephemeral_window(&self) -> MutexGuard<'_, EphemeralWindow> {
+        self.ephemeral_window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn typing(&self) -> MutexGuard<'_, Typing> {
+        self.typing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,28 +9,27 @@
 mod account_data;
 mod changes;
 mod devices;
+mod ephemeral;
 mod errands;
 mod filters;
 mod rooms;
 mod sent_members;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use ruma::{OwnedRoomId, OwnedUserId};
+use skerry_core::user_stream::{ChangedRooms, HeardRooms, Instance};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
-use self::sent_members::SentMembers;
+use self::{ephemeral::EphemeralNews, sent_members::SentMembers};
 use crate::{
     Error, Result,
-    messages::{
-        room::Position,
-        user::{Command, Reply, StreamPosition, ToUser},
-    },
+    messages::user::{Command, Reply, StreamPosition, ToUser},
     objects::Object,
     ports::{ObjectHost, Sql, Stmt},
     store::{
         migrations::{self, Migration},
-        user::meta,
+        user::{meta, rooms::list_for_index},
     },
 };
 
@@ -68,8 +67,14 @@ pub mod limits {
     pub const ERRANDS_PER_ROUND: u64 = 50;
     /// How often a room is asked before it is given up.
     pub const ERRAND_ATTEMPTS: u64 = 30;
-    /// Rooms whose latest activity is kept in memory.
-    pub const HEARD_ROOMS: usize = 500;
+    /// Rooms with receipts or typing that are kept in memory for clients.
+    pub const EPHEMERAL_ROOMS: usize = 500;
+    /// Memories of a user that are told apart by what they hold of that: a token carries it.
+    pub const EPHEMERAL_EPOCHS: u64 = 1 << 20;
+    /// Devices of which it is kept when they asked last.
+    pub const EPHEMERAL_DEVICES: usize = 100;
+    /// How long after it has asked a device counts as there: longer than a client waits for news.
+    pub const PRESENT_MS: u64 = 100_000;
     /// How soon errands are taken up again, at first.
     pub const ERRAND_RETRY_MS: u64 = 30_000;
     /// How often that time is doubled at most: to an hour.
@@ -92,9 +97,11 @@ struct State {
     /// A batch is on its way, or failed without saying how far it got.
     is_in_doubt: bool,
     ignored_users: Option<Vec<OwnedUserId>>,
-    /// Rooms that the user is joined to, and how far the stream has heard of them: what most
-    /// activity is compared with. Rooms that are not here are looked up.
-    heard: BTreeMap<OwnedRoomId, Position>,
+    /// Unread rooms, and how far rooms have told of them since.
+    heard: HeardRooms<OwnedRoomId>,
+    /// Which rooms may have something new for which token.
+    changed: ChangedRooms<OwnedRoomId>,
+    ephemeral: EphemeralNews,
     /// No account data has changed since this position: most syncs need not look.
     account_data_quiet_since: Option<StreamPosition>,
     sent_members: SentMembers,
@@ -121,6 +128,9 @@ impl Object for User {
         Ok(match command {
             Command::Membership(it) => Reply::Membership(self.take_membership(*it).await?),
             Command::RoomActivity(it) => Reply::RoomActivity(self.take_activity(*it).await?),
+            Command::EphemeralActivity(it) => {
+                Reply::EphemeralActivity(self.note_ephemeral(*it).await?)
+            }
             Command::GetChanges(it) => Reply::GetChanges(self.changes(*it).await?),
             Command::Read(it) => Reply::Read(self.read(*it).await?),
             Command::GetRoomPosition(it) => Reply::GetRoomPosition(self.room_position(*it).await?),
@@ -146,8 +156,11 @@ impl Object for User {
         self.run_errands().await
     }
 
-    async fn position(self: &Arc<Self>) -> Result<StreamPosition> {
-        Ok(self.lock().await?.seq)
+    async fn answer_waiting(self: &Arc<Self>, command: Command) -> Result<Option<Reply>> {
+        match command {
+            Command::GetChanges(it) => Ok(self.changes_if_any(*it).await?.map(Reply::GetChanges)),
+            other => self.ask(other).await.map(Some),
+        }
     }
 }
 
@@ -164,18 +177,29 @@ impl User {
     async fn lock(&self) -> Result<MappedMutexGuard<'_, State>> {
         let mut guard = self.state.lock().await;
         if guard.as_ref().is_none_or(|it| it.is_in_doubt) {
-            let seq = meta::find_seq(self.sql(), self.scope()).await?.unwrap_or_default();
-            *guard = Some(State {
-                seq,
-                is_in_doubt: false,
-                ignored_users: None,
-                heard: BTreeMap::new(),
-                account_data_quiet_since: None,
-                sent_members: SentMembers::default(),
-            });
+            *guard = Some(self.load().await?);
         }
         MutexGuard::try_map(guard, Option::as_mut)
             .map_err(|_| Error::internal("the user was unloaded while it was being read"))
+    }
+
+    async fn load(&self) -> Result<State> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let seq = meta::find_seq(sql, scope).await?;
+        let changed = ChangedRooms::load(list_for_index(sql, scope).await?);
+        let mut random = [0; 8];
+        self.host.random().fill(&mut random)?;
+        let random = u64::from_le_bytes(random);
+        Ok(State {
+            seq,
+            is_in_doubt: false,
+            ignored_users: None,
+            heard: HeardRooms::new(Instance::new(random)),
+            changed,
+            ephemeral: EphemeralNews::new(random % limits::EPHEMERAL_EPOCHS),
+            account_data_quiet_since: None,
+            sent_members: SentMembers::default(),
+        })
     }
 
     /// Writes a batch that moves the stream one step on.
@@ -183,13 +207,24 @@ impl User {
         &self,
         state: &mut State,
         mut stmts: Vec<Stmt>,
-        alarm_at_ms: Option<u64>,
+        alarm_by_ms: Option<u64>,
+    ) -> Result<StreamPosition> {
+        stmts.push(meta::upsert_seq(self.scope(), state.seq + 1));
+        self.commit_step(state, stmts, alarm_by_ms).await
+    }
+
+    /// As [`Self::commit`], for a batch in which a row says by itself that the stream has got
+    /// there.
+    async fn commit_step(
+        &self,
+        state: &mut State,
+        stmts: Vec<Stmt>,
+        alarm_by_ms: Option<u64>,
     ) -> Result<StreamPosition> {
         let seq = state.seq + 1;
-        stmts.push(meta::upsert_seq(self.scope(), seq));
         // Also when this future is dropped at the `await`: then nobody knows what was written.
         state.is_in_doubt = true;
-        self.host.commit(stmts, alarm_at_ms).await?;
+        self.host.commit(stmts, alarm_by_ms).await?;
         state.is_in_doubt = false;
         state.seq = seq;
         Ok(seq)
@@ -200,10 +235,10 @@ impl User {
         &self,
         state: &mut State,
         stmts: Vec<Stmt>,
-        alarm_at_ms: Option<u64>,
+        alarm_by_ms: Option<u64>,
     ) -> Result<()> {
-        let seq = self.commit(state, stmts, alarm_at_ms).await?;
-        self.host.wake(seq);
+        self.commit(state, stmts, alarm_by_ms).await?;
+        self.host.wake();
         Ok(())
     }
 }

@@ -3,7 +3,6 @@
 pub mod account_data;
 pub mod devices;
 pub mod filters;
-pub mod marks;
 pub mod meta;
 pub mod outbox;
 pub mod rooms;

@@ -1,5 +1,6 @@
 //! What the room shows for a while and keeps no history of: receipts and who is typing.
 
+mod announce;
 mod receipts;
 mod typing;
 
@@ -20,7 +21,7 @@ impl Room {
         user_id: &UserId,
     ) -> Result<Vec<RawJson>> {
         let receipts = self.receipts_since(room, after, user_id).await?;
-        let typing = self.typing_since(room, after).await?;
+        let typing = self.typing_since(after)?;
         Ok(receipts.into_iter().chain(typing).collect())
     }
 }

@@ -22,14 +22,20 @@ pub const RECEIPTS: u64 = 5_000;
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 pub const HEROES: u64 = 5;
-/// Members told of something in one go; the alarm goes on with the rest.
-pub const TOLD_MEMBERS: u64 = 500;
-/// Members told at the same time.
-pub const TOLD_AT_ONCE: usize = 16;
+/// Members told again of a membership by one alarm; the next one goes on with the rest.
+pub const OVERDUE_MEMBERSHIPS: u64 = 500;
+/// Members to whom something is delivered at the same time.
+pub const DELIVERIES_AT_ONCE: usize = 32;
+/// Rounds of deliveries after one event or alarm, of
+/// [`DELIVERIES_PER_ROUND`](skerry_core::delivery::DELIVERIES_PER_ROUND) each: within what a host
+/// allows of requests for one.
+pub const DELIVERY_ROUNDS: usize = 4;
 /// Longest time a client may say that its user will be typing.
 pub const TYPING_MS: u64 = 120_000;
-/// How soon after a write what was told of it is written down.
-pub const SETTLE_MS: u64 = 10_000;
+/// How long a change of who is typing is shown to clients that may not have seen it.
+pub const TYPING_SHOWN_MS: u64 = 120_000;
+/// How long receipts and typing are gathered, so that many of them are told as one.
+pub const EPHEMERAL_WINDOW_MS: u64 = 1_500;
 /// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
 pub const GRAPH_ENTRIES: usize = 200_000;
 /// Bytes of events in the engine's memory, roughly, beyond which it is dropped as well.

@@ -11,6 +11,7 @@ use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
     Pdu,
     authorize::StateKey,
+    delivery::{DELIVERY_GRACE_MS, Delivery},
     engine::{Num, StateAt},
     room_version,
 };
@@ -21,13 +22,14 @@ use crate::{
         Room,
         loaded::{
             Loaded,
+            deliveries::Deliveries,
             memory::{Known, Memory},
             state_event::{StateEvent, membership_of},
         },
     },
     store::room::{
         events::{self, Stored},
-        gaps, members, meta, state,
+        gaps, members, meta, readers, state,
     },
 };
 
@@ -57,9 +59,8 @@ impl Room {
         };
         let mut loaded = Loaded::empty(meta.version, rules);
         loaded.head = events::find_head(sql, scope).await?;
-        loaded.head = loaded.head.max(meta.receipts_head).max(meta.typing_head).max(meta.taken);
+        loaded.head = loaded.head.max(meta.receipts_head).max(meta.taken);
         loaded.receipts_head = meta.receipts_head;
-        loaded.typing_head = meta.typing_head;
         loaded.memory = Memory::new(loaded.head);
         loaded.ends_stored = meta.extremities.is_some();
         for end in ends {
@@ -73,10 +74,19 @@ impl Room {
         if meta.taken > 0 {
             loaded.gaps = gaps::list(sql, scope).await?;
         }
-        if meta.notified < loaded.head {
-            self.catch_up_later(loaded.head);
-        }
+        self.load_deliveries().await?;
         Ok(Some(loaded))
+    }
+
+    /// Who may have read everything. An alarm that comes soon may have been set for what memory
+    /// alone knew: then nobody knows who was told of the newest event.
+    async fn load_deliveries(&self) -> Result<()> {
+        let readers = readers::list(self.sql(), self.scope()).await?;
+        let soon_ms = self.now_ms() + DELIVERY_GRACE_MS;
+        let alarm_at_ms = self.host.alarm_at_ms().await?.filter(|at_ms| *at_ms <= soon_ms);
+        *self.deliveries() =
+            Deliveries { activity: Delivery::load(readers, alarm_at_ms), ..Deliveries::default() };
+        Ok(())
     }
 
     /// A stored event, read.

@@ -3,12 +3,13 @@
 //! **Invariant:** types alone. Nothing here reads or writes.
 
 pub(super) mod decided;
+pub(super) mod deliveries;
 pub(super) mod draft;
 pub(super) mod graph;
 pub(super) mod memory;
 pub(super) mod plan;
 pub(super) mod state_event;
-pub(super) mod watch;
+pub(super) mod typing;
 
 use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use skerry_core::engine::{Head, Num, StateAt};
@@ -34,8 +35,6 @@ pub(crate) struct Loaded {
     pub(crate) invited: u64,
     /// The newest position of a receipt.
     pub(crate) receipts_head: Position,
-    /// When who is typing last changed.
-    pub(crate) typing_head: Position,
     pub(crate) memory: Memory,
     /// What the engine knows.
     pub(crate) graph: Graph,
@@ -61,7 +60,6 @@ impl Loaded {
             joined: 0,
             invited: 0,
             receipts_head: 0,
-            typing_head: 0,
             memory: Memory::new(0),
             graph: Graph::default(),
             gaps: Vec::new(),

@@ -42,7 +42,7 @@ impl Room {
         let is_joined = view.timeline.membership() == MembershipState::Join;
         if is_joined {
             // Under the same lock as the reading: what comes later finds them watching.
-            self.watch().watch(user_id);
+            self.begin_reading(user_id).await?;
         }
         let asker = Asker {
             caller: &command.caller,

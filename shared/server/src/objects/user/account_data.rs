@@ -69,7 +69,16 @@ impl User {
         if it.room_id == GLOBAL && it.event_type == IGNORED_USER_LIST {
             state.ignored_users = None;
         }
-        self.commit_and_wake(state, stmts, None).await
+        let room = match room_id {
+            Some(room_id) => rooms::find(self.sql(), scope, room_id).await?,
+            None => None,
+        };
+        self.commit_step(state, stmts, None).await?;
+        if let Some(room) = room {
+            state.changed.changed(&room.room_id, seq, room.entry.is_unread());
+        }
+        self.host.wake();
+        Ok(())
     }
 
     /// Gets account data of the user or of a room.

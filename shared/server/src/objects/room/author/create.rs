@@ -50,7 +50,7 @@ impl Room {
         }
         self.commit(&mut room, &mut plan).await?;
         *guard = Some(room);
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(())
     }
 }

@@ -57,7 +57,7 @@ impl Room {
         let mut plan = Plan::new(room);
         self.plan_event(room, &mut plan, draft).await?;
         self.commit(room, &mut plan).await?;
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl Room {
         let mut plan = Plan::new(room);
         self.plan_event(room, &mut plan, draft).await?;
         self.commit(room, &mut plan).await?;
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(())
     }
 

@@ -81,7 +81,7 @@ impl Room {
         self.commit(room, &mut plan).await?;
         room.memory.redacted(room.head);
         let event_id = pdu.event_id.clone();
-        self.tell_of(guard, plan).await;
+        self.deliver_plan(guard, plan).await;
         Ok(event_id)
     }
 

@@ -54,7 +54,7 @@ impl Room {
         let mut plan = Plan::new(room);
         match self.plan_and_commit(room, &mut plan, draft).await {
             Ok(event_id) => {
-                self.tell_of(guard, plan).await;
+                self.deliver_plan(guard, plan).await;
                 Ok(event_id)
             }
             // Whether the request is a repeated one is read only now: a repeated one violates the

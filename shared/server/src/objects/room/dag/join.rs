@@ -84,7 +84,7 @@ impl Room {
         }
         let (outcome, changed) = joined?;
         if is_here {
-            self.tell_changes(guard, changed).await;
+            self.deliver_changes(guard, changed).await;
         }
         Ok(Received { event_id, outcome })
     }

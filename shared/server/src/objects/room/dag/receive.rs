@@ -33,7 +33,7 @@ impl Room {
         let mut intake = Intake::default();
         let events = self.receive_all(room, verified, &command, &mut intake).await;
         // Also when not all of them could be taken in.
-        self.tell_changes(guard, intake.changed).await;
+        self.deliver_changes(guard, intake.changed).await;
         events
     }
 

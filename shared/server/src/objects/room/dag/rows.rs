@@ -24,7 +24,7 @@ use crate::{
     },
     store::room::{
         events::{self, Stored, Unread},
-        graph, members, state, typing,
+        graph, members, state,
     },
 };
 
@@ -137,11 +137,6 @@ impl Room {
         plan.count(&membership, 1);
         let at = (position, after.map(|(num, _)| *num));
         plan.stmts.push(members::upsert(scope, &user_id, &membership, at, is_local));
-        if membership != MembershipState::Join && plan.typing_head > 0 {
-            plan.stmts.push(typing::remove(scope, user_id.as_str()));
-            plan.stmts.push(typing::upsert_changed(scope, position));
-            plan.typing_head = position;
-        }
         if is_local {
             let pdu = after.map(|(_, event)| Arc::clone(event));
             plan.memberships.push((user_id, membership, position, pdu));

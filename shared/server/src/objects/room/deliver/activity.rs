@@ -1,65 +1,78 @@
-//! Telling members of activity.
+//! Delivering to members that something waits ([`skerry_core::delivery`]).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
-use ruma::OwnedUserId;
+use futures_util::{
+    StreamExt as _,
+    future::{self, Either},
+    stream,
+};
+use ruma::{OwnedUserId, UserId};
+use skerry_core::delivery::{ANSWER_TIMEOUT_MS, Answer, DELIVERIES_PER_ROUND};
 
 use crate::{
     Result,
-    messages::{room::Position, user},
-    objects::room::{Room, limits, loaded::watch::Watchers},
-    store::room::members,
+    messages::{
+        room::Position,
+        user::{Delivered, RoomActivity},
+    },
+    objects::room::{Room, limits},
+    store::room::readers,
 };
 
 impl Room {
-    /// Tells those who wait of activity up to `head`, after the reply.
-    pub(crate) fn tell_activity_later(self: &Arc<Self>, watchers: Watchers, head: Position) {
-        if matches!(&watchers, Watchers::These(users) if users.is_empty()) {
+    /// A member is given everything up to the head: they are to hear of the next event. Called
+    /// under the lock of the reading, so that what comes later finds them watching; a row says so
+    /// before the answer goes out.
+    pub(crate) async fn begin_reading(&self, user_id: &UserId) -> Result<()> {
+        let reader = user_id.to_owned();
+        let needs_row = self.deliveries().activity.read(&reader);
+        if needs_row {
+            self.host.commit(vec![readers::insert(self.scope(), user_id)], None).await?;
+            self.deliveries().activity.row_written(&reader);
+        }
+        Ok(())
+    }
+
+    /// Delivers what waits, after the reply.
+    pub(crate) fn deliver_later(self: &Arc<Self>) {
+        if !self.deliveries().activity.has_more() {
             return;
         }
         let room = Arc::clone(self);
-        self.host.defer(Box::pin(async move { room.tell_activity(watchers, head).await }));
+        self.host.defer(Box::pin(async move { room.deliver().await }));
     }
 
-    /// The room was loaded before everybody had been told of its newest event, at `head`: tells
-    /// all local members, after the reply, or the alarm does.
-    pub(crate) fn catch_up_later(self: &Arc<Self>, head: Position) {
-        self.watch().is_behind = true;
-        let room = Arc::clone(self);
-        self.host.defer(Box::pin(async move { room.catch_up(head).await }));
-    }
-
-    pub(crate) async fn catch_up(self: &Arc<Self>, head: Position) {
-        if std::mem::take(&mut self.watch().is_behind) {
-            self.tell_activity(Watchers::Everyone, head).await;
+    /// Delivers what waits, round by round. What is left after the last round, the alarm delivers.
+    pub(crate) async fn deliver(self: &Arc<Self>) {
+        for _ in 0..limits::DELIVERY_ROUNDS {
+            let now_ms = self.now_ms();
+            let round = self.deliveries().activity.next_round(now_ms, DELIVERIES_PER_ROUND);
+            if round.is_empty() {
+                return;
+            }
+            let deliveries = stream::iter(round)
+                .for_each_concurrent(limits::DELIVERIES_AT_ONCE, |(reader, position)| {
+                    self.deliver_to(reader, position)
+                });
+            let timeout = self.host.sleep(Duration::from_millis(ANSWER_TIMEOUT_MS));
+            if let Either::Right(_) = future::select(Box::pin(deliveries), timeout).await {
+                tracing::warn!(room_id = %self.id, "members did not answer in time");
+                return;
+            }
         }
     }
 
-    pub(crate) async fn tell_activity(self: &Arc<Self>, watchers: Watchers, head: Position) {
-        self.watch().telling += 1;
-        let users = match watchers {
-            Watchers::These(users) => users,
-            Watchers::Everyone => self.local_members().await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "a room's members could not be read");
-                self.watch().is_behind = true;
-                BTreeSet::new()
-            }),
-        };
-        let tell = |user_id: OwnedUserId| async move {
-            let activity = user::RoomActivity { room_id: self.id.clone(), position: head };
-            if let Err(error) = self.host.objects().ask(&*user_id, activity).await {
-                tracing::warn!(%error, %user_id, "a user could not be told of activity");
-                self.watch().failed.insert(user_id);
+    async fn deliver_to(&self, reader: OwnedUserId, position: Position) {
+        let activity = RoomActivity { room_id: self.id.clone(), position };
+        let answer = match self.host.objects().ask(&*reader, activity).await {
+            Ok(Delivered::Noted) => Answer::Noted,
+            Ok(Delivered::Unread) => Answer::Unread,
+            Err(error) => {
+                tracing::warn!(%error, %reader, "a member could not be told of activity");
+                Answer::Unreachable
             }
         };
-        stream::iter(users).for_each_concurrent(limits::TOLD_AT_ONCE, tell).await;
-        self.watch().telling -= 1;
-    }
-
-    async fn local_members(self: &Arc<Self>) -> Result<BTreeSet<OwnedUserId>> {
-        let ending = format!(":{}", self.server.name);
-        let local = members::list_joined_local(self.sql(), self.scope(), &ending).await?;
-        Ok(local.into_iter().collect())
+        self.deliveries().activity.answered(&reader, position, answer, self.now_ms());
     }
 }

@@ -1,52 +1,40 @@
-//! The alarm.
+//! The alarm: what was not delivered is delivered again.
 
 use std::sync::Arc;
 
-use crate::{
-    Result,
-    objects::room::{
-        Room, limits,
-        loaded::{in_memory, watch::Watchers},
-    },
-    store::room::{members, meta, typing},
-};
+use skerry_core::delivery::{RETRY_MAX_MS, RETRY_MIN_MS};
+
+use crate::{Result, objects::room::Room};
+
+/// Doublings after which [`RETRY_MAX_MS`] is reached for certain.
+const MAX_DOUBLINGS: u32 = 16;
 
 impl Room {
-    /// The alarm: writes down who has been told, tells again who has not, and ends typing that
-    /// has expired.
+    /// Delivers what is due, and sets the next alarm before it begins.
     pub(crate) async fn on_alarm(self: &Arc<Self>) -> Result<()> {
-        self.watch().alarm_at_ms = None;
-        let mut guard = self.write().await?;
-        let expired = self.end_expired_typing(in_memory(&mut guard)?).await?;
-        let head = in_memory(&mut guard)?.head;
-        if expired {
-            let watchers = self.watch().take_watchers();
-            drop(guard);
-            self.tell_activity(watchers, head).await;
-        } else {
-            drop(guard);
+        let guard = self.write().await?;
+        let head = guard.as_ref().map_or(0, |room| room.head);
+        let now_ms = self.now_ms();
+        self.deliveries().activity.alarm(now_ms, head);
+        let next_ms = self.deliveries().activity.next_due(now_ms);
+        self.commit_batch(Vec::new(), next_ms).await?;
+        drop(guard);
+        self.deliver().await;
+        let is_left = self.deliver_overdue_memberships().await?;
+        let retry_ms = self.membership_retry(is_left, self.now_ms());
+        let next_ms = self.deliveries().activity.next_due(self.now_ms());
+        self.commit_batch(Vec::new(), next_ms.into_iter().chain(retry_ms).min()).await
+    }
+
+    /// When members are told again who could not be told of a membership.
+    fn membership_retry(&self, is_left: bool, now_ms: u64) -> Option<u64> {
+        let mut deliveries = self.deliveries();
+        if !is_left {
+            deliveries.failed_alarms = 0;
+            return None;
         }
-        self.catch_up(head).await;
-        let failed = std::mem::take(&mut self.watch().failed);
-        self.tell_activity(Watchers::These(failed), head).await;
-        let (told, all_told) = {
-            let mut watch = self.watch();
-            let all_told = watch.telling == 0 && watch.failed.is_empty() && !watch.is_behind;
-            (std::mem::take(&mut watch.told), all_told)
-        };
-        let scope = self.scope();
-        let mut stmts: Vec<_> = told
-            .iter()
-            .map(|(user, position)| members::update_told(scope, user, *position))
-            .collect();
-        if all_told {
-            stmts.push(meta::update_notified(scope, head));
-        }
-        let retry = (!all_told).then(|| self.now_ms() + limits::SETTLE_MS);
-        let typing = typing::list(self.sql(), scope).await?;
-        let next = typing.iter().map(|(_, at)| *at).chain(retry).min();
-        self.watch().alarm_at_ms = next;
-        self.host.commit(stmts, next).await?;
-        self.tell_untold().await
+        let doubled = RETRY_MIN_MS << deliveries.failed_alarms.min(MAX_DOUBLINGS);
+        deliveries.failed_alarms = deliveries.failed_alarms.saturating_add(1);
+        Some(now_ms + doubled.min(RETRY_MAX_MS))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
 use ruma::{UserId, events::room::member::MembershipState};
 use skerry_core::{Pdu, client_event, shown_state};
 
@@ -13,19 +14,24 @@ use crate::{
 };
 
 impl Room {
-    /// Tells users of their new membership, before the request is answered.
-    pub(crate) async fn tell_memberships(self: &Arc<Self>, memberships: Vec<Changed>) {
-        for (user_id, membership, position, pdu) in memberships {
-            let pdu = pdu.as_deref();
-            if let Err(error) = self.tell_membership(&user_id, membership, position, pdu).await {
-                // The alarm will tell them again.
+    /// Tells users of their new membership, before the request is answered: side by side, so that
+    /// one who cannot be reached delays nobody. Whether somebody is left, whom the alarm will tell.
+    pub(crate) async fn deliver_memberships(self: &Arc<Self>, memberships: Vec<Changed>) -> bool {
+        let deliver = async |(user_id, membership, position, pdu): Changed| {
+            let told = self.deliver_membership(&user_id, membership, position, pdu.as_deref());
+            let failed = told.await.err();
+            if let Some(error) = &failed {
                 tracing::warn!(%error, %user_id, "a user could not be told of a membership");
             }
-        }
+            failed.is_some()
+        };
+        let deliveries: Vec<_> = memberships.into_iter().map(deliver).collect();
+        let failed = stream::iter(deliveries).buffer_unordered(limits::DELIVERIES_AT_ONCE);
+        failed.any(async |it| it).await
     }
 
     /// Tells one user of their new membership.
-    async fn tell_membership(
+    async fn deliver_membership(
         self: &Arc<Self>,
         user_id: &UserId,
         membership: MembershipState,
@@ -46,7 +52,7 @@ impl Room {
             stripped_state,
         };
         self.host.objects().ask(user_id, message).await?;
-        self.watch().told.push((user_id.to_owned(), position));
+        self.deliveries().memberships.push((user_id.to_owned(), position));
         Ok(())
     }
 
@@ -66,24 +72,28 @@ impl Room {
         Ok(stripped)
     }
 
-    /// Tells members whom a crash or a failure kept from being told of their membership.
-    pub(crate) async fn tell_untold(self: &Arc<Self>) -> Result<()> {
+    /// Tells members whom a crash or a failure kept from being told of their membership. Whether
+    /// somebody is left.
+    pub(crate) async fn deliver_overdue_memberships(self: &Arc<Self>) -> Result<bool> {
         let (sql, scope) = (self.sql(), self.scope());
-        let untold = members::list_untold(sql, scope, limits::TOLD_MEMBERS).await?;
-        if untold.is_empty() {
-            return Ok(());
+        let limit = limits::OVERDUE_MEMBERSHIPS;
+        let overdue = members::list_undelivered(sql, scope, limit).await?;
+        if overdue.is_empty() {
+            return Ok(false);
         }
-        let nums: Vec<_> = untold.iter().filter_map(|it| it.event).collect();
+        let is_full = overdue.len() as u64 >= limit;
+        let nums: Vec<_> = overdue.iter().filter_map(|it| it.event).collect();
         let stored = events::list(sql, scope, &nums).await?;
-        for member in untold {
+        let mut memberships = Vec::with_capacity(overdue.len());
+        for member in overdue {
             let event = stored.iter().find(|it| Some(it.num) == member.event);
             let pdu = match event {
                 Some(event) => Some(self.to_pdu(event.event_id.clone(), event.json.clone())?),
                 None => None,
             };
-            let (user_id, position) = (&member.user_id, member.position);
-            self.tell_membership(user_id, member.membership, position, pdu.as_deref()).await?;
+            memberships.push((member.user_id, member.membership, member.position, pdu));
         }
-        self.commit_and_settle(Vec::new()).await
+        let is_left = self.deliver_memberships(memberships).await;
+        Ok(is_left || is_full)
     }
 }

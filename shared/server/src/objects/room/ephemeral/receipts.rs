@@ -13,7 +13,7 @@ use crate::{
     },
     objects::room::{
         Room, limits,
-        loaded::{Loaded, in_memory, watch::Watchers},
+        loaded::{Loaded, deliveries::EphemeralNews, in_memory},
     },
     store::room::receipts::{self, Receipt},
 };
@@ -55,17 +55,16 @@ impl Room {
             ts: self.now_ms(),
             position,
         };
-        self.commit_and_settle(vec![receipts::upsert(self.scope(), &receipt)]).await?;
+        self.commit_batch(vec![receipts::upsert(self.scope(), &receipt)], None).await?;
         room.head = position;
         room.receipts_head = position;
         room.memory.forget_tally(&user_id);
-        let watchers = match kind {
-            ReceiptKind::Read => self.watch().take_watchers(),
-            // Nobody else has anything to read.
-            ReceiptKind::ReadPrivate => self.watchers_of(&user_id),
-        };
         drop(guard);
-        self.tell_activity_later(watchers, position);
+        self.announce_own_receipt(user_id.clone(), position);
+        // A private one concerns nobody else.
+        if kind == ReceiptKind::Read {
+            self.announce(EphemeralNews { receipt: Some(position), own: [user_id].into() });
+        }
         Ok(())
     }
 
@@ -85,11 +84,6 @@ impl Room {
             true => Ok(None),
             false => receipt_event(&receipts).map(Some),
         }
-    }
-
-    fn watchers_of(&self, user_id: &UserId) -> Watchers {
-        let watches = self.watch().take_watcher(user_id);
-        Watchers::These(watches.then(|| user_id.to_owned()).into_iter().collect())
     }
 }
 

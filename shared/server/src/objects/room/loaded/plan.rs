@@ -28,7 +28,6 @@ pub(crate) type Changed = (OwnedUserId, MembershipState, Position, Option<Arc<Pd
 pub(crate) struct Plan {
     pub(crate) stmts: Vec<Stmt>,
     pub(crate) head: Position,
-    pub(crate) typing_head: Position,
     /// The forward extremities.
     pub(crate) ends: Vec<End>,
     /// Whether the store says which they are.
@@ -55,7 +54,6 @@ impl Plan {
         Self {
             stmts: Vec::new(),
             head: room.head,
-            typing_head: room.typing_head,
             ends: room.ends.clone(),
             ends_stored: room.ends_stored,
             is_linear: room.is_linear,
@@ -94,7 +92,6 @@ impl Plan {
     /// The room as the plan leaves it.
     pub(crate) fn apply(&mut self, room: &mut Loaded) {
         room.head = self.head;
-        room.typing_head = self.typing_head;
         room.ends = std::mem::take(&mut self.ends);
         room.ends_stored = self.ends_stored;
         room.is_linear = self.is_linear;
