@@ -43,7 +43,7 @@ use skerry_local::{sqlite::Sqlite, store};
 use tempfile::TempDir;
 
 use self::{
-    alone::{Host, SCOPE},
+    alone::{Host, SCOPE, nobody},
     world::{MEMBER, OWN, TOPIC, World, keys, own_key, raw, user},
 };
 
@@ -127,14 +127,14 @@ impl Stand {
         });
         let sql = Arc::new(Faulty { sqlite, next: Mutex::new(None) });
         let room_id = world.create.room_id.clone();
-        let host = Arc::new(Host(Arc::clone(&sql)));
+        let host = Arc::new(Host(Arc::clone(&sql), nobody()));
         let room = Room::new(room_id, Arc::clone(&server), host);
         Self { _directory: directory, server, sql, room }
     }
 
     /// The room forgets all that it does not have in its store.
     fn restart(&mut self, world: &World) {
-        let host = Arc::new(Host(Arc::clone(&self.sql)));
+        let host = Arc::new(Host(Arc::clone(&self.sql), nobody()));
         self.room = Room::new(world.create.room_id.clone(), Arc::clone(&self.server), host);
     }
 

@@ -72,6 +72,16 @@ pub(crate) struct World {
 impl World {
     /// A public room with many members.
     pub(crate) fn new() -> Self {
+        let mut world = Self::small();
+        for number in 0..MEMBERS {
+            world.join(&format!("member{number}"));
+        }
+        world.by_carol(TOPIC, json!({ "topic": "the first" }));
+        world
+    }
+
+    /// A public room with its creator in it.
+    pub(crate) fn small() -> Self {
         let rules = room_version::rules(&room_version::DEFAULT).unwrap();
         let carol = user("carol", PEER);
         let content = json!({ "room_version": room_version::DEFAULT });
@@ -90,10 +100,6 @@ impl World {
         world.by_carol("m.room.power_levels", json!({}));
         world.by_carol("m.room.join_rules", json!({ "join_rule": "public" }));
         world.by_carol("m.room.history_visibility", json!({ "history_visibility": "shared" }));
-        for number in 0..MEMBERS {
-            world.join(&format!("member{number}"));
-        }
-        world.by_carol(TOPIC, json!({ "topic": "the first" }));
         world
     }
 

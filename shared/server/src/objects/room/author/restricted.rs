@@ -20,6 +20,7 @@ use crate::{
     Error, Result,
     messages::room::{ChangeMembership, IsJoined, MembershipAction},
     objects::room::{Room, limits, loaded::Loaded},
+    store::room::members,
 };
 
 impl Room {
@@ -137,7 +138,13 @@ impl Room {
                 return Ok(Some(user_id));
             }
         }
-        Ok(None)
+        if power.users_default < power.invite {
+            return Ok(None);
+        }
+        // Whoever is not named among the powers may invite as well.
+        let local = format!(":{}", self.server.name);
+        let local = members::list_joined_local(self.sql(), self.scope(), &local).await?;
+        Ok(local.into_iter().find(|it| power.user_can_invite(it)))
     }
 }
 
