@@ -282,7 +282,7 @@ async fn restricted_room(alice: &User, rooms: &[String]) -> String {
 async fn c9_who_was_kicked_from_the_other_room_a_moment_ago_is_not_admitted(server: &Server) {
     let (alice, bob) = pair(server).await;
     let club = alice.public_room(&[&bob]).await;
-    let room = restricted_room(&alice, &[club.clone()]).await;
+    let room = restricted_room(&alice, std::slice::from_ref(&club)).await;
     alice.on_member(&club, "kick", &bob).ok().await;
     bob.post(path(["rooms", &room, "join"])).refused(403, "M_FORBIDDEN").await;
     bob.join(&club).await;
