@@ -65,6 +65,8 @@ async fn room(objects: &LocalObjects, key: &SigningKey) -> OwnedRoomId {
             state("m.room.name", "", json!({ "name": "A room" })),
         ],
         invites: Vec::new(),
+        listed: false,
+        alias: None,
     };
     let port: &dyn Objects = objects;
     port.ask(&*create.room_id, question).await.expect("created");

@@ -180,7 +180,12 @@ pub struct LocalObjects(pub Arc<Registry>);
 #[async_trait]
 impl Objects for LocalObjects {
     async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
-        self.0.ask::<Room>(room_id.to_owned(), command).await
+        let answer = self.0.ask::<Room>(room_id.to_owned(), command).await;
+        if matches!(answer, Err(Error::UnknownRoom)) {
+            // Whoever invents names must not push out rooms that exist.
+            self.0.rooms.drop_unused(&room_id.to_owned());
+        }
+        answer
     }
 
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply> {

@@ -14,6 +14,7 @@ use skerry::{
     Error, Result,
     api::{self, Cx},
     bootstrap::bootstrap,
+    objects::absent_rooms::WithAbsentRooms,
     ports::Ports,
     server::Registration,
 };
@@ -72,9 +73,11 @@ pub async fn run(options: Options) -> Result<()> {
         bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config).await?;
     let server = Arc::new(server);
     let registry = Registry::new(sqlite.clone(), clock.clone(), server.clone()).await?;
+    let objects = LocalObjects(registry.clone());
+    let objects = WithAbsentRooms::new(objects, Arc::default(), clock.clone());
     let ports = Ports {
         global: sqlite.clone(),
-        objects: Arc::new(LocalObjects(registry.clone())),
+        objects: Arc::new(objects),
         clock,
         random: Arc::new(SystemRandom),
     };

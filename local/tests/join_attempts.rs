@@ -352,9 +352,9 @@ async fn an_attempt_that_is_old_is_removed() {
     let stand = Stand::new(&world).await;
     stand.stage("first", true, true, &[&world.create, &world.all[1]]).await.unwrap();
     let staged_ms = staged::find_attempt(&*stand.sql, SCOPE).await.unwrap().unwrap().staged_ms;
-    let none = staged::remove_expired(&*stand.sql, SCOPE, staged_ms).await.unwrap();
-    assert!(none.is_empty(), "it is not older than itself");
-    let stmts = staged::remove_expired(&*stand.sql, SCOPE, staged_ms + 1).await.unwrap();
+    let none = staged::remove_expired(&*stand.sql, SCOPE, staged_ms - 1).await.unwrap();
+    assert!(none.is_empty(), "it is not as old as that");
+    let stmts = staged::remove_expired(&*stand.sql, SCOPE, staged_ms).await.unwrap();
     stand.sql.batch(stmts).await.unwrap();
     stand.is_clean().await;
     let late = stand.stage("first", false, true, &[&world.tip]).await;

@@ -380,8 +380,42 @@ async fn account_data_is_told_once_and_bounded() {
 }
 
 #[tokio::test]
+async fn only_of_a_joined_room_something_is_kept() {
+    let world = World::new().await;
+    let data = || set(Some(a_room()), "org.example", &json!({}));
+    let tag = |info: Option<JsonValue>| SetTag {
+        room_id: a_room().to_owned(),
+        tag: "u.a".to_owned(),
+        info: info.as_ref().map(raw),
+    };
+    let steps = [
+        (None, false),
+        (Some(MembershipState::Invite), false),
+        (Some(MembershipState::Join), true),
+        (Some(MembershipState::Leave), false),
+    ];
+    for (number, (membership, may)) in (1..).zip(steps) {
+        if let Some(membership) = membership {
+            world.membership(a_room(), membership, number).await;
+        }
+        match may {
+            true => {
+                world.ask(data()).await;
+                world.ask(tag(Some(json!({})))).await;
+            }
+            false => {
+                assert_eq!(world.refused(data()).await, 403);
+                assert_eq!(world.refused(tag(Some(json!({})))).await, 403);
+            }
+        }
+    }
+    world.ask(tag(None)).await;
+}
+
+#[tokio::test]
 async fn tags_are_merged_and_bounded() {
     let world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 1).await;
     let tag = |name: String, info: Option<JsonValue>| SetTag {
         room_id: a_room().to_owned(),
         tag: name,

@@ -65,16 +65,16 @@ CREATE TABLE signing_keys (
 CREATE TABLE aliases (
     alias TEXT NOT NULL PRIMARY KEY,
     room_id TEXT NOT NULL,
-    creator TEXT NOT NULL
+    creator TEXT NOT NULL,
+    -- Until when it is reserved for a room that is being created; NULL: it leads to the room.
+    pending_until_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX aliases_by_room ON aliases (room_id, alias);
 
--- What the room directory shows of a room.
+-- The rooms that the directory shows, and what it shows of them. Each room keeps its own entry.
 CREATE TABLE room_directory (
     room_id TEXT NOT NULL PRIMARY KEY,
-    -- Whether anybody is shown it.
-    listed INTEGER NOT NULL,
     name TEXT,
     topic TEXT,
     avatar_url TEXT,
@@ -90,5 +90,4 @@ CREATE TABLE room_directory (
     updated INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX room_directory_by_size ON room_directory (joined_members DESC, room_id)
-    WHERE listed = 1;
+CREATE INDEX room_directory_by_size ON room_directory (joined_members DESC, room_id);

@@ -8,7 +8,11 @@ CREATE TABLE room_meta (
     -- the room is not linear.
     taken INTEGER NOT NULL,
     -- The forward extremities, a JSON array of numbers; NULL: the newest event that clients see.
-    extremities TEXT
+    extremities TEXT,
+    -- 1: the room directory shows the room.
+    listed INTEGER NOT NULL,
+    -- The alias that was reserved for the room when it was created.
+    alias TEXT
 ) STRICT;
 
 -- Every event the room knows. Its number is given in the order of storing, so that the events

@@ -100,6 +100,7 @@ const BANS: &[Ban] = &[
             "tests/src",
             "tests/tests/blackbox",
             "tests/load",
+            "tests/edge-cost",
         ],
         except: &[],
         words: &[
@@ -130,6 +131,7 @@ const PARTS_OF_A_ROOM: &[(&str, &[&str])] = &[
     ("read", &["limits", "loaded", "load"]),
     ("sync", &["limits", "loaded", "load", "read"]),
     ("ephemeral", &["limits", "loaded", "load"]),
+    ("effects", &["limits", "loaded", "load"]),
 ];
 
 /// Re-exports that are followed from one name to where it comes from.

@@ -11,6 +11,7 @@ use serde_json::json;
 use skerry::{
     Error, Result,
     api::{self, ClientAddress, Cx, MAX_BODY_BYTES},
+    objects::absent_rooms::{AbsentRooms, WithAbsentRooms},
     ports::Ports,
 };
 use tower::ServiceExt as _;
@@ -32,6 +33,8 @@ const CLIENT_ADDRESS: &str = "CF-Connecting-IP";
 thread_local! {
     // Building it costs more than a request.
     static ROUTER: Router = api::router();
+    // All requests of the isolate share them.
+    static ABSENT_ROOMS: Arc<AbsentRooms> = Arc::default();
 }
 
 /// Answers a request.
@@ -58,12 +61,10 @@ async fn serve(request: Request, env: &Env) -> Result<Response> {
 async fn cx(env: &Env) -> Result<Cx> {
     let global = Arc::new(D1::new(env.clone()));
     let server = server::for_api(&*global, env).await?;
-    let ports = Ports {
-        global,
-        objects: Arc::new(EdgeObjects(env.clone())),
-        clock: Arc::new(EdgeClock),
-        random: Arc::new(EdgeRandom),
-    };
+    let clock = Arc::new(EdgeClock);
+    let absent = ABSENT_ROOMS.with(Arc::clone);
+    let objects = WithAbsentRooms::new(EdgeObjects(env.clone()), absent, clock.clone());
+    let ports = Ports { global, objects: Arc::new(objects), clock, random: Arc::new(EdgeRandom) };
     Ok(Cx { ports, server })
 }
 

@@ -19,6 +19,10 @@ const WAIT_COMMAND: &str = "command";
 /// Where a command goes. An object has no address; the URL only has to be one.
 const COMMAND_URL: &str = "https://object/";
 
+/// How a room answers that does not exist: what a client is answered is also the answer to who is
+/// not in a room, and the Worker remembers only which rooms there are not.
+const UNKNOWN_ROOM: StatusCode = StatusCode::GONE;
+
 /// A command on its way to an object.
 pub(crate) fn request(command: &impl Serialize) -> Result<Request> {
     let body = serde_json::to_string(command)?;
@@ -43,7 +47,11 @@ pub(crate) fn response(result: Result<impl Serialize>) -> worker::Result<Respons
                 tracing::error!(%source, "an object failed");
             }
             let response = Response::ok(error.to_json().to_string())?;
-            Ok(response.with_status(error.status().as_u16()))
+            let status = match error {
+                Error::UnknownRoom => UNKNOWN_ROOM,
+                other => other.status(),
+            };
+            Ok(response.with_status(status.as_u16()))
         }
     }
 }
@@ -60,6 +68,9 @@ pub(crate) async fn reply<T: DeserializeOwned>(mut response: Response) -> Result
 
 /// The error an object answered with.
 fn error(status: u16, body: &str) -> Error {
+    if status == UNKNOWN_ROOM.as_u16() {
+        return Error::UnknownRoom;
+    }
     let unexpected = || Error::internal(format!("an object answered {status}: {body}"));
     let (Ok(status), Ok(kind), Ok(fields)) = (
         StatusCode::from_u16(status),

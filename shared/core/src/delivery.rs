@@ -133,8 +133,9 @@ impl<R: Ord + Clone> Default for Delivery<R> {
 
 impl<R: Ord + Clone> Delivery<R> {
     /// The deliveries of a room that comes into memory: the readers with a row, and when the
-    /// alarm for deliveries is due if one is stored and has not come (or loads the room by
-    /// coming: [`Self::alarm`] follows).
+    /// alarm is due if one is stored and has not come, or is coming at this moment
+    /// ([`Self::alarm`] follows). However far away it is: it may wait for an answer, or for a
+    /// reader who could not be reached. An alarm that also has other purposes counts, too.
     pub fn load(rows: impl IntoIterator<Item = R>, alarm_at_ms: Option<u64>) -> Self {
         let rows: BTreeSet<_> = rows.into_iter().collect();
         Self {

@@ -6,6 +6,7 @@
 //! `migrations/` and statements in `store`, the struct here with [`Object`], a method in the port
 //! [`Objects`](crate::ports::Objects), and a line each in the hosts' lists of kinds.
 
+pub mod absent_rooms;
 pub mod agenda;
 pub mod room;
 pub mod user;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ruma::events::room::member::MembershipState;
 use serde::{Deserialize, Serialize};
 
-use super::RoomEntry;
+use super::{ReadPlan, RoomEntry};
 use crate::delivery::Answer;
 
 /// Unread rooms that are remembered; beyond that all are forgotten.
@@ -127,9 +127,16 @@ impl<K: Ord + Clone> HeardRooms<K> {
         self.rooms.get(room).and_then(|unread| unread.dropped)
     }
 
-    /// A read of the room is committed, and what was dropped with it.
-    pub fn recorded(&mut self, room: &K) {
-        self.rooms.remove(room);
+    /// A read of the room is committed, and what was dropped with it. Nothing else forgets what was
+    /// dropped: a membership, say, may come between the reading and its record.
+    pub fn recorded(&mut self, room: &K, plan: &ReadPlan) {
+        match self.rooms.get_mut(room) {
+            Some(unread) if plan.entry.is_unread() => {
+                let known_position = plan.entry.known_position;
+                *unread = UnreadRoom { known_position, dropped: None };
+            }
+            _ => _ = self.rooms.remove(room),
+        }
     }
 
     /// Nobody knows whether a batch was committed that recorded reads, or the object forgets for

@@ -147,8 +147,17 @@ fn an_unread_room_is_not_looked_up_again() {
     assert_eq!(heard.hear_from_memory(&"r", 8), Some(Heard::Unread));
     assert_eq!(heard.hear_from_memory(&"r", 7), Some(Heard::Unread));
     assert_eq!(heard.dropped(&"r"), Some(8));
-    heard.recorded(&"r");
-    assert_eq!((heard.hear_from_memory(&"r", 9), heard.dropped(&"r")), (None, None));
+    let entry = RoomEntry { read_position: Some(5), ..joined(6, 2) };
+    let read = RoomRead { to: 7, base: 2, dropped: heard.dropped(&"r"), is_same_instance: true };
+    let plan = plan_read(&entry, &Marks::default(), &read, 3).unwrap();
+    heard.recorded(&"r", &plan);
+    assert_eq!((plan.entry.is_unread(), heard.dropped(&"r")), (true, None));
+    assert_eq!(heard.hear_from_memory(&"r", 8), Some(Heard::Known));
+    assert_eq!(heard.hear_from_memory(&"r", 9), Some(Heard::Unread));
+    let read = RoomRead { to: 9, dropped: heard.dropped(&"r"), ..read };
+    let plan = plan_read(&plan.entry, &plan.marks, &read, 4).unwrap();
+    heard.recorded(&"r", &plan);
+    assert_eq!(heard.hear_from_memory(&"r", 10), None, "it was read to its end");
 }
 
 #[test]

@@ -22,9 +22,6 @@ pub mod uiaa;
 
 use axum::Router;
 
-#[cfg(feature = "test-routes")]
-pub(super) use self::room::refresh_directory;
-
 /// Mounts all of it.
 pub fn routes(router: Router) -> Router {
     let areas = [

@@ -15,8 +15,8 @@ use ruma::{OwnedEventId, OwnedUserId, RoomId};
 
 pub use self::{
     create::{Create, NewState},
-    directory::{Action, CheckMay, GetPublicInfo, PublicInfo},
-    ephemeral::{ReceiptKind, SetReceipt, SetTyping},
+    directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed},
+    ephemeral::{NewReceipt, ReceiptKind, SetReceipts, SetTyping},
     membership::{ChangeMembership, Forget, IsJoined, MembershipAction, UpdateProfile},
     read::{
         Context, Direction, GetContext, GetEvent, GetJoinedMembers, GetMembers, GetMessages,
@@ -52,7 +52,7 @@ asks! { ToRoom:
     IsJoined => bool, repeatable;
     Forget => (), repeatable;
     UpdateProfile => (), repeatable;
-    SetReceipt => (), repeatable;
+    SetReceipts => (), repeatable;
     SetTyping => (), repeatable;
     GetEvent => RawJson, repeatable;
     GetState => Vec<RawJson>, repeatable;
@@ -63,5 +63,6 @@ asks! { ToRoom:
     GetContext => Box<Context>, repeatable;
     SyncRoom => Box<RoomSync>, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
+    SetListed => (), repeatable;
     CheckMay => (), repeatable;
 }

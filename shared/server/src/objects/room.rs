@@ -2,11 +2,12 @@
 //!
 //! Writers hold the lock for the whole of plan → batch → apply; readers share it, so that they
 //! see the room between two batches and never within one. What the room must tell its members is
-//! in [`deliver`].
+//! in [`deliver`]; what follows a commit elsewhere is in [`effects`].
 
 mod author;
 mod dag;
 mod deliver;
+mod effects;
 mod ephemeral;
 pub mod limits;
 mod load;
@@ -16,12 +17,13 @@ mod sync;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ruma::{OwnedRoomId, api::error::ErrorKind};
+use ruma::OwnedRoomId;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::loaded::{
     Loaded,
     deliveries::{Deliveries, EphemeralWindow},
+    doubt::Doubt,
     typing::Typing,
 };
 use crate::{
@@ -39,6 +41,9 @@ pub struct Room {
     server: Arc<Server>,
     host: Arc<dyn ObjectHost>,
     state: RwLock<Option<Loaded>>,
+    doubt: Doubt,
+    /// Held by whoever brings the room's entry in the directory up to date.
+    directory: tokio::sync::Mutex<()>,
     deliveries: Mutex<Deliveries>,
     ephemeral_window: Mutex<EphemeralWindow>,
     typing: Mutex<Typing>,
@@ -63,6 +68,8 @@ impl Object for Room {
             server,
             host,
             state: RwLock::new(None),
+            doubt: Doubt::default(),
+            directory: tokio::sync::Mutex::default(),
             deliveries: Mutex::default(),
             ephemeral_window: Mutex::default(),
             typing: Mutex::default(),
@@ -83,7 +90,7 @@ impl Object for Room {
             Command::IsJoined(it) => Reply::IsJoined(self.is_joined(&it.user_id).await?),
             Command::Forget(it) => Reply::Forget(self.forget(&it.user_id).await?),
             Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
-            Command::SetReceipt(it) => Reply::SetReceipt(self.set_receipt(*it).await?),
+            Command::SetReceipts(it) => Reply::SetReceipts(self.set_receipts(*it).await?),
             Command::SetTyping(it) => Reply::SetTyping(self.set_typing(*it).await?),
             Command::GetEvent(it) => {
                 Reply::GetEvent(self.get_event(&it.caller, &it.event_id).await?)
@@ -98,12 +105,20 @@ impl Object for Room {
             Command::GetContext(it) => Reply::GetContext(self.get_context(*it).await?),
             Command::SyncRoom(it) => Reply::SyncRoom(self.sync(*it).await?),
             Command::GetPublicInfo(_) => Reply::GetPublicInfo(self.get_public_info().await?),
+            Command::SetListed(it) => Reply::SetListed(self.set_listed(*it).await?),
             Command::CheckMay(it) => Reply::CheckMay(self.check_may(&it.user_id, it.action).await?),
         })
     }
 
     async fn alarm(self: &Arc<Self>) -> Result<()> {
-        self.on_alarm().await
+        let delivered = match self.on_alarm().await {
+            Err(Error::UnknownRoom) => Ok(()),
+            other => other,
+        };
+        // What is due does not depend on what could be delivered.
+        self.run_agenda().await?;
+        self.expire_attempt().await?;
+        delivered
     }
 }
 
@@ -124,7 +139,9 @@ impl Room {
     async fn read(self: &Arc<Self>) -> Result<RwLockReadGuard<'_, Loaded>> {
         {
             let guard = self.state.read().await;
-            if let Ok(loaded) = RwLockReadGuard::try_map(guard, Option::as_ref) {
+            if !self.doubt.is_set()
+                && let Ok(loaded) = RwLockReadGuard::try_map(guard, Option::as_ref)
+            {
                 return Ok(loaded);
             }
         }
@@ -135,16 +152,27 @@ impl Room {
 
     /// The room for writing.
     async fn write(self: &Arc<Self>) -> Result<RwLockWriteGuard<'_, Option<Loaded>>> {
-        let mut guard = self.state.write().await;
+        let mut guard = self.lock().await;
         if guard.is_none() {
-            *guard = Some(self.load().await?.ok_or_else(Self::unknown)?);
+            *guard = Some(self.load().await?.ok_or(Error::UnknownRoom)?);
         }
         Ok(guard)
     }
 
-    /// What a room that does not exist here answers: the same as one that the asker is not in.
+    /// The lock for writing, whether or not the room exists. What is in memory is dropped where it
+    /// may differ from the store.
+    async fn lock(&self) -> RwLockWriteGuard<'_, Option<Loaded>> {
+        let mut guard = self.state.write().await;
+        if self.doubt.is_set() {
+            *guard = None;
+            self.doubt.clear();
+        }
+        guard
+    }
+
+    /// What who is not in the room is answered: the same as of a room that does not exist here.
     fn unknown() -> Error {
-        Error::api(ErrorKind::Forbidden, "you are not in this room, or it does not exist here")
+        Error::forbidden(Error::UnknownRoom.to_string())
     }
 
     fn deliveries(&self) -> MutexGuard<'_, Deliveries> {

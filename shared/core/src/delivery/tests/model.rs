@@ -157,9 +157,10 @@ impl World {
             return;
         }
         let user = self.dice.below(USERS);
-        let is_joined = !self.rooms[room].memberships[user].0;
-        // Who left comes back soon.
-        let changes = self.dice.once_in(if is_joined { 3 } else { 12 });
+        let was_joined = self.rooms[room].memberships[user].0;
+        // A new profile is a membership, too. Who left comes back soon.
+        let is_joined = !was_joined || self.dice.once_in(2);
+        let changes = self.dice.once_in(if was_joined { 8 } else { 3 });
         let change = changes.then_some((user, is_joined));
         let (outcome, reloads) = (self.outcome(), self.dice.once_in(2));
         let position = self.rooms[room].event(change, self.now_ms, outcome, reloads);

@@ -104,9 +104,9 @@ impl Stream {
             let Some(plan) = plan else { continue };
             self.seq = seq;
             self.changed.changed(&it.room, seq, plan.entry.is_unread());
+            self.heard.recorded(&it.room, &plan);
             self.rooms[it.room] = plan.entry;
             self.marks[it.room] = plan.marks;
-            self.heard.recorded(&it.room);
         }
         if self.seq == seq { SyncToken::after_read(base, seq) } else { SyncToken::at(base) }
     }

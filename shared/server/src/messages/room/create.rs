@@ -1,6 +1,6 @@
 //! Creating a room.
 
-use ruma::{OwnedUserId, RoomVersionId};
+use ruma::{OwnedRoomAliasId, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
 use crate::messages::{Caller, RawJson};
@@ -18,6 +18,12 @@ pub struct Create {
     pub state: Vec<NewState>,
     /// Users to invite after that, with the `is_direct` flag and their profile.
     pub invites: Vec<(OwnedUserId, RawJson)>,
+    /// Whether the directory is to show the room.
+    #[serde(default)]
+    pub listed: bool,
+    /// The alias that is reserved for the room, and is its own when the room has begun.
+    #[serde(default)]
+    pub alias: Option<OwnedRoomAliasId>,
 }
 
 /// A state event yet to be made.

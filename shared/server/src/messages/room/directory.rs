@@ -7,6 +7,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetPublicInfo {}
 
+/// List the room in the directory, or take it out: for members with the power to send
+/// `m.room.canonical_alias`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SetListed {
+    /// Who wants it.
+    pub user_id: OwnedUserId,
+    /// Whether the directory is to show the room.
+    pub listed: bool,
+}
+
 /// Whether the user may do this: used by endpoints that write outside the room (aliases,
 /// directory). Refused with `M_FORBIDDEN` when not.
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,6 +68,9 @@ pub struct PublicInfo {
     pub room_version: String,
     /// `algorithm` of `m.room.encryption`.
     pub encryption: Option<String>,
+    /// Whether the directory is to show the room.
+    #[serde(default)]
+    pub listed: bool,
     /// The room's position that all this is true at.
     pub position: Position,
 }

@@ -22,11 +22,18 @@ pub enum ReceiptKind {
     ReadPrivate,
 }
 
-/// Set a receipt.
+/// Set receipts of one user: all of them, or none.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct SetReceipt {
-    /// Whose receipt.
+pub struct SetReceipts {
+    /// Whose receipts.
     pub user_id: OwnedUserId,
+    /// Which.
+    pub receipts: Vec<NewReceipt>,
+}
+
+/// A receipt to be set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewReceipt {
     /// Public or private.
     pub kind: ReceiptKind,
     /// The last event read.
@@ -52,17 +59,17 @@ mod tests {
             (ReceiptThread::Thread(owned_event_id!("$root")), json!("$root")),
         ];
         for (thread, on_the_wire) in threads {
-            let question = SetReceipt {
-                user_id: owned_user_id!("@a:b"),
+            let receipt = NewReceipt {
                 kind: ReceiptKind::Read,
                 event_id: owned_event_id!("$event"),
                 thread: thread.clone(),
             };
+            let question = SetReceipts { user_id: owned_user_id!("@a:b"), receipts: vec![receipt] };
             let wire = serde_json::to_value(question.into_command()).unwrap();
-            let sent = wire.pointer("/set_receipt/thread").unwrap_or(&JsonValue::Null);
+            let sent = wire.pointer("/set_receipts/receipts/0/thread").unwrap_or(&JsonValue::Null);
             assert_eq!(*sent, on_the_wire);
             match serde_json::from_value(wire).unwrap() {
-                Command::SetReceipt(it) => assert_eq!(it.thread, thread),
+                Command::SetReceipts(it) => assert_eq!(it.receipts[0].thread, thread),
                 other => panic!("{other:?}"),
             }
         }

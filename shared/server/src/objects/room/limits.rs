@@ -16,6 +16,8 @@ pub const PAGE_EVENTS: u64 = 1_000;
 pub const SCANNED_EVENTS: usize = 5_000;
 /// Unread events that are counted; more are as good as this many.
 pub const UNREAD_EVENTS: u64 = 1_000;
+/// Threads of which a user's receipts are kept; of the others they are as if never set.
+pub const RECEIPT_THREADS: usize = 500;
 /// Receipts in one `/sync` response.
 pub const RECEIPTS: u64 = 5_000;
 /// Heroes of a room without a name ([spec]).
@@ -71,6 +73,17 @@ pub const MISSING_EVENTS: usize = 500;
 pub const PENDING_EVENTS: u64 = 1_000;
 /// Events that wait for others which are looked at to find out where those belong.
 pub const WAITING_PART: usize = 50;
+/// How long after a commit the alarm brings about what the commit has put on the agenda, in
+/// milliseconds, where that was not done right after it.
+pub const EFFECT_GRACE_MS: u64 = 8_000;
+/// How long a reply waits for the effects of its commit, in milliseconds.
+pub const EFFECT_WAIT_MS: u64 = 1_000;
+/// How long one thing that is due may take, in milliseconds; then it has failed.
+pub const DUE_TIMEOUT_MS: u64 = 15_000;
+/// How long something that is due is left alone after its first failure, in milliseconds.
+pub const DUE_RETRY_MS: u64 = 10_000;
+/// How often that time is doubled at most: to about an hour and a half.
+pub const DUE_RETRY_DOUBLINGS: u32 = 9;
 /// Characters of a reason.
 pub const REASON_CHARS: usize = 2_000;
 /// Rooms named by a join rule that are asked whether somebody is in them, at most.

@@ -11,20 +11,23 @@ use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
     Pdu,
     authorize::StateKey,
-    delivery::{DELIVERY_GRACE_MS, Delivery},
+    delivery::Delivery,
     engine::{Num, StateAt},
     room_version,
 };
 
 use crate::{
     Error, Result,
-    objects::room::{
-        Room,
-        loaded::{
-            Loaded,
-            deliveries::Deliveries,
-            memory::{Known, Memory},
-            state_event::{StateEvent, membership_of},
+    objects::{
+        agenda::Agenda,
+        room::{
+            Room,
+            loaded::{
+                Loaded,
+                deliveries::Deliveries,
+                memory::{Known, Memory},
+                state_event::{StateEvent, membership_of},
+            },
         },
     },
     store::room::{
@@ -58,8 +61,12 @@ impl Room {
             None => StateAt { chain: 0, group: state::find_head(sql, scope).await? },
         };
         let mut loaded = Loaded::empty(meta.version, rules);
+        loaded.effects.agenda = Agenda::load(sql, scope).await?;
+        loaded.effects.listed = meta.listed;
+        loaded.effects.alias = meta.alias;
         loaded.head = events::find_head(sql, scope).await?;
         loaded.head = loaded.head.max(meta.receipts_head).max(meta.taken);
+        loaded.effects.directory_changed = loaded.head;
         loaded.receipts_head = meta.receipts_head;
         loaded.memory = Memory::new(loaded.head);
         loaded.ends_stored = meta.extremities.is_some();
@@ -78,14 +85,19 @@ impl Room {
         Ok(Some(loaded))
     }
 
-    /// Who may have read everything. An alarm that comes soon may have been set for what memory
+    /// Who may have read everything. Whatever alarm is stored may have been set for what memory
     /// alone knew: then nobody knows who was told of the newest event.
     async fn load_deliveries(&self) -> Result<()> {
+        if self.deliveries().is_loaded {
+            return Ok(());
+        }
         let readers = readers::list(self.sql(), self.scope()).await?;
-        let soon_ms = self.now_ms() + DELIVERY_GRACE_MS;
-        let alarm_at_ms = self.host.alarm_at_ms().await?.filter(|at_ms| *at_ms <= soon_ms);
-        *self.deliveries() =
-            Deliveries { activity: Delivery::load(readers, alarm_at_ms), ..Deliveries::default() };
+        let alarm_at_ms = self.host.alarm_at_ms().await?;
+        *self.deliveries() = Deliveries {
+            is_loaded: true,
+            activity: Delivery::load(readers, alarm_at_ms),
+            ..Deliveries::default()
+        };
         Ok(())
     }
 

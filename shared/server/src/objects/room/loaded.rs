@@ -4,7 +4,9 @@
 
 pub(super) mod decided;
 pub(super) mod deliveries;
+pub(super) mod doubt;
 pub(super) mod draft;
+pub(super) mod effects;
 pub(super) mod graph;
 pub(super) mod memory;
 pub(super) mod plan;
@@ -15,7 +17,7 @@ use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use skerry_core::engine::{Head, Num, StateAt};
 use tokio::sync::RwLockWriteGuard;
 
-use self::{graph::Graph, memory::Memory, state_event::End};
+use self::{effects::Effects, graph::Graph, memory::Memory, state_event::End};
 use crate::{Error, Result, messages::room::Position, store::room::gaps::Gap};
 
 /// A room in memory.
@@ -45,6 +47,8 @@ pub(crate) struct Loaded {
     /// Each event came after the one before it, and the current state has only ever changed by the
     /// event that stands where it changed.
     pub(crate) is_linear: bool,
+    /// What must follow its commits elsewhere, and what it has to do at a later time.
+    pub(crate) effects: Effects,
 }
 
 impl Loaded {
@@ -65,6 +69,7 @@ impl Loaded {
             gaps: Vec::new(),
             pending: 0,
             is_linear: true,
+            effects: Effects::default(),
         }
     }
 

@@ -187,7 +187,7 @@ impl User {
         self.commit_step(state, vec![stmt], None).await?;
         for (room_id, plan) in plans {
             let room_id = (*room_id).to_owned();
-            state.heard.recorded(&room_id);
+            state.heard.recorded(&room_id, plan);
             state.changed.changed(&room_id, seq, plan.entry.is_unread());
         }
         if plans.iter().any(|(_, plan)| plan.raises) {

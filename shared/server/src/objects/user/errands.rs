@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{User, limits};
 use crate::{
-    Error, Result,
+    Result,
     messages::{Ask as _, Caller, room, user},
     ports::Stmt,
     store::user::{
@@ -135,7 +135,8 @@ impl User {
         let message = command.into_message(self.id.clone());
         match self.host.objects().room(&errand.room_id, message).await {
             // A refusal is an answer too.
-            Ok(_) | Err(Error::Api { .. }) => done(&errand),
+            Ok(_) => done(&errand),
+            Err(error) if error.is_refusal() => done(&errand),
             Err(error) if errand.attempts >= limits::ERRAND_ATTEMPTS => {
                 let room_id = &errand.room_id;
                 tracing::error!(%error, user_id = %self.id, %room_id, "an errand is given up");

@@ -35,7 +35,6 @@ impl User {
         let at = (seq, drops_marks);
         let stmt = rooms::upsert(self.scope(), &room_id, &entry, &sender, stripped_state, at);
         self.commit_step(&mut state, vec![stmt], None).await?;
-        state.heard.recorded(&room_id);
         state.changed.changed(&room_id, seq, entry.is_unread());
         self.host.wake();
         Ok(())

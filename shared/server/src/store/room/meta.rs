@@ -1,6 +1,6 @@
 //! What a room's events alone do not tell: `room_meta`.
 
-use ruma::RoomVersionId;
+use ruma::{OwnedRoomAliasId, RoomAliasId, RoomVersionId};
 use skerry_core::engine::Num;
 
 use crate::{
@@ -22,6 +22,10 @@ pub struct Meta {
     pub extremities: Option<Vec<Num>>,
     /// Events that wait for others.
     pub pending: u64,
+    /// Whether the directory shows the room.
+    pub listed: bool,
+    /// The alias that was reserved for the room when it was created.
+    pub alias: Option<OwnedRoomAliasId>,
 }
 
 /// The row, if the room exists here.
@@ -29,7 +33,8 @@ pub async fn find(sql: &dyn Sql, scope: i64) -> Result<Option<Meta>> {
     let stmt = Stmt::new(
         "SELECT version, \
          coalesce((SELECT max(position) FROM room_receipts WHERE scope = ?), 0), taken, \
-         extremities, (SELECT count(*) FROM room_pending WHERE scope = ?) \
+         extremities, (SELECT count(*) FROM room_pending WHERE scope = ?), listed, \
+         alias \
          FROM room_meta WHERE scope = ?",
     )
     .bind(scope)
@@ -39,20 +44,35 @@ pub async fn find(sql: &dyn Sql, scope: i64) -> Result<Option<Meta>> {
     let version: String = row.take(0)?;
     let version = RoomVersionId::try_from(version).map_err(Error::internal)?;
     let extremities: Option<String> = row.take(3)?;
+    let alias: Option<String> = row.take(6)?;
     Ok(Some(Meta {
         version,
         receipts_head: row.take(1)?,
         taken: row.take(2)?,
         extremities: extremities.map(|it| serde_json::from_str(&it)).transpose()?,
         pending: row.take(4)?,
+        listed: row.take(5)?,
+        alias: alias.map(RoomAliasId::parse).transpose().map_err(Error::internal)?,
     }))
 }
 
-/// The room begins.
-pub fn insert(scope: i64, version: &RoomVersionId) -> Stmt {
-    Stmt::new("INSERT INTO room_meta (scope, version, taken) VALUES (?, ?, 0)")
+/// The room begins; `alias` is what is reserved for it.
+pub fn insert(
+    scope: i64,
+    version: &RoomVersionId,
+    listed: bool,
+    alias: Option<&RoomAliasId>,
+) -> Stmt {
+    Stmt::new("INSERT INTO room_meta (scope, version, taken, listed, alias) VALUES (?, ?, 0, ?, ?)")
         .bind(scope)
         .bind(version.as_str())
+        .bind(listed)
+        .bind(alias.map(RoomAliasId::as_str))
+}
+
+/// Lists the room in the directory, or takes it out.
+pub fn update_listed(scope: i64, listed: bool) -> Stmt {
+    Stmt::new("UPDATE room_meta SET listed = ? WHERE scope = ?").bind(listed).bind(scope)
 }
 
 /// What stands beside the newest event: the extremities, and numbers that are taken.

@@ -66,12 +66,12 @@ pub fn remove_attempt(scope: i64) -> Vec<Stmt> {
     stmts
 }
 
-/// Removes an attempt for which nothing was staged since `before_ms` (milliseconds since the Unix
+/// Removes an attempt for which nothing was staged after `before_ms` (milliseconds since the Unix
 /// epoch), if there is one, and what it had written of a room that does not exist yet. Nothing else
 /// may write to the room meanwhile.
 pub async fn remove_expired(sql: &dyn Sql, scope: i64, before_ms: u64) -> Result<Vec<Stmt>> {
     let attempt = find_attempt(sql, scope).await?;
-    if attempt.is_none_or(|it| it.staged_ms >= before_ms) {
+    if attempt.is_none_or(|it| it.staged_ms > before_ms) {
         return Ok(Vec::new());
     }
     let mut stmts = remove_attempt(scope);

@@ -208,7 +208,7 @@ impl User {
         }
         let memory = self.memory();
         for (room, plan) in &plans {
-            memory.heard.recorded(room);
+            memory.heard.recorded(room, plan);
             memory.changed.changed(room, seq, plan.entry.is_unread());
         }
         Some(SyncToken::after_read(changes.base, seq))

@@ -79,7 +79,7 @@ async fn find(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<Option<Canon
     let event_type = EVENT_TYPE.to_owned();
     match get_state::find(cx, caller.clone(), room_id, event_type, String::new()).await {
         Ok(event) => Ok(pdu::parse_content(&get_state::content_of(&event)?).ok()),
-        Err(Error::Api { .. }) => Ok(None),
+        Err(error) if error.is_refusal() => Ok(None),
         Err(other) => Err(other),
     }
 }
@@ -89,7 +89,7 @@ fn names(value: &CanonicalJsonValue, alias: &RoomAliasId) -> bool {
 }
 
 async fn check_alias(cx: &Cx, room_id: &RoomId, alias: &OwnedRoomAliasId) -> Result<()> {
-    let found = aliases::find(&*cx.ports.global, alias).await?;
+    let found = aliases::find(&*cx.ports.global, alias, cx.ports.clock.now_ms()).await?;
     match found {
         Some(found) if found.room_id == room_id => Ok(()),
         _ => Err(Error::api(

@@ -9,9 +9,8 @@ use ruma::{
 };
 use serde::Deserialize;
 use serde_json::{Map as JsonMap, Value as JsonValue, value::to_raw_value};
-use skerry_core::shown_state;
 
-use super::{ask, canonical_alias, directory, get_state, member_profile, send_state};
+use super::{ask, ask_by_name, canonical_alias, get_state, member_profile, send_state};
 use crate::{
     Error, Result,
     api::{Cx, mount::authenticated_with_empty_tail},
@@ -40,9 +39,6 @@ async fn send_state_event(cx: Cx, caller: Caller, request: Request) -> Result<Re
         }
         _ => send_state(&cx, caller, &room_id, &event_type, state_key, body.into_json()).await?,
     };
-    if shown_state::is_in_directory(&event_type) {
-        directory::refresh(&cx, &room_id).await;
-    }
     Ok(Response::new(event_id))
 }
 
@@ -85,7 +81,7 @@ async fn is_joined(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<bool> {
     let question = CheckMay { user_id: caller.user_id.clone(), action: Action::BeJoined };
     match ask(cx, room_id, question).await {
         Ok(()) => Ok(true),
-        Err(Error::Api { .. }) => Ok(false),
+        Err(error) if error.is_refusal() => Ok(false),
         Err(other) => Err(other),
     }
 }
@@ -105,7 +101,7 @@ async fn join(
     let target = caller.user_id.clone();
     let action = MembershipAction::Join;
     let change = member_profile::change(caller.clone(), &target, action, reason, profile);
-    ask(cx, room_id, change).await?;
+    ask_by_name(cx, room_id, change).await?;
     let event_type = "m.room.member".to_owned();
     let event = get_state::find(cx, caller, room_id, event_type, target.to_string()).await?;
     Ok(serde_json::from_str::<Event>(event.get())?.event_id)

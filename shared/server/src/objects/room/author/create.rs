@@ -11,7 +11,8 @@ use crate::{
     objects::room::{
         Room,
         author::not_built,
-        loaded::{Loaded, draft::Draft, plan::Plan},
+        limits,
+        loaded::{Loaded, draft::Draft, effects::Due, plan::Plan},
     },
     store::room::{meta, state},
 };
@@ -19,8 +20,8 @@ use crate::{
 impl Room {
     /// Makes the room: all events of the beginning in one batch.
     pub(crate) async fn create(self: &Arc<Self>, command: Create) -> Result<()> {
-        let Create { creator, room_version, create_event, state, invites } = command;
-        let mut guard = self.state.write().await;
+        let Create { creator, room_version, create_event, state, invites, listed, alias } = command;
+        let mut guard = self.lock().await;
         if guard.is_some() || self.load().await?.is_some() {
             return Err(Error::api(ErrorKind::RoomInUse, "this room exists already"));
         }
@@ -32,8 +33,18 @@ impl Room {
             return Err(Error::internal("the create event is of another room or user"));
         }
         let mut room = Loaded::empty(room_version, rules);
+        room.effects.alias = alias;
         let mut plan = Plan::new(&room);
-        plan.stmts.push(meta::insert(self.scope(), &room.version));
+        plan.effects.listed = listed;
+        if room.effects.alias.is_some() {
+            plan.effects.agenda.set(Due::Alias, self.now_ms() + limits::EFFECT_GRACE_MS);
+        }
+        plan.stmts.push(meta::insert(
+            self.scope(),
+            &room.version,
+            listed,
+            room.effects.alias.as_deref(),
+        ));
         plan.stmts.push(state::insert_first_chain(self.scope()));
         self.add(&room, &mut plan, (&Arc::new(create), &[]), None, || false).await?;
         for it in &state {

@@ -30,12 +30,7 @@ impl Room {
             check_reason(reason)?;
         }
         let admitted_by = self.admitted_by(&command).await?;
-        let mut guard = match self.write().await {
-            Err(Error::Api { .. }) if is_entering(command.action) => {
-                return Err(Error::not_found("no room of this ID is known here"));
-            }
-            other => other?,
-        };
+        let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         let before = self.membership(room, &command.target).await?;
         if is_done_already(command.action, &before) && self.says_the_same(room, &command).await? {
@@ -74,7 +69,7 @@ impl Room {
             }
         }
         let stmts = vec![members::update_forgotten(self.scope(), user_id)];
-        self.host.commit(stmts, None).await?;
+        self.write_batch(stmts, None).await?;
         Ok(())
     }
 
@@ -138,11 +133,6 @@ impl Room {
 struct Profile {
     displayname: Option<String>,
     avatar_url: Option<OwnedMxcUri>,
-}
-
-/// Whether the action brings somebody to a room they know by name alone.
-fn is_entering(action: MembershipAction) -> bool {
-    matches!(action, MembershipAction::Join | MembershipAction::Knock)
 }
 
 /// Whether the membership is what the action would make it.

@@ -28,7 +28,7 @@ impl Room {
     pub(crate) async fn is_joined(self: &Arc<Self>, user_id: &UserId) -> Result<bool> {
         match self.read().await {
             Ok(room) => Ok(self.membership(&room, user_id).await? == MembershipState::Join),
-            Err(Error::Api { .. }) => Ok(false),
+            Err(Error::UnknownRoom) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -46,7 +46,7 @@ impl Room {
             let room = match self.read().await {
                 Ok(room) => room,
                 // What is to be said of it is said where the room is changed.
-                Err(Error::Api { .. }) => return Ok(None),
+                Err(Error::UnknownRoom) => return Ok(None),
                 Err(error) => return Err(error),
             };
             let before = self.membership(&room, &command.target).await?;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::pdu;
 
 use crate::{
-    Result,
+    Error, Result,
     messages::room::Send,
     objects::room::{
         Room,
@@ -60,7 +60,13 @@ impl Room {
             // Whether the request is a repeated one is read only now: a repeated one violates the
             // key of its transaction, and the others need not wait for a reading.
             Err(error) => match self.repeated(&caller, transaction.as_ref()).await? {
-                Some(event_id) => Ok(event_id),
+                Some(event_id) => {
+                    if matches!(error, Error::Conflict) {
+                        // It was refused for the transaction's key, and left nothing behind.
+                        self.doubt.clear();
+                    }
+                    Ok(event_id)
+                }
                 None => Err(error),
             },
         }

@@ -323,12 +323,12 @@ impl Room {
             let awaited: Vec<_> = auth.iter().chain(&prev).cloned().collect();
             let server = event.pdu.sender.server_name();
             let stmts = pending::insert(scope, &event.pdu, server, &awaited, self.now_ms())?;
-            self.host.commit(stmts.into(), None).await?;
+            self.write_batch(stmts.into(), None).await?;
             room.pending = pending::count(sql, scope).await?;
             if room.pending > limits::PENDING_EVENTS
                 && let Some(excess) = pending::find_excess(sql, scope).await?
             {
-                self.host.commit(pending::remove(scope, &excess).into(), None).await?;
+                self.write_batch(pending::remove(scope, &excess).into(), None).await?;
                 room.pending -= 1;
             }
         }

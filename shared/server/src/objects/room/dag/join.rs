@@ -54,7 +54,7 @@ impl Room {
             None => return Err(Error::internal("one event was verified")),
         };
         let event_id = Some(pdu.event_id.clone());
-        let mut guard = self.state.write().await;
+        let mut guard = self.lock().await;
         if guard.is_none() {
             *guard = self.load().await?;
         }
@@ -67,12 +67,7 @@ impl Room {
         let exists = guard.is_some();
         let mut room = guard.take().unwrap_or_else(|| Loaded::empty(room_version, rules));
         let joined = self.join_staged(&mut room, exists, &pdu).await;
-        let is_here = match &joined {
-            Ok((Outcome::Accepted { .. }, _)) => true,
-            Ok(_) | Err(Error::Api { .. }) => exists,
-            // What was written is not known: the room is loaded anew.
-            Err(_) => false,
-        };
+        let is_here = exists || matches!(&joined, Ok((Outcome::Accepted { .. }, _)));
         if is_here {
             *guard = Some(room);
         }
@@ -95,7 +90,7 @@ impl Room {
         if !exists {
             stmts.extend(meta::remove_beginnings(self.scope()));
         }
-        self.host.commit(stmts, None).await.map(drop)
+        self.write_batch(stmts, None).await.map(drop)
     }
 
     async fn join_staged(&self, room: &mut Loaded, exists: bool, pdu: &Arc<Pdu>) -> Result<Joined> {
@@ -113,7 +108,7 @@ impl Room {
         if !exists {
             stmts.extend(meta::remove_beginnings(scope));
         }
-        self.host.commit(stmts, None).await?;
+        self.write_batch(stmts, None).await?;
         let create = match exists {
             true => Some(self.create_num(room).await?),
             false => None,
@@ -141,11 +136,11 @@ impl Room {
             given::insert(scope, first),
             given::upsert_members(scope, first, first.group, &self.local()),
         ];
-        self.host.commit(stmts, None).await?;
+        self.write_batch(stmts, None).await?;
         room.state = first;
         self.check_create(first, create).await?;
         let mut plan = Plan::new(room);
-        plan.stmts.push(meta::insert(scope, &room.version));
+        plan.stmts.push(meta::insert(scope, &room.version, false, None));
         plan.leave_gap(limits::FIRST_GAP);
         let known = new_known(room, plan.next_position(), pdu);
         let decision = self.decide_join(room, create, first, &known).await?;
@@ -247,7 +242,7 @@ impl Room {
         stmts.push(state::insert_chain(scope, at.chain, room.state));
         stmts.push(given::insert(scope, at));
         stmts.push(given::insert_removed(scope, at));
-        self.host.commit(stmts, None).await?;
+        self.write_batch(stmts, None).await?;
         self.check_create(at, create).await?;
         Ok(at)
     }
@@ -345,6 +340,7 @@ fn adopt(plan: &mut Plan, decision: &mut Decision, (scope, at): (i64, StateAt), 
     let position: Position = at.group;
     plan.stmts.push(given::upsert_members(scope, at, position, local));
     plan.stmts.extend(given::adopt(scope, position));
+    plan.effects.replaces_state = true;
     decision.before = Some(State::from(StateAt { chain: 0, group: position }));
 }
 
@@ -364,7 +360,7 @@ fn is_over(joined: &Result<Joined>, exists: bool) -> bool {
     match joined {
         Ok((Outcome::Accepted { .. }, _)) => exists,
         Ok((Outcome::Waits { .. } | Outcome::NeedsKeys { .. }, _)) => false,
-        Ok(_) | Err(Error::Api { .. }) => true,
-        Err(_) => false,
+        Ok(_) => true,
+        Err(error) => error.is_refusal(),
     }
 }

@@ -76,6 +76,7 @@ impl Room {
         if !redaction::applies(redaction, target, may_redact, &room.rules) {
             return Ok(false);
         }
+        plan.redact(&target.event_type.to_string(), target.state_key.is_some());
         plan.stmts.push(self.redact_stored(room, num, &target.json, by)?);
         Ok(true)
     }

@@ -24,7 +24,7 @@ use crate::{
     messages::room::{Outcome, Received, Stage},
     objects::room::{
         Room, limits,
-        loaded::{Loaded, decided::new_known, graph::Graph, plan::Plan},
+        loaded::{Loaded, decided::new_known, plan::Plan},
     },
     store::room::{graph, meta, staged},
 };
@@ -47,7 +47,7 @@ impl Room {
         }
         let rules = room_version::rules(&room_version).ok_or_else(unsupported)?;
         let verified = self.verify(&events, &keys, &rules);
-        let mut guard = self.state.write().await;
+        let mut guard = self.lock().await;
         let scope = self.scope();
         let mut stmts = Vec::new();
         let mut seq = 0;
@@ -80,9 +80,25 @@ impl Room {
         if seq > limits::STAGED_EVENTS as u64 {
             return Err(Error::api(ErrorKind::TooLarge, TOO_LARGE));
         }
-        stmts.push(staged::upsert_attempt(scope, &attempt, &room_version, self.now_ms()));
-        self.host.commit(stmts, None).await?;
+        let now_ms = self.now_ms();
+        stmts.push(staged::upsert_attempt(scope, &attempt, &room_version, now_ms));
+        self.write_batch(stmts, Some(now_ms + limits::STAGED_MS)).await?;
         Ok(outcomes)
+    }
+
+    /// Removes an attempt for which nothing has come for long, or sets the alarm for when that
+    /// will be so. The alarm calls it, whether or not the room exists.
+    pub(crate) async fn expire_attempt(self: &Arc<Self>) -> Result<()> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let Some(attempt) = staged::find_attempt(sql, scope).await? else { return Ok(()) };
+        let _guard = self.lock().await;
+        let now_ms = self.now_ms();
+        let before_ms = now_ms.saturating_sub(limits::STAGED_MS);
+        let (stmts, alarm_by_ms) = match attempt.staged_ms <= before_ms {
+            true => (staged::remove_expired(sql, scope, before_ms).await?, None),
+            false => (Vec::new(), Some(attempt.staged_ms + limits::STAGED_MS)),
+        };
+        self.write_batch(stmts, alarm_by_ms).await.map(drop)
     }
 
     /// The attempt, while no other one has superseded it.
@@ -219,11 +235,7 @@ impl Room {
         if stmts.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.host.commit(stmts, None).await {
-            // It knows events that are not stored.
-            room.graph = Graph::default();
-            return Err(error);
-        }
+        self.write_batch(stmts, None).await?;
         plan.apply(room);
         Ok(())
     }

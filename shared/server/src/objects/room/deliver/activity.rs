@@ -28,7 +28,7 @@ impl Room {
         let reader = user_id.to_owned();
         let needs_row = self.deliveries().activity.read(&reader);
         if needs_row {
-            self.host.commit(vec![readers::insert(self.scope(), user_id)], None).await?;
+            self.write_batch(vec![readers::insert(self.scope(), user_id)], None).await?;
             self.deliveries().activity.row_written(&reader);
         }
         Ok(())

@@ -22,6 +22,8 @@ impl Room {
         self.deliver().await;
         let is_left = self.deliver_overdue_memberships().await?;
         let retry_ms = self.membership_retry(is_left, self.now_ms());
+        // Under the lock: the batch may remove the row of a reader who reads at this moment.
+        let _guard = self.write().await?;
         let next_ms = self.deliveries().activity.next_due(self.now_ms());
         self.commit_batch(Vec::new(), next_ms.into_iter().chain(retry_ms).min()).await
     }

@@ -9,7 +9,7 @@ use crate::{
     Error, Result,
     messages::{
         RawJson,
-        room::{Position, ReceiptKind, SetReceipt},
+        room::{NewReceipt, Position, ReceiptKind, SetReceipts},
     },
     objects::room::{
         Room, limits,
@@ -19,51 +19,55 @@ use crate::{
 };
 
 impl Room {
-    /// Sets a receipt. A receipt never goes backward.
-    pub(crate) async fn set_receipt(self: &Arc<Self>, command: SetReceipt) -> Result<()> {
-        let SetReceipt { user_id, kind, event_id, thread } = command;
+    /// Sets receipts of one user in one batch. A receipt never goes backward.
+    pub(crate) async fn set_receipts(self: &Arc<Self>, command: SetReceipts) -> Result<()> {
+        let SetReceipts { user_id, receipts } = command;
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         self.check_joined(room, &user_id).await?;
-        let event = self
-            .stored_event(&event_id)
-            .await?
-            .ok_or_else(|| Error::not_found("this event is not in the room"))?;
-        let thread = match &thread {
-            ReceiptThread::Unthreaded => String::new(),
-            other => other.as_str().unwrap_or_default().to_owned(),
-        };
-        let kind_text = match kind {
-            ReceiptKind::Read => "m.read",
-            ReceiptKind::ReadPrivate => "m.read.private",
-        };
-        let before = receipts::list_by_user(self.sql(), self.scope(), &user_id).await?;
-        let is_newer = before
-            .iter()
-            .filter(|it| it.kind == kind_text && it.thread == thread)
-            .all(|it| it.event_position < event.position);
-        if !is_newer {
+        let (sql, scope) = (self.sql(), self.scope());
+        let mut known = receipts::list_by_user(sql, scope, &user_id).await?;
+        let mut stmts = Vec::new();
+        let mut position = room.head;
+        let mut public = None;
+        for NewReceipt { kind, event_id, thread } in receipts {
+            let event = self.stored_event(&event_id).await?;
+            let event = event.ok_or_else(|| Error::not_found("this event is not in the room"))?;
+            let (kind_text, thread) = (text_of(kind), thread_of(&thread));
+            let is_same = |it: &Receipt| it.kind == kind_text && it.thread == thread;
+            if known.iter().any(|it| is_same(it) && it.event_position >= event.position) {
+                continue;
+            }
+            position += 1;
+            let receipt = Receipt {
+                user_id: user_id.to_string(),
+                kind: kind_text.to_owned(),
+                thread: thread.clone(),
+                event_id: event_id.to_string(),
+                event_position: event.position,
+                ts: self.now_ms(),
+                position,
+            };
+            if kind == ReceiptKind::Read {
+                public = Some(position);
+            }
+            stmts.push(receipts::upsert(scope, &receipt));
+            known.retain(|it| !is_same(it));
+            known.push(receipt);
+        }
+        if stmts.is_empty() {
             return Ok(());
         }
-        let position = room.head + 1;
-        let receipt = Receipt {
-            user_id: user_id.to_string(),
-            kind: kind_text.to_owned(),
-            thread,
-            event_id: event_id.to_string(),
-            event_position: event.position,
-            ts: self.now_ms(),
-            position,
-        };
-        self.commit_batch(vec![receipts::upsert(self.scope(), &receipt)], None).await?;
+        stmts.extend(excess(known).iter().map(|it| receipts::remove(scope, it)));
+        self.commit_batch(stmts, None).await?;
         room.head = position;
         room.receipts_head = position;
         room.memory.forget_tally(&user_id);
         drop(guard);
         self.announce_own_receipt(user_id.clone(), position);
         // A private one concerns nobody else.
-        if kind == ReceiptKind::Read {
-            self.announce(EphemeralNews { receipt: Some(position), own: [user_id].into() });
+        if public.is_some() {
+            self.announce(EphemeralNews { receipt: public, own: [user_id].into() });
         }
         Ok(())
     }
@@ -87,6 +91,30 @@ impl Room {
     }
 }
 
+/// A receipt's type, as the specification calls it.
+fn text_of(kind: ReceiptKind) -> &'static str {
+    match kind {
+        ReceiptKind::Read => "m.read",
+        ReceiptKind::ReadPrivate => "m.read.private",
+    }
+}
+
+/// A receipt's thread, as it is stored.
+fn thread_of(thread: &ReceiptThread) -> String {
+    match thread {
+        ReceiptThread::Unthreaded => String::new(),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Of the receipts of one user, those in threads beyond [`limits::RECEIPT_THREADS`]: the ones that
+/// were set the longest ago. Receipts for the room and for its main timeline are kept.
+fn excess(mut known: Vec<Receipt>) -> Vec<Receipt> {
+    known.retain(|it| !matches!(it.thread.as_str(), "" | "main"));
+    known.sort_by_key(|it| std::cmp::Reverse(it.position));
+    known.split_off(known.len().min(limits::RECEIPT_THREADS))
+}
+
 /// One `m.receipt` event.
 fn receipt_event(receipts: &[Receipt]) -> Result<RawJson> {
     let mut content: BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, JsonValue>>> = BTreeMap::new();
@@ -105,4 +133,33 @@ fn receipt_event(receipts: &[Receipt]) -> Result<RawJson> {
             .insert(&it.user_id, data);
     }
     Ok(to_raw_value(&json!({ "type": "m.receipt", "content": content }))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(thread: &str, position: Position) -> Receipt {
+        Receipt {
+            user_id: "@a:b".to_owned(),
+            kind: "m.read".to_owned(),
+            thread: thread.to_owned(),
+            event_id: "$event".to_owned(),
+            event_position: position,
+            ts: 0,
+            position,
+        }
+    }
+
+    #[test]
+    fn the_receipts_of_the_newest_threads_are_kept_and_those_of_the_room() {
+        let mut known = vec![receipt("", 1), receipt("main", 2)];
+        let threads = limits::RECEIPT_THREADS as u64;
+        known.extend((0..threads).map(|it| receipt(&format!("$thread{it}"), 10 + it)));
+        assert!(excess(known.clone()).is_empty());
+        known.push(receipt("$one-more", 5));
+        let oldest = excess(known);
+        assert_eq!(oldest.len(), 1);
+        assert_eq!(oldest[0].thread, "$one-more", "it was set before the others");
+    }
 }

@@ -10,6 +10,9 @@ use crate::messages::room::Position;
 /// What is to be delivered, what was, and what the store does not know of yet.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
+    /// The store was read for it. A room that is loaded once more in the same process knows more
+    /// than its store does.
+    pub(crate) is_loaded: bool,
     /// Who is to hear of events.
     pub(crate) activity: Delivery<OwnedUserId>,
     /// Members who were told of their membership at this position: the next batch writes it down.

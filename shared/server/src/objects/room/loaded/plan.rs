@@ -7,14 +7,19 @@ use skerry_core::{
     Pdu,
     authorize::StateKey,
     engine::{Known, Num, StateAt},
+    shown_state,
 };
 
 use crate::{
     messages::room::Position,
-    objects::room::loaded::{
-        Loaded,
-        memory::Recent,
-        state_event::{End, StateEvent},
+    objects::room::{
+        limits,
+        loaded::{
+            Loaded,
+            effects::{Due, EffectsPlan},
+            memory::Recent,
+            state_event::{End, StateEvent},
+        },
     },
     ports::Stmt,
 };
@@ -46,6 +51,8 @@ pub(crate) struct Plan {
     invited: i64,
     /// Local users whose membership changed, in order.
     pub(crate) memberships: Vec<Changed>,
+    /// What must follow elsewhere.
+    pub(crate) effects: EffectsPlan,
 }
 
 impl Plan {
@@ -65,6 +72,7 @@ impl Plan {
             joined: 0,
             invited: 0,
             memberships: Vec::new(),
+            effects: EffectsPlan { listed: room.effects.listed, ..EffectsPlan::default() },
         }
     }
 
@@ -89,8 +97,43 @@ impl Plan {
         self.appended.push(event);
     }
 
+    /// A stored event of this type is redacted.
+    pub(crate) fn redact(&mut self, event_type: &str, is_state: bool) {
+        self.effects.redacts_shown |= is_state && shown_state::is_in_directory(event_type);
+    }
+
+    /// Puts on the agenda what follows from all that is planned: called once, before the commit.
+    /// A room that is not listed writes nothing here.
+    pub(crate) fn schedule(&mut self, room: &Loaded, now_ms: u64) {
+        let is_listing = self.effects.listed != room.effects.listed;
+        if (is_listing || (self.effects.listed && self.changes_entry()))
+            && room.effects.agenda.at_ms(Due::Directory).is_none()
+        {
+            self.effects.agenda.set(Due::Directory, now_ms + limits::EFFECT_GRACE_MS);
+        }
+    }
+
+    /// Whether what the directory shows of a room changes.
+    fn changes_entry(&self) -> bool {
+        // Of members it shows how many there are.
+        let is_shown = |key: &StateKey| key.1.is_empty() && shown_state::is_in_directory(&key.0);
+        self.joined != 0
+            || self.effects.redacts_shown
+            || self.effects.replaces_state
+            || self.changed.keys().any(is_shown)
+    }
+
     /// The room as the plan leaves it.
     pub(crate) fn apply(&mut self, room: &mut Loaded) {
+        if self.effects.listed != room.effects.listed
+            || (self.effects.listed && self.changes_entry())
+        {
+            room.effects.directory_changed = self.head;
+            room.effects.has_new = true;
+        }
+        room.effects.has_new |= self.effects.agenda.sets(Due::Alias);
+        room.effects.listed = self.effects.listed;
+        room.effects.agenda.apply(std::mem::take(&mut self.effects.agenda));
         room.head = self.head;
         room.ends = std::mem::take(&mut self.ends);
         room.ends_stored = self.ends_stored;
