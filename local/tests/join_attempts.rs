@@ -362,6 +362,21 @@ async fn an_attempt_that_is_old_is_removed() {
 }
 
 #[tokio::test]
+async fn the_alarm_removes_an_attempt_when_it_is_old() {
+    let world = World::new();
+    let stand = Stand::new(&world).await;
+    stand.stage("first", true, true, &[&world.create]).await.unwrap();
+    stand.room.alarm().await.unwrap();
+    assert_eq!(stand.count("room_staged").await, 1, "it is young");
+    let attempt = staged::find_attempt(&*stand.sql, SCOPE).await.unwrap().unwrap();
+    let long_ago = attempt.staged_ms - limits::STAGED_MS;
+    let aged = staged::upsert_attempt(SCOPE, "first", &attempt.version, long_ago);
+    stand.sql.batch(vec![aged]).await.unwrap();
+    stand.room.alarm().await.unwrap();
+    stand.is_clean().await;
+}
+
+#[tokio::test]
 async fn a_page_of_staged_events_is_bounded_by_bytes() {
     let world = World::new();
     let stand = Stand::new(&world).await;

@@ -8,6 +8,7 @@ use skerry_tests::{
 
 both_hosts![
     a_room_that_all_have_left_is_joined_again,
+    a_room_of_every_version_is_joined_again,
     history_of_the_absence_comes_later,
     what_builds_on_what_is_here_is_judged_by_it,
     a_leave_that_nobody_heard_of_is_overcome,
@@ -36,10 +37,10 @@ fn topic(sender: &str, text: &str) -> Draft {
 }
 
 /// A room of the peer's with Alice and Bob in it.
-async fn shared(server: &Server) -> Left {
+async fn shared(server: &Server, version: &str) -> Left {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let members = [("dave", 50), ("erin", 0), ("grace", 0)];
-    let mut room = PeerRoom::create(&Peer::new("peer.example"), "12", &members);
+    let mut room = PeerRoom::create(&Peer::new("peer.example"), version, &members);
     let carol = room.peer.user("carol");
     room.add(topic(&carol, "the first"));
     room.add(Draft::state(&carol, "org.example.gone", "", json!({ "is": "here" })));
@@ -64,7 +65,12 @@ async fn leave(user: &User, room: &mut PeerRoom) -> Event {
 
 /// A room of the peer's that Alice and Bob have left.
 async fn left(server: &Server) -> Left {
-    let mut left = shared(server).await;
+    left_version(server, "12").await
+}
+
+/// As [`left`], in a room of some version.
+async fn left_version(server: &Server, version: &str) -> Left {
+    let mut left = shared(server, version).await;
     leave(&left.bob, &mut left.room).await;
     left.last = leave(&left.alice, &mut left.room).await;
     left
@@ -128,6 +134,17 @@ async fn a_room_that_all_have_left_is_joined_again(server: &Server) {
     assert_eq!(bob.state(&room.id, "m.room.topic", "").ok().await["topic"], "the second");
 }
 
+async fn a_room_of_every_version_is_joined_again(server: &Server) {
+    for version in 1..=11 {
+        let Left { alice, mut room, .. } = left_version(server, &version.to_string()).await;
+        go_on(&mut room);
+        let join = room.let_in(server, &alice).await;
+        assert_eq!(alice.state_ids(&room.id).await, room.current(), "version {version}");
+        let said = alice.say(&room.id, "back again").await;
+        assert_eq!(room.read(&alice, &said).await.prev(), [join.id], "version {version}");
+    }
+}
+
 async fn history_of_the_absence_comes_later(server: &Server) {
     let Left { alice, mut room, last, .. } = left(server).await;
     let meanwhile = go_on(&mut room);
@@ -165,7 +182,7 @@ async fn what_builds_on_what_is_here_is_judged_by_it(server: &Server) {
 }
 
 async fn a_leave_that_nobody_heard_of_is_overcome(server: &Server) {
-    let Left { alice, bob, mut room, .. } = shared(server).await;
+    let Left { alice, bob, mut room, .. } = shared(server, "12").await;
     let carol = room.peer.user("carol");
     leave(&bob, &mut room).await;
     let invite = json!({ "join_rule": "invite" });
@@ -200,7 +217,7 @@ async fn who_was_banned_meanwhile_stays_out(server: &Server) {
 }
 
 async fn a_room_with_other_local_members_is_joined_again(server: &Server) {
-    let Left { alice, bob, mut room, .. } = shared(server).await;
+    let Left { alice, bob, mut room, .. } = shared(server, "12").await;
     let last = leave(&alice, &mut room).await;
     let mut watch = bob.watch().await;
     go_on(&mut room);

@@ -61,7 +61,8 @@ pub fn insert_removed(scope: i64, at: StateAt) -> Stmt {
         "INSERT INTO room_state_deltas (scope, chain, type, state_key, state_group, event) \
          SELECT n.scope, ?, n.type, n.state_key, ?, NULL FROM \
          (SELECT d.scope, d.type, d.state_key, d.event, max(d.state_group) \
-         FROM room_state_deltas d WHERE d.scope = ? AND d.chain = 0 GROUP BY d.type, d.state_key) n \
+         FROM room_state_deltas d WHERE d.scope = ? AND d.chain = 0 \
+         GROUP BY d.type, d.state_key) n \
          WHERE n.event IS NOT NULL AND n.event NOT IN (SELECT e.num FROM ",
         staged_state!(),
         ") AND NOT EXISTS (SELECT 1 FROM room_state_deltas g WHERE g.scope = n.scope \

@@ -222,10 +222,10 @@ impl Room {
                     _ => return Ok(()),
                 };
             for event_id in outliers {
-                let Some(known) = self.known(room, &event_id).await? else { continue };
-                if !judged.insert(event_id) {
+                let known = self.known(room, &event_id).await?;
+                let Some(known) = known.filter(|_| judged.insert(event_id)) else {
                     return Err(Error::internal("an outlier was judged and has no state"));
-                }
+                };
                 let event = Arrived { pdu: Arc::clone(&known.pdu), kind: Kind::Live };
                 self.take_in(room, event, intake).await?;
             }
