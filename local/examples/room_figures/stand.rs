@@ -20,7 +20,10 @@ use skerry::{
     },
     objects::{Object as _, room::Room},
     ports::{Row, Sql, Stmt},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
 };
 use skerry_core::SigningKey;
 use skerry_local::{sqlite::Sqlite, store};
@@ -51,6 +54,7 @@ impl Stand {
                 registration_token_hash: None,
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         };
         Self { server: Arc::new(server), sql: Arc::new(sql) }

@@ -10,6 +10,7 @@ pub mod messages;
 pub mod objects;
 pub mod ports;
 pub mod server;
+pub mod sessions;
 pub mod store;
 
 pub use self::error::{Error, Result};

@@ -17,6 +17,7 @@ use crate::{
     Error, Result,
     messages::{Ask, Recipient, room, user},
     server::Server,
+    sessions::Sessions,
 };
 
 /// A future that a host runs after the reply has been given.
@@ -138,6 +139,11 @@ pub trait ObjectHost: Send + Sync {
     /// is loaded: an alarm may have been set for what memory alone knew.
     async fn alarm_at_ms(&self) -> Result<Option<u64>>;
 
+    /// Tokens of this (user) object have ended: what the host's process remembers of who holds
+    /// them ([`Sessions`]) counts for nothing from now on. A host that remembers nothing has
+    /// nothing to forget.
+    fn forget_sessions(&self) {}
+
     /// Runs work after the reply. It may be lost in a crash: what must not be lost is kept in
     /// the store and taken up again by the alarm.
     fn defer(&self, work: Deferred);
@@ -170,6 +176,8 @@ pub struct Ports {
     pub global: Arc<dyn Sql>,
     /// All objects.
     pub objects: Arc<dyn Objects>,
+    /// What this process remembers of valid access tokens.
+    pub sessions: Arc<Sessions>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

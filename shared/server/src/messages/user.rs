@@ -1,8 +1,9 @@
 //! What may be asked of a `User` object.
 
+mod account;
+
 use ruma::{
-    OwnedDeviceId, OwnedMxcUri, OwnedRoomId, OwnedUserId, UserId,
-    events::room::member::MembershipState,
+    OwnedDeviceId, OwnedRoomId, OwnedUserId, UserId, events::room::member::MembershipState,
 };
 use serde::{Deserialize, Serialize};
 use skerry_core::{
@@ -10,7 +11,12 @@ use skerry_core::{
     user_stream::Instance,
 };
 
-use super::{Caller, RawJson, Recipient, asks, room::Position};
+pub use self::account::{
+    Account, Authenticate, Authenticated, ChangePassword, CheckPassword, Deactivate, Device,
+    EndAllSessions, EndSessions, GetAccount, GetDevice, GetProfile, ListDevices, Login, NewSession,
+    NewTokens, Profile, Refresh, Register, Reservation, SetDeviceName, SetProfileField,
+};
+use super::{RawJson, Recipient, asks, room::Position};
 
 /// A position in a user's own stream: grows by one with every change and every recorded read.
 pub type StreamPosition = u64;
@@ -34,16 +40,25 @@ asks! { ToUser:
     GetRoomPosition => Option<Position>, repeatable;
     ListRooms => Vec<OwnedRoomId>, repeatable;
     Forget => (), repeatable;
-    PutDevice => (), repeatable;
     ListDevices => Vec<Device>, repeatable;
     GetDevice => Option<Device>, repeatable;
-    RemoveDevices => (), repeatable;
+    SetDeviceName => bool, repeatable;
     SetAccountData => (), repeatable;
     GetAccountData => Option<RawJson>, repeatable;
     SetTag => (), repeatable;
     CreateFilter => String, repeatable;
     GetFilter => Option<RawJson>, repeatable;
-    UpdateProfile => (), repeatable;
+    GetProfile => Option<Profile>, repeatable;
+    SetProfileField => (), repeatable;
+    Register => (), once;
+    GetAccount => Option<Account>, repeatable;
+    Login => (), repeatable;
+    Authenticate => Authenticated, repeatable;
+    Refresh => (), repeatable;
+    EndSessions => (), repeatable;
+    EndAllSessions => (), repeatable;
+    CheckPassword => bool, repeatable;
+    ChangePassword => (), repeatable;
     Deactivate => (), repeatable;
 }
 
@@ -102,33 +117,6 @@ pub struct Forget {
     pub room_id: OwnedRoomId,
 }
 
-/// Create or change a device: what is none stays as it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PutDevice {
-    /// The device.
-    pub device: Device,
-    /// A name that is there stays too.
-    pub keep_name: bool,
-}
-
-/// All devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ListDevices {}
-
-/// One device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GetDevice {
-    /// Which.
-    pub device_id: OwnedDeviceId,
-}
-
-/// Remove devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RemoveDevices {
-    /// Which.
-    pub device_ids: Vec<OwnedDeviceId>,
-}
-
 /// Set account data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SetAccountData {
@@ -172,22 +160,6 @@ pub struct CreateFilter {
 pub struct GetFilter {
     /// Its ID.
     pub filter_id: String,
-}
-
-/// Carry the user's new profile into every room they are joined to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct UpdateProfile {
-    /// The name they go by.
-    pub displayname: Option<String>,
-    /// Their picture.
-    pub avatar_url: Option<OwnedMxcUri>,
-}
-
-/// Remove everything that is private and leave all rooms: the account is gone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Deactivate {
-    /// The user on the device that asks for it.
-    pub caller: Caller,
 }
 
 /// From a room: this user's membership changed. Idempotent by `position`.
@@ -246,19 +218,6 @@ pub struct ReadRoom {
     pub to: Position,
     /// Members whose event was sent with it (lazy loading).
     pub members: Vec<OwnedUserId>,
-}
-
-/// A device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Device {
-    /// ID.
-    pub device_id: OwnedDeviceId,
-    /// Name for people.
-    pub display_name: Option<String>,
-    /// Last use, milliseconds since the Unix epoch.
-    pub last_seen_ms: Option<u64>,
-    /// Address of the last use.
-    pub last_seen_ip: Option<String>,
 }
 
 /// The answer to [`GetChanges`]. Rooms of one kind stand in one list each.
