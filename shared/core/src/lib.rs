@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod engine;
 mod event_json;
 pub mod filter;
+pub mod join_order;
 pub mod notify;
 pub mod pdu;
 pub mod receipt;

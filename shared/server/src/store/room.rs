@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod gaps;
+pub mod given;
 pub mod graph;
 pub mod members;
 pub mod meta;

@@ -56,4 +56,6 @@ pub(crate) struct EffectsPlan {
     pub(crate) listed: bool,
     /// A redaction takes away something that the directory shows.
     pub(crate) redacts_shown: bool,
+    /// The current state is replaced as a whole.
+    pub(crate) replaces_state: bool,
 }
