@@ -1,6 +1,7 @@
 //! The private store of a `Room` object.
 
 pub mod events;
+pub mod expiry;
 pub mod gaps;
 pub mod graph;
 pub mod members;
@@ -9,5 +10,6 @@ pub mod pending;
 pub mod readers;
 pub mod receipts;
 pub mod redactions;
+pub mod removal;
 pub mod staged;
 pub mod state;

@@ -69,7 +69,9 @@ impl Room {
         if seq > limits::STAGED_EVENTS {
             return Err(Error::api(ErrorKind::TooLarge, "the room's state is too large"));
         }
-        self.write_batch(stmts, None).await?;
+        let (expire, at_ms) = self.expire_staged();
+        stmts.extend(expire);
+        self.write_batch(stmts, Some(at_ms)).await?;
         Ok(outcomes)
     }
 
