@@ -32,7 +32,10 @@ use skerry::{
         room::{Room, limits},
     },
     ports::{Row, Sql, Stmt},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
     store::room::{
         given, meta, staged,
         state::{self, Part},
@@ -123,6 +126,7 @@ impl Stand {
                 registration_token_hash: None,
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         });
         let sql = Arc::new(Faulty { sqlite, next: Mutex::new(None) });

@@ -29,7 +29,10 @@ use skerry::{
     },
     objects::{Object as _, room::Room},
     ports::Objects,
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
 };
 use skerry_core::{Pdu, room_version};
 use skerry_local::{sqlite::Sqlite, store};
@@ -97,6 +100,7 @@ impl Scene {
                 registration_token_hash: None,
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         });
         let (asked, questions) = mpsc::unbounded_channel();

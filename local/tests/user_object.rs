@@ -103,6 +103,10 @@ impl ObjectHost for Host {
         false
     }
 
+    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
+        Err(Error::internal("nothing is destroyed here"))
+    }
+
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {
         Ok(None)
     }

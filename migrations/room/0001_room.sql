@@ -69,6 +69,7 @@ CREATE TABLE room_transactions (
     device_id TEXT NOT NULL,
     path TEXT NOT NULL,
     position INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
     PRIMARY KEY (scope, sender, device_id, path)
 ) STRICT, WITHOUT ROWID;
 
@@ -225,5 +226,6 @@ CREATE TABLE room_redactions (
     scope INTEGER NOT NULL,
     event_id TEXT NOT NULL,
     redaction INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
     PRIMARY KEY (scope, event_id, redaction)
 ) STRICT, WITHOUT ROWID;

@@ -43,6 +43,10 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
         false
     }
 
+    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
+        Err(Error::internal("nothing is destroyed here"))
+    }
+
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {
         Ok(None)
     }

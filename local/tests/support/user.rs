@@ -295,6 +295,10 @@ impl ObjectHost for Host {
         &self.global
     }
 
+    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
+        Err(Error::internal("a user is not destroyed"))
+    }
+
     async fn server(&self) -> Result<Arc<Server>> {
         Err(Error::internal("a user knows no server"))
     }

@@ -54,6 +54,7 @@ mod cross_origin;
 mod deactivation;
 mod devices;
 mod discovery;
+mod effects;
 mod event_format;
 mod event_order;
 mod filters;

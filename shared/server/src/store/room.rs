@@ -1,6 +1,7 @@
 //! The private store of a `Room` object.
 
 pub mod events;
+pub mod expiry;
 pub mod gaps;
 pub mod given;
 pub mod graph;
@@ -10,5 +11,6 @@ pub mod pending;
 pub mod readers;
 pub mod receipts;
 pub mod redactions;
+pub mod removal;
 pub mod staged;
 pub mod state;

@@ -84,6 +84,25 @@ pub const DUE_TIMEOUT_MS: u64 = 15_000;
 pub const DUE_RETRY_MS: u64 = 10_000;
 /// How often that time is doubled at most: to about an hour and a half.
 pub const DUE_RETRY_DOUBLINGS: u32 = 9;
+/// How long a transaction is remembered, in milliseconds: a client that repeats a request so late
+/// sends its event again.
+pub const TRANSACTION_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long an event waits for those that it names, in milliseconds.
+pub const PENDING_EVENT_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// How long a redaction waits for what it redacts, in milliseconds.
+pub const WAITING_REDACTION_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Redactions that wait for what they redact; beyond, the oldest are forgotten.
+pub const WAITING_REDACTIONS: u64 = 1_000;
+/// How often, at most, it is looked for rows that have become too old, in milliseconds.
+pub const EXPIRE_EVERY_MS: u64 = 60 * 60 * 1_000;
+/// Rows of one table that one batch removes.
+pub const REMOVED_ROWS: u64 = 1_000;
+/// Pages of rows that have become too old which one alarm removes.
+pub const EXPIRED_PAGES: usize = 10;
+/// When the alarm goes on with the pages that are left, in milliseconds.
+pub const NEXT_PAGES_MS: u64 = 1_000;
+/// How long after the last local user has forgotten a room it is removed, in milliseconds.
+pub const DESTROY_GRACE_MS: u64 = 5_000;
 /// Characters of a reason.
 pub const REASON_CHARS: usize = 2_000;
 /// Rooms named by a join rule that are asked whether somebody is in them, at most.

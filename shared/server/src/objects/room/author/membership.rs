@@ -15,7 +15,10 @@ use crate::{
     objects::room::{
         Room,
         author::check_reason,
-        loaded::{Loaded, draft::Draft, in_memory, plan::Plan, state_event::membership_of},
+        limits,
+        loaded::{
+            Loaded, draft::Draft, effects::Due, in_memory, plan::Plan, state_event::membership_of,
+        },
     },
     store::room::members,
 };
@@ -68,9 +71,14 @@ impl Room {
                 return Err(Error::with_status(status, ErrorKind::Unknown, message));
             }
         }
-        let stmts = vec![members::update_forgotten(self.scope(), user_id)];
-        self.write_batch(stmts, None).await?;
-        Ok(())
+        let (sql, scope) = (self.sql(), self.scope());
+        let mut plan = Plan::new(room);
+        plan.stmts.push(members::update_forgotten(scope, user_id));
+        if !members::is_wanted(sql, scope, &self.local(), Some(user_id)).await? {
+            let at_ms = self.now_ms() + limits::DESTROY_GRACE_MS;
+            plan.effects.agenda.set(Due::Destroy, at_ms);
+        }
+        self.commit_quietly(room, &mut plan).await
     }
 
     /// Writes a new profile into a user's membership: nothing happens where the user is not

@@ -327,11 +327,6 @@ impl Room {
         }
         Ok(())
     }
-
-    /// How the IDs of local users end.
-    fn local(&self) -> String {
-        format!(":{}", self.server.name)
-    }
 }
 
 /// The state that was given becomes the current state, where no event stands, and the one before

@@ -82,7 +82,9 @@ impl Room {
         }
         let now_ms = self.now_ms();
         stmts.push(staged::upsert_attempt(scope, &attempt, &room_version, now_ms));
-        self.write_batch(stmts, Some(now_ms + limits::STAGED_MS)).await?;
+        let (expire, at_ms) = self.expire_staged();
+        stmts.extend(expire);
+        self.write_batch(stmts, Some(at_ms)).await?;
         Ok(outcomes)
     }
 

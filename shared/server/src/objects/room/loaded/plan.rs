@@ -102,14 +102,26 @@ impl Plan {
         self.effects.redacts_shown |= is_state && shown_state::is_in_directory(event_type);
     }
 
+    /// A row is written that is kept until then.
+    pub(crate) fn expire_at(&mut self, at_ms: u64) {
+        let expires_ms = &mut self.effects.expires_ms;
+        *expires_ms = Some(expires_ms.map_or(at_ms, |it| it.min(at_ms)));
+    }
+
     /// Puts on the agenda what follows from all that is planned: called once, before the commit.
-    /// A room that is not listed writes nothing here.
+    /// A room that is not listed, and that keeps something for a
+    /// time already, writes nothing here.
     pub(crate) fn schedule(&mut self, room: &Loaded, now_ms: u64) {
         let is_listing = self.effects.listed != room.effects.listed;
         if (is_listing || (self.effects.listed && self.changes_entry()))
             && room.effects.agenda.at_ms(Due::Directory).is_none()
         {
             self.effects.agenda.set(Due::Directory, now_ms + limits::EFFECT_GRACE_MS);
+        }
+        if let Some(at_ms) = self.effects.expires_ms
+            && room.effects.agenda.at_ms(Due::Expire).is_none_or(|it| it > at_ms)
+        {
+            self.effects.agenda.set(Due::Expire, at_ms);
         }
     }
 
