@@ -3,10 +3,12 @@
 //! **Invariant:** no async, no I/O, no clock, no randomness, no SQL. Everything that crosses a
 //! trust boundary is checked here, where a table test reaches it.
 
+pub mod address;
 pub mod authorize;
 pub mod canonical_alias;
 pub mod client_event;
 pub mod create_room;
+pub mod discovery;
 pub mod engine;
 mod event_json;
 pub mod filter;
@@ -15,6 +17,7 @@ pub mod pdu;
 pub mod receipt;
 pub mod redact;
 pub mod room_version;
+pub mod server_keys;
 pub mod signing_key;
 pub mod state_res;
 pub mod sync_token;
