@@ -11,7 +11,7 @@ use skerry::{
     Error, Result,
     ports::{
         Sql, Stmt,
-        conformance::{self, Without},
+        conformance::sql::{self, Without},
     },
 };
 use skerry_local::sqlite::Sqlite;
@@ -30,7 +30,7 @@ async fn sqlite_conforms() {
         let sqlite: Box<dyn Sql> = Box::new(Sqlite::open(&directory.path().join(name)).await?);
         Ok(sqlite)
     };
-    conformance::run(fresh, Without { blobs: false }).await.unwrap();
+    sql::run(fresh, Without { blobs: false }).await.unwrap();
 }
 
 async fn with_table(directory: &TempDir) -> Sqlite {

@@ -13,7 +13,7 @@ use skerry::{
     Error, Result,
     ports::{
         Sql, Stmt,
-        conformance::{self, Without},
+        conformance::{self, sql::Without},
     },
 };
 use wasm_bindgen::JsCast as _;
@@ -84,7 +84,7 @@ pub(crate) async fn in_object(
                 let sql: Box<dyn Sql> = Box::new(host.plain_sql());
                 Ok(sql)
             };
-            Some(report(conformance::run(fresh, Without { blobs: false }).await))
+            Some(report(conformance::sql::run(fresh, Without { blobs: false }).await))
         }
         _ => None,
     }
@@ -118,7 +118,7 @@ async fn conformance_of_d1(env: &Env) -> Result<Response> {
         let sql: Box<dyn Sql> = Box::new(D1::new(env.clone()));
         Ok(sql)
     };
-    let result = conformance::run(fresh, Without { blobs: true }).await;
+    let result = conformance::sql::run(fresh, Without { blobs: true }).await;
     report(result).map_err(map_worker_error)
 }
 

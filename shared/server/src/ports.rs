@@ -5,6 +5,10 @@
 //! no transaction that could be held open.
 
 pub mod conformance;
+pub mod dns;
+pub mod http;
+#[cfg(any(test, feature = "test-routes"))]
+pub mod scripted;
 pub mod sql;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -12,7 +16,11 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use ruma::{RoomId, UserId};
 
-pub use self::sql::{FromRow, Row, Sql, Stmt, Value};
+pub use self::{
+    dns::Dns,
+    http::Http,
+    sql::{FromRow, Row, Sql, Stmt, Value},
+};
 use crate::{
     Error, Result,
     messages::{Ask, Recipient, room, user},
