@@ -14,7 +14,7 @@ use skerry::{
     Error, Result,
     api::{self, Cx},
     bootstrap::bootstrap,
-    ports::Ports,
+    ports::{Dns, Ports},
     server::Registration,
 };
 use tokio::{
@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{
+    dns::NameServers,
+    http::NativeHttp,
     machine::{SystemClock, SystemRandom},
     options::{LogFormat, Options},
     registry::{LocalObjects, Registry},
@@ -71,12 +73,18 @@ pub async fn run(options: Options) -> Result<()> {
     let (server, first_token) =
         bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config).await?;
     let server = Arc::new(server);
-    let registry = Registry::new(sqlite.clone(), clock.clone(), server.clone()).await?;
+    let dns: Arc<dyn Dns> = Arc::new(NameServers::new(options.dns_server)?);
+    let http = Arc::new(NativeHttp::new(&dns, options.trusted_ca.as_deref())?);
+    let registry =
+        Registry::new(sqlite.clone(), clock.clone(), http.clone(), dns.clone(), server.clone())
+            .await?;
     let ports = Ports {
         global: sqlite.clone(),
         objects: Arc::new(LocalObjects(registry.clone())),
         clock,
         random: Arc::new(SystemRandom),
+        http,
+        dns,
     };
 
     let address = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8008)));

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use skerry::{
     api::{self, Cx},
     bootstrap::bootstrap,
-    ports::{Clock, Ports, Sql as _},
+    ports::{Clock, Offline, Ports, Sql as _},
     server::{Config, Registration},
     store::global::{accounts, tokens},
 };
@@ -62,17 +62,28 @@ impl House {
             registration_token_hash: None,
             public_base_url: None,
             access_token_lifetime_ms: LIFETIME_MS,
+            private_servers: Vec::new(),
         };
         let name = "example.org".try_into().unwrap();
         let (server, first_token) =
             bootstrap(&*sqlite, &*clock, &SystemRandom, name, config).await.unwrap();
         let server = Arc::new(server);
-        let registry = Registry::new(sqlite.clone(), clock.clone(), server.clone()).await.unwrap();
+        let registry = Registry::new(
+            sqlite.clone(),
+            clock.clone(),
+            Arc::new(Offline),
+            Arc::new(Offline),
+            server.clone(),
+        )
+        .await
+        .unwrap();
         let ports = Ports {
             global: sqlite.clone(),
             objects: Arc::new(LocalObjects(registry)),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
+            http: Arc::new(Offline),
+            dns: Arc::new(Offline),
         };
         let cx = Cx { ports, server };
         (Self { _directory: directory, clock, sqlite, router: api::router(), cx }, first_token)

@@ -57,6 +57,12 @@ pub struct Options {
     pub registration_token: Option<String>,
     /// The address that clients are told to use, when it is known.
     pub public_base_url: Option<String>,
+    /// Certificate authorities (PEM) that are trusted beside the usual ones.
+    pub trusted_ca: Option<PathBuf>,
+    /// Where names are asked for: a name server for the native host, a URL for the Worker.
+    pub name_server: Option<String>,
+    /// The hosts of servers that may have private addresses.
+    pub private_servers: Vec<String>,
 }
 
 impl Default for Options {
@@ -66,6 +72,9 @@ impl Default for Options {
             registration: "open".to_owned(),
             registration_token: None,
             public_base_url: None,
+            trusted_ca: None,
+            name_server: None,
+            private_servers: Vec::new(),
         }
     }
 }
@@ -172,6 +181,15 @@ fn native_command(options: &Options, data: &Path) -> Command {
     if let Some(url) = &options.public_base_url {
         command.args(["--public-base-url", url]);
     }
+    if let Some(path) = &options.trusted_ca {
+        command.arg("--trusted-ca").arg(path);
+    }
+    if let Some(address) = &options.name_server {
+        command.args(["--dns-server", address]);
+    }
+    for host in &options.private_servers {
+        command.args(["--private-servers", host]);
+    }
     command
 }
 
@@ -187,6 +205,15 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     }
     if let Some(url) = &options.public_base_url {
         command.args(variable("PUBLIC_BASE_URL", url));
+    }
+    if let Some(path) = &options.trusted_ca {
+        command.env("NODE_EXTRA_CA_CERTS", path);
+    }
+    if let Some(url) = &options.name_server {
+        command.args(variable("DNS_OVER_HTTPS", url));
+    }
+    if !options.private_servers.is_empty() {
+        command.args(variable("PRIVATE_SERVERS", &options.private_servers.join(",")));
     }
     command
 }
@@ -224,10 +251,10 @@ pub fn repository() -> &'static Path {
 /// not the disk. It is removed on drop, and directories of test processes that are gone are removed
 /// by the next one.
 #[derive(Debug)]
-struct DataDir(PathBuf);
+pub(crate) struct DataDir(PathBuf);
 
 impl DataDir {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         if number == 0 {
@@ -238,7 +265,7 @@ impl DataDir {
         Self(path)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

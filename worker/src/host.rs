@@ -5,7 +5,7 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use skerry::{
     Error, Result,
-    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
     store::migrations::Migration,
 };
@@ -18,6 +18,8 @@ use worker::{
 
 use crate::{
     d1::D1,
+    dns::EdgeDns,
+    http::EdgeHttp,
     js,
     machine::{EdgeClock, EdgeRandom},
     object_sql::ObjectSql,
@@ -34,6 +36,7 @@ pub(crate) struct EdgeHost {
     storage: SendWrapper<js::Storage>,
     pub(crate) sql: ObjectSql,
     objects: EdgeObjects,
+    dns: EdgeDns,
     global: D1,
     alarm: SendWrapper<Cell<Alarm>>,
 }
@@ -63,6 +66,7 @@ impl EdgeHost {
             sql: ObjectSql::new(storage.clone(), kind, migrations),
             storage: SendWrapper::new(storage),
             global: D1::new(env.clone()),
+            dns: EdgeDns::new(env.clone()),
             objects: EdgeObjects(env),
             alarm: SendWrapper::new(Cell::new(Alarm::Unknown)),
         })
@@ -170,6 +174,14 @@ impl ObjectHost for EdgeHost {
 
     fn global(&self) -> &dyn Sql {
         &self.global
+    }
+
+    fn http(&self) -> &dyn Http {
+        &EdgeHttp
+    }
+
+    fn dns(&self) -> &dyn Dns {
+        &self.dns
     }
 
     async fn server(&self) -> Result<Arc<Server>> {

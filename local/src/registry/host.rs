@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use ruma::UserId;
 use skerry::{
     Error, Result,
-    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
 };
 
@@ -137,6 +137,14 @@ impl ObjectHost for LocalHost {
 
     fn global(&self) -> &dyn Sql {
         &*self.registry().sql
+    }
+
+    fn http(&self) -> &dyn Http {
+        &*self.registry().http
+    }
+
+    fn dns(&self) -> &dyn Dns {
+        &*self.registry().dns
     }
 
     async fn server(&self) -> Result<Arc<Server>> {

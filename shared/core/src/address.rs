@@ -49,6 +49,39 @@ impl fmt::Display for Class {
     }
 }
 
+/// Which addresses may be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// Addresses of the public internet.
+    Public,
+    /// All of them: the operator trusts whoever named the server.
+    All,
+}
+
+/// An address that may not be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{address} is a {class} address")]
+pub struct NotPublic {
+    /// The address.
+    pub address: IpAddr,
+    /// What it is.
+    pub class: Class,
+}
+
+impl Addresses {
+    /// Whether this address may be connected to. Asked about the very address of the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPublic`]
+    pub fn check(self, address: IpAddr) -> Result<(), NotPublic> {
+        match (self, class(address)) {
+            (Self::Public, Some(class)) => Err(NotPublic { address, class }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// First address, bits of the prefix, class.
 const V4: &[(Ipv4Addr, u32, Class)] = &[
     (Ipv4Addr::UNSPECIFIED, 8, Class::Unspecified),

@@ -2,9 +2,9 @@
 //!
 //! The steps ask two questions, in this order: whether a name says by itself where its server is
 //! ([`direct`]), and what the services of its host are ([`service_names`], [`by_services`],
-//! [`by_host`]). They are asked about the server name, and about the name that its
-//! `/.well-known/matrix/server` delegates to, if it does ([`well_known`]): a delegated name goes the
-//! same way as one without delegation, except that it is not delegated again.
+//! [`by_host`]). They are asked about the server name, and about the name that it delegates to by
+//! its `/.well-known/matrix/server`, if it does ([`well_known`]). A delegated name goes the same
+//! way as one without delegation, except that it is not delegated again.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#server-discovery
 
@@ -34,7 +34,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The URL of a path and query (`/_matrix/…`) at this endpoint.
+    /// The URL of a path and query (`/…`) at this endpoint.
     ///
     /// # Errors
     ///
@@ -148,13 +148,13 @@ mod tests {
     #[test]
     fn an_endpoint_has_a_url_for_every_path() {
         let cases = [
-            ("example.org", "https://example.org:8448/_matrix/x?a=%2F"),
-            ("[2606:4700::1]:1", "https://[2606:4700::1]:1/_matrix/x?a=%2F"),
+            ("example.org", "https://example.org:8448/x/y?a=%2F"),
+            ("[2606:4700::1]:1", "https://[2606:4700::1]:1/x/y?a=%2F"),
             // The default port of the scheme is not named.
-            ("1.2.3.4:443", "https://1.2.3.4/_matrix/x?a=%2F"),
+            ("1.2.3.4:443", "https://1.2.3.4/x/y?a=%2F"),
         ];
         for (text, expected) in cases {
-            let url = by_host(&name(text)).url("/_matrix/x?a=%2F").unwrap();
+            let url = by_host(&name(text)).url("/x/y?a=%2F").unwrap();
             assert_eq!(url.as_str(), expected);
         }
     }

@@ -20,6 +20,36 @@ impl<T> Answer<T> {
     pub fn empty(ttl_s: u32) -> Self {
         Self { records: Vec::new(), ttl_s }
     }
+
+    /// The answer to two questions about one name, such as those for its two kinds of addresses.
+    ///
+    /// # Errors
+    ///
+    /// When one failed and the other one has no records: there may be some.
+    pub fn of_both(
+        one: Result<Self, DnsError>,
+        other: Result<Self, DnsError>,
+    ) -> Result<Self, DnsError> {
+        match (one, other) {
+            (Ok(mut one), Ok(mut other)) => {
+                let ttl_s = match (one.records.is_empty(), other.records.is_empty()) {
+                    (true, false) => other.ttl_s,
+                    (false, true) => one.ttl_s,
+                    _ => one.ttl_s.min(other.ttl_s),
+                };
+                one.records.append(&mut other.records);
+                Ok(Self { ttl_s, ..one })
+            }
+            (Ok(answer), Err(error)) | (Err(error), Ok(answer)) => {
+                if answer.records.is_empty() {
+                    Err(error)
+                } else {
+                    Ok(answer)
+                }
+            }
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
 }
 
 /// A question that was not answered: no name server was reached, or none could answer. Trying again

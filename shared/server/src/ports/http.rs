@@ -12,17 +12,19 @@
 //! - An address that is not public ([`skerry_core::address`]) is not connected to, unless the
 //!   request says that it may be.
 
+mod body;
 mod bounded;
 
-use std::{fmt, net::IpAddr, pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ruma::OwnedServerName;
-use skerry_core::address;
-use url::{Host, Url};
+pub use skerry_core::address::Addresses;
+use skerry_core::address::{self, NotPublic};
+use url::{Host, Position, Url};
 
 pub use self::bounded::bounded;
 
@@ -118,31 +120,6 @@ impl Body {
     }
 }
 
-/// Which addresses a request may connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addresses {
-    /// Addresses of the public internet.
-    Public,
-    /// All of them: the operator trusts whoever named the server.
-    All,
-}
-
-impl Addresses {
-    /// Whether this address may be connected to. Asked about the very address of the connection.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault::Address`]
-    pub fn check(self, address: IpAddr) -> Result<(), HttpError> {
-        match (self, address::class(address)) {
-            (Self::Public, Some(class)) => {
-                Err(HttpError::new(Fault::Address, format!("{address} is a {class} address")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// What came back. Its body is still on the way.
 pub struct Response {
     /// The status, also of a redirect.
@@ -190,6 +167,7 @@ pub enum Fault {
     /// There was no connection: refused, unreachable.
     Connect,
     /// The certificate is not for this name, not trusted or not valid; or there was no handshake.
+    /// Where the platform does not say so, this is [`Fault::Connect`].
     Tls,
     /// The time was up.
     Timeout,
@@ -232,6 +210,12 @@ impl HttpError {
     }
 }
 
+impl From<NotPublic> for HttpError {
+    fn from(error: NotPublic) -> Self {
+        Self::new(Fault::Address, error.to_string())
+    }
+}
+
 /// Sends requests to other servers.
 #[async_trait]
 pub trait Http: Send + Sync {
@@ -241,6 +225,24 @@ pub trait Http: Send + Sync {
     ///
     /// See [`Fault`]. A status such as 404 is an answer.
     async fn send(&self, request: Request) -> Result<Response, HttpError>;
+}
+
+/// A request in the form that libraries take, with its `Host` header. The URI is as it is sent: the
+/// path and the query alone.
+///
+/// # Errors
+///
+/// [`Fault::Request`] where the URL or the server's name is none that HTTP can carry.
+pub fn into_message(request: Request) -> Result<http::Request<Body>, HttpError> {
+    let refused = |error: &dyn fmt::Display| HttpError::new(Fault::Request, error.to_string());
+    let host = HeaderValue::try_from(request.host_header()).map_err(|error| refused(&error))?;
+    let target = &request.url[Position::BeforePath..Position::AfterQuery];
+    let mut message = http::Request::new(request.body);
+    *message.method_mut() = request.method;
+    *message.uri_mut() = target.parse().map_err(|error| refused(&error))?;
+    *message.headers_mut() = request.headers;
+    message.headers_mut().insert(header::HOST, host);
+    Ok(message)
 }
 
 /// Headers that describe the connection or the body's length, and are the adapter's to write.
@@ -273,8 +275,8 @@ pub fn check(request: &Request) -> Result<(), HttpError> {
         return refused(format!("the header {name} is not the request's to set"));
     }
     match url.host() {
-        Some(Host::Ipv4(address)) => request.addresses.check(address.into()),
-        Some(Host::Ipv6(address)) => request.addresses.check(address.into()),
+        Some(Host::Ipv4(address)) => Ok(request.addresses.check(address.into())?),
+        Some(Host::Ipv6(address)) => Ok(request.addresses.check(address.into())?),
         Some(Host::Domain(name))
             if request.addresses == Addresses::Public && address::is_localhost(name) =>
         {
@@ -320,7 +322,7 @@ mod tests {
         let trusted = Request { addresses: Addresses::All, ..request("https://127.0.0.1/") };
         assert!(check(&trusted).is_ok());
         let mut named = request("https://example.org/");
-        named.headers.insert(header::HOST, header::HeaderValue::from_static("x"));
+        named.headers.insert(header::HOST, HeaderValue::from_static("x"));
         assert_eq!(check(&named).unwrap_err().fault, Fault::Request);
     }
 

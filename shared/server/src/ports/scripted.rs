@@ -333,7 +333,8 @@ mod tests {
             closed: url("https://127.0.0.1:1"),
         };
         let http = ScriptedHttp::answering(site);
-        conformance::http::run(&http, &addresses).now_or_never().unwrap().unwrap();
+        let without = conformance::http::Without { reasons: false };
+        conformance::http::run(&http, &addresses, without).now_or_never().unwrap().unwrap();
     }
 
     #[test]
