@@ -1,7 +1,7 @@
 // Runs the built Worker in workerd, through Miniflare, for tests and for a look by hand:
 //
 //   node scripts/worker-host.mjs --dir STATE [--port 8008] [--build worker/build-test] \
-//       [--var NAME=VALUE]...
+//       [--var NAME=VALUE]... [--count]
 //
 // It applies the migrations of the global store, prints `listening on http://127.0.0.1:PORT`
 // and stays until SIGTERM or SIGINT, or until its standard input is closed: the process that
@@ -11,6 +11,8 @@
 // that object leave memory as if it had been idle for ten seconds: its memory is lost, its storage
 // and its hibernating WebSockets stay. The answer is a line `evicted CLASS NAME`, or one that
 // begins with `not evicted`: an object that is not in memory cannot be evicted.
+//
+// With `--count`, what the platform would bill is counted (`tests/edge-cost`).
 
 import { readFile, readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -28,6 +30,7 @@ const { values: args } = parseArgs({
     port: { type: "string", default: "0" },
     build: { type: "string", default: join(ROOT, "worker/build-test") },
     var: { type: "string", multiple: true, default: [] },
+    count: { type: "boolean", default: false },
   },
 });
 if (!args.dir) throw new Error("--dir is missing: where to keep the state");
@@ -44,15 +47,34 @@ async function compatibility() {
   };
 }
 
+/** The binding of each kind of object and its class. */
+const OBJECTS = { ROOM: "RoomObject", USER: "UserObject" };
+
 /** `entry.mjs` imports `./build/index.js`; the chosen build takes that place. */
 async function modules(build) {
   const worker = join(ROOT, "worker");
   const file = async (type, path, source) => ({ type, path, contents: await readFile(source) });
+  const counter = join(ROOT, "tests/edge-cost/count.mjs");
+  const main = { type: "ESModule", path: join(ROOT, "counted.mjs"), contents: counted() };
   return Promise.all([
+    ...(args.count ? [main, file("ESModule", counter, counter)] : []),
     file("ESModule", join(worker, "entry.mjs"), join(worker, "entry.mjs")),
     file("ESModule", join(worker, "build/index.js"), join(build, "index.js")),
     file("CompiledWasm", join(worker, "build/index_bg.wasm"), join(build, "index_bg.wasm")),
   ]);
+}
+
+/** A main module that exports what `entry.mjs` does, counted. */
+function counted() {
+  const objects = Object.values(OBJECTS).map(
+    (name) => `export const ${name} = countedObject("${name}", entry.${name});`,
+  );
+  return [
+    `import * as entry from "./worker/entry.mjs";`,
+    `import { countedObject, countedWorker } from "./tests/edge-cost/count.mjs";`,
+    `export default countedWorker(entry.default);`,
+    ...objects,
+  ].join("\n");
 }
 
 function bindings() {
@@ -103,10 +125,9 @@ const miniflare = new Miniflare(
     bindings: bindings(),
     d1Databases: { DB: "skerry" },
     r2Buckets: { MEDIA: "skerry-media" },
-    durableObjects: {
-      ROOM: sqliteObject("RoomObject"),
-      USER: sqliteObject("UserObject"),
-    },
+    durableObjects: Object.fromEntries(
+      Object.entries(OBJECTS).map(([binding, className]) => [binding, sqliteObject(className)]),
+    ),
     resourcePersistencePath: resolve(args.dir),
   }),
 );

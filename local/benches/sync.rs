@@ -13,7 +13,10 @@ use skerry::{
         room::{Create, NewState, RoomSync, Send, SyncRoom},
     },
     ports::{Clock as _, Objects, Offline},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
 };
 use skerry_core::{SigningKey, pdu, room_version};
 use skerry_local::{
@@ -37,6 +40,7 @@ fn server() -> Server {
             public_base_url: None,
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
             private_servers: Vec::new(),
+            session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
         },
     }
 }
@@ -66,6 +70,8 @@ async fn room(objects: &LocalObjects, key: &SigningKey) -> OwnedRoomId {
             state("m.room.name", "", json!({ "name": "A room" })),
         ],
         invites: Vec::new(),
+        listed: false,
+        alias: None,
     };
     let port: &dyn Objects = objects;
     port.ask(&*create.room_id, question).await.expect("created");

@@ -21,12 +21,13 @@ use async_trait::async_trait;
 use ruma::{RoomId, UserId};
 use skerry::{
     Error, Result,
-    messages::{room, user},
+    messages::{Ask as _, room, user},
     objects::{CommandOf, Object, ReplyOf, room::Room, user::User},
     ports::{Clock, Dns, Http, Objects, Sql},
     server::Server,
+    sessions::Sessions,
 };
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{alarms::Alarms, slots::Slots, waiters::Waiters};
@@ -54,6 +55,7 @@ pub struct Registry {
     users: Slots<User>,
     waiters: Waiters,
     alarms: Alarms,
+    sessions: Arc<Sessions>,
     /// The scope for the next object. It is used up, not yet written: the object's first commit
     /// writes it, so that a question about an object that does not exist leaves no trace.
     next_scope: AtomicI64,
@@ -83,6 +85,7 @@ impl Registry {
             users: Slots::new(MAX_LIVE_USERS),
             waiters: Waiters::default(),
             alarms: Alarms::default(),
+            sessions: Arc::default(),
             next_scope,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -93,6 +96,12 @@ impl Registry {
             .spawn(stopping.clone().run_until_cancelled_owned(alarms::work(registry.clone())));
         registry.tasks.spawn(stopping.run_until_cancelled_owned(sweep(registry.clone())));
         Ok(registry)
+    }
+
+    /// What is remembered of valid access tokens. The objects see to it that nothing is
+    /// remembered of a token that has ended.
+    pub fn sessions(&self) -> Arc<Sessions> {
+        self.sessions.clone()
     }
 
     /// Answers everyone who waits for news at once, from now on: a shutdown need not wait for
@@ -186,22 +195,38 @@ pub struct LocalObjects(pub Arc<Registry>);
 #[async_trait]
 impl Objects for LocalObjects {
     async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
-        self.0.ask::<Room>(room_id.to_owned(), command).await
+        let answer = self.0.ask::<Room>(room_id.to_owned(), command).await;
+        if matches!(answer, Err(Error::UnknownRoom)) {
+            // Whoever invents names must not push out rooms that exist.
+            self.0.rooms.drop_unused(&room_id.to_owned());
+        }
+        answer
     }
 
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply> {
         self.0.ask::<User>(user_id.to_owned(), command).await
     }
 
-    async fn wait(&self, user_id: &UserId, position: u64, at_most: Duration) -> Result<()> {
+    async fn wait_for_changes(
+        &self,
+        user_id: &UserId,
+        question: user::GetChanges,
+        at_most: Duration,
+    ) -> Result<Option<Box<user::Changes>>> {
+        let deadline = Instant::now() + at_most.min(MAX_WAIT);
         // First listen, then look: news in between is not missed.
-        let mut news = self.0.waiters.listen(user_id);
-        let look = |user: Arc<User>| async move { user.position().await };
-        let reached = self.0.call(user_id.to_owned(), look).await?;
-        if reached <= position {
-            // The time is up: no news is an answer too.
-            let _ = timeout(at_most.min(MAX_WAIT), news.passed(position)).await;
+        let Some(mut news) = self.0.waiters.listen(user_id) else { return Ok(None) };
+        loop {
+            let command = question.clone().into_command();
+            let look = |user: Arc<User>| async move { user.answer_waiting(command).await };
+            let answer = self.0.call(user_id.to_owned(), look).await?;
+            if let Some(changes) = answer.and_then(user::GetChanges::from_reply) {
+                return Ok(Some(changes));
+            }
+            // The time is up, or the server is going down: no news is an answer too.
+            if !matches!(timeout_at(deadline, news.woken()).await, Ok(true)) {
+                return Ok(None);
+            }
         }
-        Ok(())
     }
 }

@@ -13,7 +13,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use skerry::{
     Error, Result,
     api::{self, Cx},
-    bootstrap::bootstrap,
+    bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
+    objects::absent_rooms::WithAbsentRooms,
     ports::{Dns, Ports},
     server::Registration,
 };
@@ -70,17 +71,21 @@ pub async fn run(options: Options) -> Result<()> {
     store::migrate(&*sqlite).await?;
     let clock = Arc::new(SystemClock);
     let config = options.server_config(&name);
+    let first_token = FirstToken::EachStart;
     let (server, first_token) =
-        bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config).await?;
+        bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config, first_token).await?;
     let server = Arc::new(server);
     let dns: Arc<dyn Dns> = Arc::new(NameServers::new(options.dns_server)?);
     let http = Arc::new(NativeHttp::new(&dns, options.trusted_ca.as_deref())?);
     let registry =
         Registry::new(sqlite.clone(), clock.clone(), http.clone(), dns.clone(), server.clone())
             .await?;
+    let objects = LocalObjects(registry.clone());
+    let objects = WithAbsentRooms::new(objects, Arc::default(), clock.clone());
     let ports = Ports {
         global: sqlite.clone(),
-        objects: Arc::new(LocalObjects(registry.clone())),
+        sessions: registry.sessions(),
+        objects: Arc::new(objects),
         clock,
         random: Arc::new(SystemRandom),
         http,
@@ -92,7 +97,7 @@ pub async fn run(options: Options) -> Result<()> {
         .await
         .map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))?;
     let url = base_url(&listener, tls.is_some())?;
-    welcome(&url, &name, server.config.registration, first_token.as_deref(), &data_dir)?;
+    welcome(&url, &name, server.config.registration, &first_token, &data_dir)?;
 
     let cx = Cx { ports, server };
     let http = Http::new(listener, tls, api::router(), cx);
@@ -158,19 +163,19 @@ fn welcome(
     url: &str,
     name: &OwnedServerName,
     registration: Registration,
-    first_token: Option<&str>,
+    first_token: &FirstTokenOutcome,
     data_dir: &Path,
 ) -> Result<()> {
     let next = match (first_token, registration) {
-        (Some(token), _) => format!(
+        (FirstTokenOutcome::Made(token), _) => format!(
             "register the first account, the admin, with this token, shown only once: {token}"
         ),
-        (None, Registration::Open) => {
+        (_, Registration::Open) => {
             "everybody may register: open a Matrix client, such as Element, with this homeserver"
                 .to_owned()
         }
-        (None, Registration::Token) => "who has a registration token may register".to_owned(),
-        (None, Registration::Closed) => "nobody may register; accounts can log in".to_owned(),
+        (_, Registration::Token) => "who has a registration token may register".to_owned(),
+        (_, Registration::Closed) => "nobody may register; accounts can log in".to_owned(),
     };
     let file = std::path::absolute(data_dir.join(FILE_NAME)).map_err(Error::internal)?;
     let mut out = io::stdout().lock();

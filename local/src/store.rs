@@ -60,6 +60,12 @@ pub fn upsert_alarm(scope: i64, at_ms: u64, went_off_ms: u64) -> Stmt {
     .bind(went_off_ms)
 }
 
+/// When the alarm of an object is set, if it is: also one that is going off at this moment.
+pub async fn find_alarm(sql: &dyn Sql, scope: i64) -> Result<Option<u64>> {
+    let find = Stmt::new("SELECT at_ms FROM alarms WHERE scope = ?").bind(scope);
+    sql.row(find).await?.map(|mut row| row.take(0)).transpose()
+}
+
 /// Removes an alarm, unless it was replaced since.
 pub fn remove_alarm(scope: i64, at_ms: u64) -> Stmt {
     Stmt::new("DELETE FROM alarms WHERE scope = ? AND at_ms = ?").bind(scope).bind(at_ms)

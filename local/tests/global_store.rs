@@ -1,17 +1,16 @@
 //! The statements of the global store on a real database.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ruma::{RoomAliasId, RoomId, UserId};
-use serde_json::json;
 use skerry::{
-    Error,
     messages::room::PublicInfo,
     ports::Sql as _,
     store::global::{
+        accounts::{self, ListedAccount},
         aliases,
         directory::{self, Entry, Page},
-        profiles,
+        registration_tokens::{self, RESERVATION_MS},
     },
 };
 use skerry_local::{sqlite::Sqlite, store};
@@ -30,7 +29,7 @@ fn room(name: &str) -> &RoomId {
 
 async fn put(sqlite: &Sqlite, id: &str, info: PublicInfo, position: u64) {
     let upsert = directory::upsert(room(id), &info, position);
-    sqlite.batch(vec![upsert, directory::update_listed(room(id), true)]).await.unwrap();
+    sqlite.batch(vec![upsert]).await.unwrap();
 }
 
 fn info(name: &str, joined_members: u64) -> PublicInfo {
@@ -45,8 +44,8 @@ async fn four_rooms(sqlite: &Sqlite) {
     put(sqlite, "!b:localhost", about, 1).await;
     put(sqlite, "!c:localhost", info("100%_sure", 5), 1).await;
     put(sqlite, "!a:localhost", info("Last", 1), 1).await;
-    let hidden = directory::upsert(room("!e:localhost"), &info("Hidden", 99), 1);
-    sqlite.batch(vec![hidden]).await.unwrap();
+    put(sqlite, "!e:localhost", info("Hidden", 99), 1).await;
+    sqlite.batch(vec![directory::remove(room("!e:localhost"))]).await.unwrap();
 }
 
 fn letters(entries: &[Entry]) -> String {
@@ -112,9 +111,6 @@ async fn older_news_of_a_room_do_not_overwrite_newer() {
     let page = Page { limit: 1, ..Page::default() };
     let entries = directory::list(&sqlite, &page).await.unwrap();
     assert_eq!(entries[0].info, info("new", 2));
-    let unlist = directory::update_listed(room("!a:localhost"), false);
-    sqlite.batch(vec![unlist]).await.unwrap();
-    assert!(!directory::is_listed(&sqlite, room("!a:localhost")).await.unwrap());
 }
 
 #[tokio::test]
@@ -123,29 +119,144 @@ async fn an_alias_leads_to_one_room() {
     let alias: &RoomAliasId = "#harbour:localhost".try_into().unwrap();
     let creator: &UserId = "@alice:localhost".try_into().unwrap();
     let (first, second) = (room("!a:localhost"), room("!b:localhost"));
-    sqlite.batch(vec![aliases::insert(alias, first, creator)]).await.unwrap();
-    let again = sqlite.batch(vec![aliases::insert(alias, second, creator)]).await;
-    assert!(matches!(again, Err(Error::Conflict)));
-    assert_eq!(aliases::find(&sqlite, alias).await.unwrap().unwrap().room_id, first);
+    let insert = async |room_id, pending_until_ms, now_ms| {
+        let insert = aliases::insert(alias, room_id, creator, pending_until_ms, now_ms);
+        !sqlite.batch(vec![insert]).await.unwrap().concat().is_empty()
+    };
+    let leads_to =
+        async |now_ms| aliases::find(&sqlite, alias, now_ms).await.unwrap().map(|it| it.room_id);
+    assert!(insert(first, None, 1).await);
+    assert!(!insert(second, None, u64::from(u32::MAX)).await, "it is no reservation");
+    assert_eq!(leads_to(u64::from(u32::MAX)).await.unwrap(), first);
     assert_eq!(aliases::list(&sqlite, first).await.unwrap(), [alias]);
     sqlite.batch(vec![aliases::remove(alias, second)]).await.unwrap();
-    assert!(aliases::find(&sqlite, alias).await.unwrap().is_some(), "it leads elsewhere");
+    assert!(leads_to(1).await.is_some(), "it leads elsewhere");
     sqlite.batch(vec![aliases::remove(alias, first)]).await.unwrap();
-    assert!(aliases::find(&sqlite, alias).await.unwrap().is_none());
+    assert!(leads_to(1).await.is_none());
+}
+
+/// What becomes of an alias that is reserved until 100 for a first room, then for a second.
+#[tokio::test]
+async fn a_reserved_alias_is_free_again_unless_its_room_confirms_it() {
+    let (_directory, sqlite) = fresh().await;
+    let creator: &UserId = "@alice:localhost".try_into().unwrap();
+    let (first, second) = (room("!a:localhost"), room("!b:localhost"));
+    let cases = [
+        ("taken while it is reserved", "reserve first at 0, reserve second at 99", "a"),
+        (
+            "taken in time after a creation that died",
+            "reserve first at 0, reserve second at 100",
+            "b",
+        ),
+        ("confirmed late and still free", "reserve first at 0, confirm first at 500", "a"),
+        (
+            "confirmed too late",
+            "reserve first at 0, reserve second at 100, confirm first at 101",
+            "b",
+        ),
+        (
+            "confirmed by both",
+            "reserve first at 0, reserve second at 100, confirm first at 101, confirm second at 102",
+            "b",
+        ),
+        (
+            "confirmed, and asked for later",
+            "reserve first at 0, confirm first at 1, reserve second at 500",
+            "a",
+        ),
+        ("released", "reserve first at 0, release first at 1", "-"),
+        (
+            "released after it was confirmed",
+            "reserve first at 0, confirm first at 1, release first at 2",
+            "a",
+        ),
+        ("released by another room", "reserve first at 0, release second at 1", "a"),
+        ("not confirmed and not taken", "reserve first at 0, wait first at 100", "-"),
+    ];
+    for (number, (name, steps, leads_to)) in cases.into_iter().enumerate() {
+        let alias = RoomAliasId::parse(format!("#case{number}:localhost")).unwrap();
+        let mut now_ms = 0;
+        for step in steps.split(", ") {
+            let words: Vec<_> = step.split(' ').collect();
+            let room_id = if words[1] == "first" { first } else { second };
+            now_ms = words[3].parse().unwrap();
+            let stmt = match words[0] {
+                "reserve" => aliases::insert(&alias, room_id, creator, Some(now_ms + 100), now_ms),
+                "confirm" => aliases::update_confirmed(&alias, room_id),
+                "release" => aliases::remove_pending(&alias, room_id),
+                _ => continue,
+            };
+            sqlite.batch(vec![stmt]).await.unwrap();
+        }
+        let found = aliases::find(&sqlite, &alias, now_ms).await.unwrap();
+        let found = found.map_or("-", |it| if it.room_id == first { "a" } else { "b" });
+        assert_eq!(found, leads_to, "{name}: {steps}");
+    }
 }
 
 #[tokio::test]
-async fn a_profile_has_a_size() {
+async fn a_deactivated_account_stays_listed_as_one() {
     let (_directory, sqlite) = fresh().await;
     let alice: &UserId = "@alice:localhost".try_into().unwrap();
-    let set = async |field: &'static str, chars: usize| {
-        let upsert = profiles::upsert(alice, field, &json!("ß".repeat(chars)));
-        !sqlite.batch(vec![upsert]).await.unwrap()[0].is_empty()
+    let listed = ListedAccount { is_admin: true, created_at_ms: 1, deactivated_at_ms: None };
+    let gone = ListedAccount { is_admin: false, deactivated_at_ms: Some(2), ..listed };
+    for (told, expected) in [(listed, listed), (gone, gone), (listed, gone)] {
+        sqlite.batch(vec![accounts::upsert(alice, &told)]).await.unwrap();
+        assert_eq!(accounts::find(&sqlite, alice).await.unwrap(), Some(expected));
+    }
+}
+
+/// Reserves a use, and says whether there was one.
+async fn reserve(sqlite: &Sqlite, token: &str, user: &str, now_ms: u64) -> bool {
+    let user_id: &UserId = user.try_into().unwrap();
+    let stmt = registration_tokens::reserve(token, user_id, now_ms);
+    !sqlite.batch(vec![stmt]).await.unwrap()[0].is_empty()
+}
+
+#[tokio::test]
+async fn the_uses_of_a_registration_token_are_counted_where_they_are_reserved() {
+    let (_directory, sqlite) = fresh().await;
+    sqlite.batch(vec![registration_tokens::upsert("two", Some(2), false)]).await.unwrap();
+    let now_ms = 10 * RESERVATION_MS;
+    assert!(!reserve(&sqlite, "unknown", "@a:x", now_ms).await);
+    assert!(reserve(&sqlite, "two", "@a:x", now_ms).await);
+    assert!(reserve(&sqlite, "two", "@a:x", now_ms + 1).await, "renewed, not counted twice");
+    assert!(reserve(&sqlite, "two", "@b:x", now_ms + 2).await);
+    assert!(!reserve(&sqlite, "two", "@c:x", now_ms + 3).await);
+    let find = async |at_ms| registration_tokens::find(&sqlite, "two", at_ms).await.unwrap();
+    assert_eq!(find(now_ms + 3).await, None);
+    let spent = registration_tokens::update_spent("two", "@b:x".try_into().unwrap());
+    sqlite.batch(vec![spent]).await.unwrap();
+    let later_ms = now_ms + 2 * RESERVATION_MS;
+    assert!(find(later_ms).await.is_some(), "a reservation that is over may be nobody's");
+    assert!(!reserve(&sqlite, "two", "@c:x", later_ms).await, "that is not known yet");
+    let overdue = registration_tokens::list_overdue(&sqlite, "two", later_ms).await.unwrap();
+    let [overdue] = &*overdue else { panic!("{overdue:?}") };
+    assert_eq!(overdue.user_id, "@a:x");
+    assert!(reserve(&sqlite, "two", "@a:x", later_ms).await);
+    let remove = registration_tokens::remove_overdue(overdue);
+    sqlite.batch(vec![remove.clone()]).await.unwrap();
+    assert!(!reserve(&sqlite, "two", "@c:x", later_ms).await, "it was renewed meanwhile");
+    let later_ms = later_ms + RESERVATION_MS;
+    let overdue = registration_tokens::list_overdue(&sqlite, "two", later_ms).await.unwrap();
+    sqlite.batch(vec![registration_tokens::remove_overdue(&overdue[0])]).await.unwrap();
+    assert!(reserve(&sqlite, "two", "@c:x", later_ms).await);
+}
+
+#[tokio::test]
+async fn one_account_is_the_first_whatever_token_makes_it() {
+    let (_directory, sqlite) = fresh().await;
+    let made = sqlite.batch(vec![registration_tokens::insert_for_admin("printed")]).await.unwrap();
+    assert_eq!(made[0].len(), 1);
+    let again = sqlite.batch(vec![registration_tokens::insert_for_admin("other")]).await.unwrap();
+    assert_eq!(again[0].len(), 0, "it is made once");
+    let by_operator = async |user: &str| {
+        let user_id = user.try_into().unwrap();
+        let stmt = registration_tokens::reserve_first("operator", user_id, 1);
+        !sqlite.batch(vec![stmt]).await.unwrap()[0].is_empty()
     };
-    let most = usize::try_from(profiles::MAX_PROFILE_BYTES).unwrap();
-    assert!(set("a", 10).await);
-    assert!(!set("b", most / 2).await, "with the other field it is too large");
-    assert!(set("a", (most - 3) / 2).await, "alone it just fits");
-    assert!(!set("a", most / 2).await);
-    assert_eq!(profiles::list(&sqlite, alice).await.unwrap().len(), 1);
+    assert!(by_operator("@a:x").await && by_operator("@a:x").await);
+    assert!(!by_operator("@b:x").await);
+    assert!(!reserve(&sqlite, "printed", "@b:x", 1).await);
+    assert!(!reserve(&sqlite, "printed", "@a:x", 1).await);
 }

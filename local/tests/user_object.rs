@@ -1,10 +1,10 @@
-//! The `User` object over SQLite: its stream, its limits and its errands.
+//! The `User` object over SQLite: its stream, its limits and its outbox.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,19 +12,18 @@ use std::{
 
 use async_trait::async_trait;
 use ruma::{
-    OwnedRoomId, RoomId, UserId, events::room::member::MembershipState, owned_device_id,
-    owned_user_id, room_id, user_id,
+    RoomId, UserId, events::room::member::MembershipState, owned_device_id, owned_user_id, room_id,
+    user_id,
 };
 use serde_json::{Value as JsonValue, json, value::to_raw_value};
 use skerry::{
     Error, Result,
     messages::{
-        Ask, Caller, RawJson,
+        Ask, RawJson,
         room::{self, Position},
         user::{
-            self, Changes, CreateFilter, Deactivate, Device, GetAccountData, GetChanges, GetFilter,
-            Membership, PutDevice, Read, ReadRoom, RoomActivity, SetAccountData, SetTag, ToUser,
-            UpdateProfile,
+            self, Changes, CreateFilter, GetAccountData, GetChanges, GetFilter, Membership, Read,
+            ReadRoom, RoomActivity, SetAccountData, SetTag, ToUser,
         },
     },
     objects::{
@@ -42,21 +41,15 @@ fn a_room() -> &'static RoomId {
     room_id!("!a:localhost")
 }
 
-/// A host of one object. Its rooms answer as the test says, and what is deferred is run by it.
+/// A host of one object.
 struct Host {
     sqlite: Sqlite,
     woken: AtomicU64,
-    alarm_at_ms: Mutex<Option<u64>>,
-    deferred: Mutex<Vec<Deferred>>,
-    rooms: Rooms,
     _directory: TempDir,
 }
 
-#[derive(Default)]
-struct Rooms {
-    asked: Mutex<Vec<(OwnedRoomId, JsonValue)>>,
-    refuses: Mutex<Option<fn() -> Error>>,
-}
+/// Nobody else: nothing here asks another object.
+struct Nobody;
 
 struct StoppedClock;
 
@@ -67,23 +60,22 @@ impl Clock for StoppedClock {
 }
 
 #[async_trait]
-impl Objects for Rooms {
-    async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
-        let json = serde_json::to_value(&command).unwrap();
-        self.asked.lock().unwrap().push((room_id.to_owned(), json));
-        match (*self.refuses.lock().unwrap(), command) {
-            (Some(error), _) => Err(error()),
-            (None, room::Command::UpdateProfile(_)) => Ok(room::Reply::UpdateProfile(())),
-            (None, _) => Ok(room::Reply::ChangeMembership(())),
-        }
+impl Objects for Nobody {
+    async fn room(&self, _: &RoomId, _: room::Command) -> Result<room::Reply> {
+        Err(Error::internal("there is no room"))
     }
 
     async fn user(&self, _: &UserId, _: user::Command) -> Result<user::Reply> {
         Err(Error::internal("a user asks no other user"))
     }
 
-    async fn wait(&self, _: &UserId, _: u64, _: Duration) -> Result<()> {
-        Ok(())
+    async fn wait_for_changes(
+        &self,
+        _: &UserId,
+        _: GetChanges,
+        _: Duration,
+    ) -> Result<Option<Box<Changes>>> {
+        Ok(None)
     }
 }
 
@@ -97,20 +89,24 @@ impl ObjectHost for Host {
         7
     }
 
-    async fn commit(&self, stmts: Vec<Stmt>, alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>> {
-        let results = self.sqlite.batch(stmts).await?;
-        if alarm_by_ms.is_some() {
-            *self.alarm_at_ms.lock().unwrap() = alarm_by_ms;
-        }
-        Ok(results)
+    async fn commit(&self, stmts: Vec<Stmt>, _alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>> {
+        self.sqlite.batch(stmts).await
     }
 
-    fn wake(&self, position: u64) {
-        self.woken.store(position, Ordering::Relaxed);
+    fn wake(&self) {
+        self.woken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn is_waited_for(&self) -> bool {
+        false
+    }
+
+    async fn alarm_at_ms(&self) -> Result<Option<u64>> {
+        Ok(None)
     }
 
     fn defer(&self, work: Deferred) {
-        self.deferred.lock().unwrap().push(work);
+        tokio::spawn(work);
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -126,7 +122,7 @@ impl ObjectHost for Host {
     }
 
     fn objects(&self) -> &dyn Objects {
-        &self.rooms
+        &Nobody
     }
 
     fn global(&self) -> &dyn Sql {
@@ -157,14 +153,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = Sqlite::open(directory.path()).await.unwrap();
         store::migrate(&sqlite).await.unwrap();
-        let host = Arc::new(Host {
-            sqlite,
-            woken: AtomicU64::default(),
-            alarm_at_ms: Mutex::default(),
-            deferred: Mutex::default(),
-            rooms: Rooms::default(),
-            _directory: directory,
-        });
+        let host = Arc::new(Host { sqlite, woken: AtomicU64::default(), _directory: directory });
         Self { user: build(&host), host }
     }
 
@@ -197,7 +186,15 @@ impl World {
     }
 
     async fn changes(&self, since: Option<SyncToken>) -> Changes {
-        let ask = GetChanges { since, include_leave: false, full_state: false, lazy_loads: None };
+        let ask = GetChanges {
+            since,
+            include_leave: false,
+            full_state: false,
+            device_id: owned_device_id!("D"),
+            lazy_loads: false,
+            looked_at: None,
+            limit: 100,
+        };
         *self.ask(ask).await
     }
 
@@ -210,8 +207,12 @@ impl World {
     async fn read(&self, position: u64, to: Position) -> SyncToken {
         let room = ReadRoom { room_id: a_room().to_owned(), to, members: Vec::new() };
         let device_id = owned_device_id!("D");
-        let read = Read { position, device_id, rooms: vec![room] };
-        self.ask(read).await
+        let instance = self.changes(None).await.instance;
+        self.ask(Read { position, instance, device_id, rooms: vec![room] }).await
+    }
+
+    async fn position(&self) -> u64 {
+        self.changes(None).await.position
     }
 
     async fn set(&self, room_id: Option<&RoomId>, event_type: &str, content: JsonValue) {
@@ -221,19 +222,6 @@ impl World {
     async fn count(&self, stmt: &'static str) -> u64 {
         let mut rows = self.host.sqlite.rows(Stmt::new(stmt)).await.unwrap();
         rows[0].take(0).unwrap()
-    }
-
-    async fn run_deferred(&self) {
-        let deferred = std::mem::take(&mut *self.host.deferred.lock().unwrap());
-        for work in deferred {
-            work.await;
-        }
-    }
-
-    fn asked(&self) -> Vec<(OwnedRoomId, JsonValue)> {
-        let mut asked = std::mem::take(&mut *self.host.rooms.asked.lock().unwrap());
-        asked.sort_by(|a, b| a.0.cmp(&b.0));
-        asked
     }
 }
 
@@ -264,8 +252,8 @@ async fn a_token_outlives_the_object() {
     world.restart();
     world.activity(9).await;
     assert_eq!(world.from(Some(token)).await, Some(Some(3)));
-    let position = world.user.position().await.unwrap();
-    assert_eq!(world.host.woken.load(Ordering::Relaxed), position);
+    let position = world.position().await;
+    assert_eq!(world.host.woken.load(Ordering::Relaxed), 2, "by the membership and the activity");
     let later = world.read(position, 10).await;
     assert_eq!(world.from(Some(later)).await, None);
     assert_eq!(world.from(Some(token)).await, Some(Some(3)), "an answer that got lost");
@@ -282,7 +270,7 @@ async fn what_happens_during_a_read_is_not_lost() {
     let position = world.changes(Some(first)).await.position;
     // One device reads up to 4; meanwhile another gets further, and the user changes something.
     world.set(None, "m.direct", json!({})).await;
-    let other = world.read(world.user.position().await.unwrap(), 6).await;
+    let other = world.read(world.position().await, 6).await;
     let token = world.read(position, 4).await;
     assert_eq!(world.from(Some(token)).await, Some(Some(4)));
     assert_eq!(world.changes(Some(token)).await.account_data.len(), 1);
@@ -322,9 +310,9 @@ async fn marks_stay_few() {
     let first = world.read(1, 1).await;
     for position in 2..200 {
         world.activity(position).await;
-        world.read(world.user.position().await.unwrap(), position).await;
+        world.read(world.position().await, position).await;
     }
-    let marks = world.count("SELECT COUNT(*) FROM user_marks").await;
+    let marks = world.count("SELECT json_array_length(marks) FROM user_rooms").await;
     assert!(marks <= MAX_MARKS_PER_ROOM as u64 + 1, "{marks}");
     let from = world.from(Some(first)).await.unwrap();
     assert!(from.is_none_or(|it| it <= 1), "a gap: {from:?}");
@@ -363,8 +351,42 @@ async fn account_data_is_told_once_and_bounded() {
 }
 
 #[tokio::test]
+async fn only_of_a_joined_room_something_is_kept() {
+    let world = World::new().await;
+    let data = || set(Some(a_room()), "org.example", &json!({}));
+    let tag = |info: Option<JsonValue>| SetTag {
+        room_id: a_room().to_owned(),
+        tag: "u.a".to_owned(),
+        info: info.as_ref().map(raw),
+    };
+    let steps = [
+        (None, false),
+        (Some(MembershipState::Invite), false),
+        (Some(MembershipState::Join), true),
+        (Some(MembershipState::Leave), false),
+    ];
+    for (number, (membership, may)) in (1..).zip(steps) {
+        if let Some(membership) = membership {
+            world.membership(a_room(), membership, number).await;
+        }
+        match may {
+            true => {
+                world.ask(data()).await;
+                world.ask(tag(Some(json!({})))).await;
+            }
+            false => {
+                assert_eq!(world.refused(data()).await, 403);
+                assert_eq!(world.refused(tag(Some(json!({})))).await, 403);
+            }
+        }
+    }
+    world.ask(tag(None)).await;
+}
+
+#[tokio::test]
 async fn tags_are_merged_and_bounded() {
     let world = World::new().await;
+    world.membership(a_room(), MembershipState::Join, 1).await;
     let tag = |name: String, info: Option<JsonValue>| SetTag {
         room_id: a_room().to_owned(),
         tag: name,
@@ -398,61 +420,4 @@ async fn the_same_filter_has_the_same_id_and_the_oldest_goes() {
     let get = async |id: &str| world.ask(GetFilter { filter_id: id.to_owned() }).await.is_some();
     assert!(!get("0").await && get("1").await && !get("x").await);
     assert_eq!(world.count("SELECT COUNT(*) FROM user_filters").await, limits::FILTERS);
-}
-
-#[tokio::test]
-async fn a_profile_reaches_every_joined_room_in_the_end() {
-    let mut world = World::new().await;
-    world.membership(a_room(), MembershipState::Join, 1).await;
-    world.membership(room_id!("!b:localhost"), MembershipState::Join, 1).await;
-    world.membership(room_id!("!c:localhost"), MembershipState::Invite, 1).await;
-    *world.host.rooms.refuses.lock().unwrap() = Some(|| Error::internal("out of order"));
-    let displayname = Some("Ann".to_owned());
-    world.ask(UpdateProfile { displayname, avatar_url: None }).await;
-    world.run_deferred().await;
-    assert_eq!(world.asked().len(), 2);
-    assert!(world.host.alarm_at_ms.lock().unwrap().is_some());
-    // The next attempt is another process's.
-    world.restart();
-    *world.host.rooms.refuses.lock().unwrap() = None;
-    world.user.alarm().await.unwrap();
-    let asked = world.asked();
-    assert_eq!(asked.len(), 2);
-    assert_eq!(asked[0].1["update_profile"]["displayname"], "Ann");
-    world.user.alarm().await.unwrap();
-    assert_eq!(world.asked().len(), 0, "each room is asked until it answers, not longer");
-}
-
-#[tokio::test]
-async fn a_closed_account_leaves_all_rooms_and_nothing_private() {
-    let world = World::new().await;
-    world.membership(a_room(), MembershipState::Join, 1).await;
-    world.membership(room_id!("!b:localhost"), MembershipState::Invite, 1).await;
-    world.membership(room_id!("!c:localhost"), MembershipState::Leave, 1).await;
-    world.set(None, "m.direct", json!({})).await;
-    let device_id = owned_device_id!("D");
-    let device = Device {
-        device_id: device_id.clone(),
-        display_name: None,
-        last_seen_ms: None,
-        last_seen_ip: None,
-    };
-    world.ask(PutDevice { device, keep_name: false }).await;
-    world.ask(CreateFilter { filter: raw(&json!({})) }).await;
-    // A room that refuses has answered.
-    *world.host.rooms.refuses.lock().unwrap() = Some(|| Error::forbidden("banned"));
-    let caller = Caller { user_id: owned_user_id!("@ann:localhost"), device_id };
-    world.ask(Deactivate { caller }).await;
-    world.run_deferred().await;
-    let asked = world.asked();
-    assert_eq!(asked.len(), 2);
-    assert!(asked.iter().all(|it| it.1["change_membership"]["action"] == "leave"), "{asked:?}");
-    for table in [
-        "SELECT COUNT(*) FROM user_account_data",
-        "SELECT COUNT(*) FROM user_devices",
-        "SELECT COUNT(*) FROM user_filters",
-        "SELECT COUNT(*) FROM user_outbox",
-    ] {
-        assert_eq!(world.count(table).await, 0, "{table}");
-    }
 }

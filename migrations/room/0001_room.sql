@@ -4,17 +4,19 @@
 CREATE TABLE room_meta (
     scope INTEGER PRIMARY KEY,
     version TEXT NOT NULL,
-    -- Every local member has been told of activity up to this position.
-    notified INTEGER NOT NULL,
     -- Numbers up to this one are taken, beyond those that stand in other tables. More than zero:
     -- the room is not linear.
     taken INTEGER NOT NULL,
     -- The forward extremities, a JSON array of numbers; NULL: the newest event that clients see.
-    extremities TEXT
+    extremities TEXT,
+    -- 1: the room directory shows the room.
+    listed INTEGER NOT NULL,
+    -- The alias that was reserved for the room when it was created.
+    alias TEXT
 ) STRICT;
 
 -- Every event the room knows. Its number is given in the order of storing, so that the events
--- that authorize an event have smaller ones; numbers are shared with receipts and typing.
+-- that authorize an event have smaller ones; numbers are shared with receipts.
 CREATE TABLE room_events (
     scope INTEGER NOT NULL,
     num INTEGER NOT NULL,
@@ -148,18 +150,13 @@ CREATE TABLE room_receipts (
 
 CREATE INDEX room_receipts_by_position ON room_receipts (scope, position);
 
-CREATE TABLE room_typing (
+-- Members who may have read everything, and are to hear of the next event. Each is written before
+-- the answer of a read goes out, and removed when it has turned out to be needless.
+CREATE TABLE room_readers (
     scope INTEGER NOT NULL,
-    user_id TEXT NOT NULL,
-    expires_ms INTEGER NOT NULL,
-    PRIMARY KEY (scope, user_id)
+    reader TEXT NOT NULL,
+    PRIMARY KEY (scope, reader)
 ) STRICT, WITHOUT ROWID;
-
--- When the set of typing users last changed, in the room's stream.
-CREATE TABLE room_typing_changes (
-    scope INTEGER PRIMARY KEY,
-    position INTEGER NOT NULL
-) STRICT;
 
 -- Events that were named as coming before an accepted one and whose state is not known: where
 -- the history that the room has breaks off.

@@ -63,6 +63,10 @@ pub struct Options {
     pub name_server: Option<String>,
     /// The hosts of servers that may have private addresses.
     pub private_servers: Vec<String>,
+    /// Where the built Worker is, from the repository's root.
+    pub worker_build: PathBuf,
+    /// Whether the Worker's host counts what the platform would bill.
+    pub is_counted: bool,
 }
 
 impl Default for Options {
@@ -75,6 +79,8 @@ impl Default for Options {
             trusted_ca: None,
             name_server: None,
             private_servers: Vec::new(),
+            worker_build: "worker/build-test".into(),
+            is_counted: false,
         }
     }
 }
@@ -115,12 +121,22 @@ impl Server {
     /// Makes a Durable Object leave memory as if it had been idle: what it holds in memory is lost,
     /// its storage and its sleeping sockets stay. Only the Worker's host knows how.
     pub fn evict(&mut self, class: &str, name: &str) {
+        assert!(self.evict_if_awake(class, name), "{class} {name} was not in memory");
+    }
+
+    /// The same for an object that may have left memory by itself: `false` when it had.
+    pub fn evict_if_awake(&mut self, class: &str, name: &str) -> bool {
         let process = self.process.as_mut().expect("a running server");
         let stdin = process.stdin.as_mut().expect("standard input");
         writeln!(stdin, "evict {class} {name}").expect("the host listens");
         let told = process.told.get_mut().expect("nobody panicked while listening");
         let answer = told.recv_timeout(START_TIMEOUT).expect("an answer");
-        assert_eq!(answer, format!("evicted {class} {name}"));
+        answer == format!("evicted {class} {name}")
+    }
+
+    /// The process that was started; the server itself may be one below it.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running server").child.id()
     }
 }
 
@@ -196,8 +212,11 @@ fn native_command(options: &Options, data: &Path) -> Command {
 fn worker_command(options: &Options, data: &Path) -> Command {
     let variable = |name: &str, value: &str| ["--var".to_owned(), format!("{name}={value}")];
     let mut command = Command::new("node");
-    command.args(["scripts/worker-host.mjs", "--port", "0", "--build", "worker/build-test"]);
-    command.arg("--dir").arg(data);
+    command.args(["scripts/worker-host.mjs", "--port", "0", "--dir"]).arg(data);
+    command.arg("--build").arg(&options.worker_build);
+    if options.is_counted {
+        command.arg("--count");
+    }
     command.args(variable("SERVER_NAME", &options.server_name));
     command.args(variable("REGISTRATION", &options.registration));
     if let Some(token) = &options.registration_token {

@@ -6,6 +6,19 @@ use tokio::time::Instant;
 /// How long one long-poll of a waiting test may hang.
 const POLL_MS: u64 = 5_000;
 
+impl User {
+    /// A request to `/sync`.
+    #[track_caller]
+    pub fn sync(&self) -> SyncRequest {
+        SyncRequest::new(self)
+    }
+
+    /// Does an initial sync and follows from there.
+    pub async fn watch(&self) -> Watch {
+        Watch::start(self).await
+    }
+}
+
 /// A request to `/sync`.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before an end is chosen"]

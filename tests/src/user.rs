@@ -1,6 +1,6 @@
 //! An account with one device, and the requests that every test makes.
 
-use crate::{Client, Reply, Request, Server, SyncRequest, Value, Watch, json, path};
+use crate::{Client, Reply, Request, Server, Value, json, path};
 use std::{
     future::Future,
     ops::Deref,
@@ -234,17 +234,6 @@ impl User {
         let mut levels = self.state(room, "m.room.power_levels", "").ok().await;
         levels["users"][&user.id] = json!(level);
         self.set_state(room, "m.room.power_levels", "", &levels).await;
-    }
-
-    /// A request to `/sync`.
-    #[track_caller]
-    pub fn sync(&self) -> SyncRequest {
-        SyncRequest::new(self)
-    }
-
-    /// Does an initial sync and follows from there.
-    pub async fn watch(&self) -> Watch {
-        Watch::start(self).await
     }
 
     /// The events of a room as `/messages` pages them forward, to the last.

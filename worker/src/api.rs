@@ -11,6 +11,7 @@ use serde_json::json;
 use skerry::{
     Error, Result,
     api::{self, ClientAddress, Cx, MAX_BODY_BYTES},
+    objects::absent_rooms::{AbsentRooms, WithAbsentRooms},
     ports::Ports,
 };
 use tower::ServiceExt as _;
@@ -23,7 +24,7 @@ use crate::{
     js::map_worker_error,
     machine::{EdgeClock, EdgeRandom},
     objects::EdgeObjects,
-    server,
+    server, sessions,
 };
 
 /// The largest answer: none is a stream.
@@ -34,6 +35,8 @@ const CLIENT_ADDRESS: &str = "CF-Connecting-IP";
 thread_local! {
     // Building it costs more than a request.
     static ROUTER: Router = api::router();
+    // All requests of the isolate share them.
+    static ABSENT_ROOMS: Arc<AbsentRooms> = Arc::default();
 }
 
 /// Answers a request.
@@ -60,10 +63,14 @@ async fn serve(request: Request, env: &Env) -> Result<Response> {
 async fn cx(env: &Env) -> Result<Cx> {
     let global = Arc::new(D1::new(env.clone()));
     let server = server::for_api(&*global, env).await?;
+    let clock = Arc::new(EdgeClock);
+    let absent = ABSENT_ROOMS.with(Arc::clone);
+    let objects = WithAbsentRooms::new(EdgeObjects(env.clone()), absent, clock.clone());
     let ports = Ports {
         global,
-        objects: Arc::new(EdgeObjects(env.clone())),
-        clock: Arc::new(EdgeClock),
+        sessions: sessions::of_this_isolate(),
+        objects: Arc::new(objects),
+        clock,
         random: Arc::new(EdgeRandom),
         http: Arc::new(EdgeHttp),
         dns: Arc::new(EdgeDns::new(env.clone())),

@@ -1,8 +1,14 @@
 //! What the edge provides to one object.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, OnceCell},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use futures_util::future::LocalBoxFuture;
+use ruma::UserId;
 use skerry::{
     Error, Result,
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
@@ -24,7 +30,7 @@ use crate::{
     machine::{EdgeClock, EdgeRandom},
     object_sql::ObjectSql,
     objects::EdgeObjects,
-    server,
+    server, sessions,
 };
 
 /// Every object has a database of its own, so the column says nothing.
@@ -39,7 +45,11 @@ pub(crate) struct EdgeHost {
     dns: EdgeDns,
     global: D1,
     alarm: SendWrapper<Cell<Alarm>>,
+    answer_waiting: SendWrapper<OnceCell<Answering>>,
 }
+
+/// Answers those who wait.
+type Answering = Box<dyn Fn() -> LocalBoxFuture<'static, ()>>;
 
 /// What is known of the alarm that the platform keeps.
 #[derive(Clone, Copy)]
@@ -48,6 +58,8 @@ enum Alarm {
     Unknown,
     /// None is set.
     Unset,
+    /// One is going off at this moment, and no other is set.
+    GoingOff,
     /// One is set, for this time.
     Set(u64),
 }
@@ -69,6 +81,7 @@ impl EdgeHost {
             dns: EdgeDns::new(env.clone()),
             objects: EdgeObjects(env),
             alarm: SendWrapper::new(Cell::new(Alarm::Unknown)),
+            answer_waiting: SendWrapper::new(OnceCell::new()),
         })
     }
 
@@ -83,15 +96,28 @@ impl EdgeHost {
         self.state.id().name().ok_or_else(|| Error::internal("an object was reached by its ID"))
     }
 
-    /// The alarm is going off: none is set.
+    /// The alarm is going off.
     pub(crate) fn alarm_goes_off(&self) {
-        self.alarm.set(Alarm::Unset);
+        self.alarm.set(Alarm::GoingOff);
+    }
+
+    /// The object has dealt with the alarm.
+    pub(crate) fn alarm_was_heard(&self) {
+        if matches!(self.alarm.get(), Alarm::GoingOff) {
+            self.alarm.set(Alarm::Unset);
+        }
+    }
+
+    /// What is done when there may be something new for those who wait.
+    pub(crate) fn on_wake(&self, answer: impl Fn() -> LocalBoxFuture<'static, ()> + 'static) {
+        // The shell makes its host once, and says this once.
+        let _ = self.answer_waiting.set(Box::new(answer));
     }
 
     /// When the platform's alarm is set, if it is.
     async fn find_alarm(&self) -> Result<Option<u64>> {
         match self.alarm.get() {
-            Alarm::Unset => return Ok(None),
+            Alarm::Unset | Alarm::GoingOff => return Ok(None),
             Alarm::Set(at_ms) => return Ok(Some(at_ms)),
             Alarm::Unknown => {}
         }
@@ -145,10 +171,31 @@ impl ObjectHost for EdgeHost {
         SendFuture::new(self.write(stmts, alarm_by_ms)).await
     }
 
-    fn wake(&self, position: u64) {
-        for socket in self.state.get_websockets() {
-            // One that is closed already has nobody waiting behind it.
-            let _ = socket.send_with_str(position.to_string());
+    fn wake(&self) {
+        if self.is_waited_for()
+            && let Some(answer) = self.answer_waiting.get()
+        {
+            self.state.wait_until(answer());
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        !self.state.get_websockets().is_empty()
+    }
+
+    async fn alarm_at_ms(&self) -> Result<Option<u64>> {
+        match self.alarm.get() {
+            Alarm::GoingOff => Ok(Some(EdgeClock.now_ms())),
+            _ => SendFuture::new(self.find_alarm()).await,
+        }
+    }
+
+    /// The isolate may be another than that of the Worker which asked; that one forgets too.
+    fn forget_sessions(&self) {
+        let name = self.name();
+        match name.as_deref().map(<&UserId>::try_from) {
+            Ok(Ok(user_id)) => sessions::of_this_isolate().forget(user_id),
+            _ => tracing::error!("only a user's object has sessions"),
         }
     }
 

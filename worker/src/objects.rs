@@ -11,10 +11,13 @@ use ruma::{RoomId, UserId};
 use serde::de::DeserializeOwned;
 use skerry::{
     Error, Result,
-    messages::{Command, room, user},
+    messages::{
+        Ask as _, Command, room,
+        user::{self, Changes, GetChanges},
+    },
     ports::Objects,
 };
-use worker::{Delay, Env, Headers, Request, RequestInit, Stub, send::SendFuture};
+use worker::{Delay, Env, Stub, WebsocketEvent, send::SendFuture};
 
 use crate::{js::map_worker_error, wire};
 
@@ -24,6 +27,9 @@ pub(crate) const USER: &str = "USER";
 
 /// The longest wait for news that is granted, whatever was asked for.
 const MAX_WAIT: Duration = Duration::from_mins(5);
+
+/// The status of an answer that comes with a socket.
+const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// All objects.
 #[derive(Clone)]
@@ -57,29 +63,47 @@ impl EdgeObjects {
 
     /// Waits at the other end of a WebSocket that the object has accepted for hibernation: the
     /// object sleeps meanwhile, and waiting costs the Worker no CPU.
-    async fn wait_for_news(&self, user_id: &UserId, after: u64, at_most: Duration) -> Result<()> {
-        let headers = Headers::new();
-        headers.set("Upgrade", "websocket").map_err(map_worker_error)?;
-        let mut init = RequestInit::new();
-        init.with_headers(headers);
-        let request =
-            Request::new_with_init(&wire::wait_url(after), &init).map_err(map_worker_error)?;
+    async fn wait(
+        &self,
+        user_id: &UserId,
+        question: GetChanges,
+        at_most: Duration,
+    ) -> Result<Option<Box<Changes>>> {
+        let request = wire::waiting_request(&question.clone().into_command())?;
         let answer = self.stub(USER, user_id.as_str())?.fetch_with_request(request).await;
         let answer = answer.map_err(map_worker_error)?;
-        let status = answer.status_code();
-        let Some(socket) = answer.websocket() else {
-            return Err(Error::internal(format!("an object refused to be waited for: {status}")));
-        };
+        if answer.status_code() != SWITCHING_PROTOCOLS {
+            return Ok(GetChanges::from_reply(wire::reply(answer).await?));
+        }
+        let socket = answer.websocket();
+        let socket = socket.ok_or_else(|| Error::internal("an object gave no socket"))?;
         let mut events = socket.events().map_err(map_worker_error)?;
         socket.accept().map_err(map_worker_error)?;
-        // Any event ends the wait: news, or the object is gone and the client asks again.
         let waited = future::select(events.next(), Delay::from(at_most.min(MAX_WAIT))).await;
-        if let Either::Left((Some(Err(error)), _)) = &waited {
-            tracing::warn!(%error, "a wait for news was cut short");
-        }
+        let message = match &waited {
+            Either::Left((Some(Ok(WebsocketEvent::Message(message))), _)) => message.text(),
+            Either::Left((Some(Err(error)), _)) => {
+                tracing::warn!(%error, "a wait for news was cut short");
+                None
+            }
+            // The time is up, or the object has ended the wait.
+            Either::Left(_) | Either::Right(_) => None,
+        };
+        let is_over = matches!(&waited, Either::Left((Some(Ok(WebsocketEvent::Close(_))), _)));
         drop(waited);
         drop(events);
-        socket.close(Some(1000), None::<&str>).map_err(map_worker_error)
+        // The other end may be closed already.
+        let _ = socket.close(Some(1000), None::<&str>);
+        match message {
+            Some(message) => Ok(GetChanges::from_reply(serde_json::from_str(&message)?)),
+            // Also when the answer was too large for a socket.
+            None if is_over => {
+                let reply = self.user(user_id, question.into_command()).await?;
+                let changes = GetChanges::from_reply(reply);
+                Ok(changes.filter(|it| !it.is_empty()))
+            }
+            None => Ok(None),
+        }
     }
 }
 
@@ -93,7 +117,12 @@ impl Objects for EdgeObjects {
         SendFuture::new(self.ask(USER, user_id.as_str(), command)).await
     }
 
-    async fn wait(&self, user_id: &UserId, position: u64, timeout: Duration) -> Result<()> {
-        SendFuture::new(self.wait_for_news(user_id, position, timeout)).await
+    async fn wait_for_changes(
+        &self,
+        user_id: &UserId,
+        question: GetChanges,
+        at_most: Duration,
+    ) -> Result<Option<Box<Changes>>> {
+        SendFuture::new(self.wait(user_id, question, at_most)).await
     }
 }

@@ -1,14 +1,14 @@
 //! The shell of every Durable Object: it hands commands and alarms to the object's logic, and
 //! keeps the sockets behind which clients wait.
 
-use std::{cell::OnceCell, sync::Arc, time::Duration};
+use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Duration};
 
 use skerry::{
     Error, Result,
     objects::{CommandOf, Context as _, Object, ReplyOf},
     ports::{Clock as _, ObjectHost},
 };
-use worker::{Env, Request, Response, State, WebSocketPair};
+use worker::{Env, Request, Response, State, WebSocket, WebSocketPair};
 
 use crate::{host::EdgeHost, js::map_worker_error, machine::EdgeClock, wire};
 
@@ -16,23 +16,37 @@ use crate::{host::EdgeHost, js::map_worker_error, machine::EdgeClock, wire};
 /// one who has waited longest.
 const MAX_WAITING: usize = 1_000;
 
+/// The largest answer that goes out on a socket; whoever waits for a larger one asks without
+/// waiting.
+const MAX_ANSWER_BYTES: usize = 512 * 1024;
+
 /// When an alarm that failed goes off again.
 const ALARM_RETRY: Duration = Duration::from_secs(30);
 
 /// What every class of Durable Objects is made of.
 pub(crate) struct Shell<O> {
-    pub(crate) host: Arc<EdgeHost>,
+    host: Arc<EdgeHost>,
     object: OnceCell<Arc<O>>,
 }
 
 impl<O: Object> Shell<O> {
-    pub(crate) fn new(state: State, env: Env) -> Self {
+    pub(crate) fn new(state: State, env: Env) -> Rc<Self> {
         let host = EdgeHost::new(state, env, O::KIND, O::MIGRATIONS);
         #[cfg(feature = "test-routes")]
         if O::KIND == skerry::objects::user::User::KIND {
             crate::test_routes::count_construction(&host);
         }
-        Self { host, object: OnceCell::new() }
+        let shell = Rc::new(Self { host, object: OnceCell::new() });
+        let weak = Rc::downgrade(&shell);
+        shell.host.on_wake(move || {
+            let weak = weak.clone();
+            Box::pin(async move {
+                if let Some(shell) = weak.upgrade() {
+                    shell.answer_all().await;
+                }
+            })
+        });
+        shell
     }
 
     async fn object(&self) -> Result<&Arc<O>> {
@@ -52,7 +66,7 @@ impl<O: Object> Shell<O> {
             return answer;
         }
         if request.path() == wire::WAIT_PATH {
-            return match self.accept_waiting(&request).await {
+            return match self.answer_waiting(&request).await {
                 Ok(response) => Ok(response),
                 Err(error) => wire::response(Err::<(), _>(error)),
             };
@@ -73,6 +87,7 @@ impl<O: Object> Shell<O> {
             Ok(object) => object.alarm().await,
             Err(error) => Err(error),
         };
+        self.host.alarm_was_heard();
         if let Err(error) = result {
             tracing::warn!(?error, kind = O::KIND, "an alarm failed and goes off again later");
             let retry_ms = u64::try_from(ALARM_RETRY.as_millis()).unwrap_or(u64::MAX);
@@ -82,27 +97,66 @@ impl<O: Object> Shell<O> {
         Response::empty()
     }
 
-    /// Accepts a socket that is told of news. The object may sleep meanwhile: what it has to know
-    /// of the socket is the platform's to keep.
-    async fn accept_waiting(&self, request: &Request) -> Result<Response> {
-        let after = wire::wait_after(request)?;
-        // What may fail comes first: a socket that was accepted and dropped is nobody's.
+    /// Answers a command of somebody who can wait: at once when there is something to say, or on a
+    /// socket as soon as there is. The object may sleep meanwhile: what it has to know of the
+    /// socket is the platform's to keep.
+    async fn answer_waiting(&self, request: &Request) -> Result<Response> {
+        let command = wire::waiting_command(request)?;
         let object = self.object().await?;
-        object.position().await?;
+        // What may fail comes first: a socket that was accepted and dropped is nobody's.
+        if let Some(answer) = object.answer_waiting(serde_json::from_str(&command)?).await? {
+            return wire::response(Ok(answer)).map_err(map_worker_error);
+        }
         let pair = WebSocketPair::new().map_err(map_worker_error)?;
         let waiting = self.host.state.get_websockets();
         if let Some(longest) = waiting.first().filter(|_| waiting.len() >= MAX_WAITING) {
-            // It may be closed already.
-            let _ = longest.close(Some(1000), None::<&str>);
+            end(longest);
         }
-        // First listen, then look: news in between is not missed.
+        pair.server.serialize_attachment(&command).map_err(map_worker_error)?;
         self.host.state.accept_web_socket(&pair.server);
-        let position = object.position().await?;
-        if position > after {
-            pair.server.send_with_str(position.to_string()).map_err(map_worker_error)?;
-        }
+        // First listen, then look again: news in between is not missed.
+        self.answer_on(&pair.server, object).await;
         Response::from_websocket(pair.client).map_err(map_worker_error)
     }
+
+    /// There may be something new for those who wait.
+    pub(crate) async fn answer_all(&self) {
+        let object = match self.object().await {
+            Ok(object) => object,
+            Err(error) => return tracing::warn!(%error, "those who wait cannot be answered"),
+        };
+        for socket in self.host.state.get_websockets() {
+            self.answer_on(&socket, object).await;
+        }
+    }
+
+    async fn answer_on(&self, socket: &WebSocket, object: &Arc<O>) {
+        let command = socket.deserialize_attachment::<String>().ok().flatten();
+        let Some(command) = command.and_then(|it| serde_json::from_str(&it).ok()) else {
+            return end(socket);
+        };
+        match object.answer_waiting(command).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
+                // One that is closed already has nobody waiting behind it.
+                if let Ok(answer) = serde_json::to_string(&answer)
+                    && answer.len() <= MAX_ANSWER_BYTES
+                {
+                    let _ = socket.send_with_str(answer);
+                }
+                end(socket);
+            }
+            Err(error) => {
+                tracing::warn!(%error, kind = O::KIND, "somebody who waits cannot be answered");
+                end(socket);
+            }
+        }
+    }
+}
+
+/// Ends a wait: whoever is at the other end asks again. It may have ended already.
+fn end(socket: &WebSocket) {
+    let _ = socket.close(Some(1000), None::<&str>);
 }
 
 /// Makes a class of Durable Objects of a kind of object.
@@ -110,7 +164,7 @@ macro_rules! durable_object {
     ($class:ident, $object:ty) => {
         #[worker::durable_object]
         pub struct $class {
-            shell: crate::shell::Shell<$object>,
+            shell: std::rc::Rc<crate::shell::Shell<$object>>,
         }
 
         impl worker::DurableObject for $class {

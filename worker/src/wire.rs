@@ -1,22 +1,27 @@
 //! The wire between the Worker and its objects: JSON over `fetch`, errors as the API would answer
 //! them.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use ruma::api::error::ErrorKind;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as JsonValue;
 use skerry::{Error, Result};
-use worker::{Method, Request, RequestInit, Response};
+use worker::{Headers, Method, Request, RequestInit, Response};
 
 use crate::js::map_worker_error;
 
 /// Where a client waits for news.
 pub(crate) const WAIT_PATH: &str = "/wait";
-/// The query parameter with the position after which there is news.
-const WAIT_AFTER: &str = "after";
+/// The query parameter with the command whose answer it waits for.
+const WAIT_COMMAND: &str = "command";
 
 /// Where a command goes. An object has no address; the URL only has to be one.
 const COMMAND_URL: &str = "https://object/";
+
+/// How a room answers that does not exist: what a client is answered is also the answer to who is
+/// not in a room, and the Worker remembers only which rooms there are not.
+const UNKNOWN_ROOM: StatusCode = StatusCode::GONE;
 
 /// A command on its way to an object.
 pub(crate) fn request(command: &impl Serialize) -> Result<Request> {
@@ -42,7 +47,11 @@ pub(crate) fn response(result: Result<impl Serialize>) -> worker::Result<Respons
                 tracing::error!(%source, "an object failed");
             }
             let response = Response::ok(error.to_json().to_string())?;
-            Ok(response.with_status(error.status().as_u16()))
+            let status = match error {
+                Error::UnknownRoom => UNKNOWN_ROOM,
+                other => other.status(),
+            };
+            Ok(response.with_status(status.as_u16()))
         }
     }
 }
@@ -59,6 +68,9 @@ pub(crate) async fn reply<T: DeserializeOwned>(mut response: Response) -> Result
 
 /// The error an object answered with.
 fn error(status: u16, body: &str) -> Error {
+    if status == UNKNOWN_ROOM.as_u16() {
+        return Error::UnknownRoom;
+    }
     let unexpected = || Error::internal(format!("an object answered {status}: {body}"));
     let (Ok(status), Ok(kind), Ok(fields)) = (
         StatusCode::from_u16(status),
@@ -83,16 +95,22 @@ pub(crate) fn to_platform(error: Error) -> worker::Error {
     worker::Error::RustError(error.to_string())
 }
 
-/// Where a client waits for news after this position.
-pub(crate) fn wait_url(after: u64) -> String {
-    format!("https://object{WAIT_PATH}?{WAIT_AFTER}={after}")
+/// A command whose answer somebody waits for, on a socket if it takes time.
+pub(crate) fn waiting_request(command: &impl Serialize) -> Result<Request> {
+    let headers = Headers::new();
+    headers.set("Upgrade", "websocket").map_err(map_worker_error)?;
+    let mut init = RequestInit::new();
+    init.with_headers(headers);
+    let command = URL_SAFE_NO_PAD.encode(serde_json::to_vec(command)?);
+    let url = format!("https://object{WAIT_PATH}?{WAIT_COMMAND}={command}");
+    Request::new_with_init(&url, &init).map_err(map_worker_error)
 }
 
-/// The position after which a client waits for news.
-pub(crate) fn wait_after(request: &Request) -> Result<u64> {
+/// The command in a request that may wait, as JSON.
+pub(crate) fn waiting_command(request: &Request) -> Result<String> {
+    let missing = || Error::internal("a wait without a command");
     let url = request.url().map_err(map_worker_error)?;
-    let after = url.query_pairs().find(|(name, _)| name == WAIT_AFTER);
-    after
-        .and_then(|(_, value)| value.parse().ok())
-        .ok_or_else(|| Error::internal("a wait without a position"))
+    let command = url.query_pairs().find(|(name, _)| name == WAIT_COMMAND).ok_or_else(missing)?.1;
+    let command = URL_SAFE_NO_PAD.decode(command.as_bytes()).map_err(Error::internal)?;
+    String::from_utf8(command).map_err(Error::internal)
 }

@@ -97,6 +97,8 @@ async fn create(stand: &Stand) -> Arc<Room> {
             state("m.room.join_rules", "", json!({ "join_rule": "public" })),
         ],
         invites: Vec::new(),
+        listed: false,
+        alias: None,
     };
     ask(stand, &room, question).await;
     room

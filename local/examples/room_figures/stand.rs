@@ -20,7 +20,10 @@ use skerry::{
     },
     objects::{Object as _, room::Room},
     ports::{Row, Sql, Stmt},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
 };
 use skerry_core::SigningKey;
 use skerry_local::{sqlite::Sqlite, store};
@@ -52,6 +55,7 @@ impl Stand {
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
                 private_servers: Vec::new(),
+                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         };
         Self { server: Arc::new(server), sql: Arc::new(sql) }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use ruma::UserId;
 use skerry::{
     Error, Result,
+    objects::{Object as _, user::User},
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
 };
@@ -63,6 +64,11 @@ impl LocalHost {
         self.retired.store(true, Ordering::Release);
     }
 
+    /// The user, when the object is one: for others nobody waits.
+    fn user_id(&self) -> Option<&UserId> {
+        (self.kind == User::KIND).then(|| self.name.as_str().try_into().ok()).flatten()
+    }
+
     fn registry(&self) -> &Arc<Registry> {
         &self.objects.0
     }
@@ -108,10 +114,24 @@ impl ObjectHost for LocalHost {
         Ok(results)
     }
 
-    fn wake(&self, position: u64) {
+    fn wake(&self) {
+        if let Some(user_id) = self.user_id() {
+            self.registry().waiters.wake(user_id);
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.user_id().is_some_and(|it| self.registry().waiters.has(it))
+    }
+
+    async fn alarm_at_ms(&self) -> Result<Option<u64>> {
+        store::find_alarm(&*self.registry().sql, self.scope).await
+    }
+
+    fn forget_sessions(&self) {
         match <&UserId>::try_from(self.name.as_str()) {
-            Ok(user_id) => self.registry().waiters.wake(user_id, position),
-            Err(_) => tracing::error!(kind = self.kind, "only a user's object wakes waiters"),
+            Ok(user_id) => self.registry().sessions.forget(user_id),
+            Err(_) => tracing::error!(kind = self.kind, "only a user's object has sessions"),
         }
     }
 

@@ -117,6 +117,15 @@ impl<O: Object> Slots<O> {
         });
     }
 
+    /// Drops an instance that nobody uses: there is nothing behind its name.
+    pub(super) fn drop_unused(&self, id: &O::Id) {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.get(id).filter(|it| it.is_idle()) {
+            slot.retire();
+            slots.remove(id);
+        }
+    }
+
     /// Takes this instance out, unless another one is in its place already.
     pub(super) fn remove(&self, id: &O::Id, slot: &Arc<Slot<O>>) {
         slot.retire();

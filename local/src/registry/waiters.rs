@@ -16,8 +16,8 @@ pub(super) struct Waiters(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// The last position each user's waiters were told of.
-    positions: BTreeMap<OwnedUserId, watch::Sender<u64>>,
+    /// Counts how often each user's waiters were woken.
+    users: BTreeMap<OwnedUserId, watch::Sender<u64>>,
     /// Nobody waits any more.
     released: bool,
 }
@@ -30,36 +30,34 @@ pub(super) struct Listener {
 }
 
 impl Waiters {
-    /// Hears of everything from now on.
-    pub(super) fn listen(&self, user_id: &UserId) -> Listener {
+    /// Hears of everything from now on. None: the server is going down, and nobody waits.
+    pub(super) fn listen(&self, user_id: &UserId) -> Option<Listener> {
         let mut state = self.lock();
-        let released = if state.released { u64::MAX } else { 0 };
-        let news = state
-            .positions
-            .entry(user_id.to_owned())
-            .or_insert_with(|| watch::Sender::new(released))
-            .subscribe();
-        Listener { waiters: self.clone(), user_id: user_id.to_owned(), news }
+        if state.released {
+            return None;
+        }
+        let sender = state.users.entry(user_id.to_owned()).or_insert_with(|| watch::Sender::new(0));
+        let news = sender.subscribe();
+        Some(Listener { waiters: self.clone(), user_id: user_id.to_owned(), news })
     }
 
-    /// Tells a user's waiters how far the stream has come.
-    pub(super) fn wake(&self, user_id: &UserId, position: u64) {
-        if let Some(sender) = self.lock().positions.get(user_id) {
-            sender.send_if_modified(|it| {
-                let is_news = *it < position;
-                *it = position.max(*it);
-                is_news
-            });
+    /// There may be something new for a user's waiters.
+    pub(super) fn wake(&self, user_id: &UserId) {
+        if let Some(sender) = self.lock().users.get(user_id) {
+            sender.send_modify(|it| *it += 1);
         }
+    }
+
+    /// Whether somebody waits for news of a user.
+    pub(super) fn has(&self, user_id: &UserId) -> bool {
+        self.lock().users.contains_key(user_id)
     }
 
     /// Lets everyone go, also those who are yet to come.
     pub(super) fn release(&self) {
         let mut state = self.lock();
         state.released = true;
-        for sender in state.positions.values() {
-            sender.send_replace(u64::MAX);
-        }
+        state.users.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -68,10 +66,10 @@ impl Waiters {
 }
 
 impl Listener {
-    /// Returns when the stream has passed this position.
-    pub(super) async fn passed(&mut self, position: u64) {
-        // It fails only when nobody is left to tell the news.
-        let _ = self.news.wait_for(|it| *it > position).await;
+    /// Returns when there may be something new since the last time; false: the server is going
+    /// down.
+    pub(super) async fn woken(&mut self) -> bool {
+        self.news.changed().await.is_ok()
     }
 }
 
@@ -79,8 +77,8 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let mut state = self.waiters.lock();
         // This listener is still counted.
-        if state.positions.get(&self.user_id).is_some_and(|it| it.receiver_count() <= 1) {
-            state.positions.remove(&self.user_id);
+        if state.users.get(&self.user_id).is_some_and(|it| it.receiver_count() <= 1) {
+            state.users.remove(&self.user_id);
         }
     }
 }

@@ -6,7 +6,10 @@ use ruma::RoomId;
 use skerry::{
     messages::{Ask, room::ToRoom},
     objects::{Object as _, room::Room},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
 };
 use skerry_core::SigningKey;
 use skerry_local::{sqlite::Sqlite, store};
@@ -37,6 +40,7 @@ impl Stand {
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
                 private_servers: Vec::new(),
+                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         });
         let sql = Arc::new(sqlite);

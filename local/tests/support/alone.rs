@@ -32,7 +32,15 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
         self.0.batch(stmts).await
     }
 
-    fn wake(&self, _position: u64) {}
+    fn wake(&self) {}
+
+    fn is_waited_for(&self) -> bool {
+        false
+    }
+
+    async fn alarm_at_ms(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
 
     fn defer(&self, work: Deferred) {
         tokio::spawn(work);
@@ -83,11 +91,17 @@ impl Objects for Nobody {
     async fn user(&self, _user_id: &UserId, command: user::Command) -> Result<user::Reply> {
         Ok(match command {
             user::Command::Membership(_) => user::Reply::Membership(()),
-            _ => user::Reply::RoomActivity(()),
+            user::Command::EphemeralActivity(_) => user::Reply::EphemeralActivity(()),
+            _ => user::Reply::RoomActivity(user::Delivered::Noted),
         })
     }
 
-    async fn wait(&self, _user_id: &UserId, _position: u64, _at_most: Duration) -> Result<()> {
-        Ok(())
+    async fn wait_for_changes(
+        &self,
+        _user_id: &UserId,
+        _question: user::GetChanges,
+        _at_most: Duration,
+    ) -> Result<Option<Box<user::Changes>>> {
+        Ok(None)
     }
 }

@@ -6,7 +6,8 @@
 //! here waits, and nothing needs a whole room in memory.
 
 mod authorization;
-pub mod decide;
+mod decide;
+mod decision;
 mod extremities;
 mod known;
 mod outliers;
@@ -19,7 +20,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use ruma::EventId;
 
 pub use self::{
-    decide::{After, Decision, Head, Mode, Undecided, decide},
+    decide::decide,
+    decision::{After, Decision, Head, Mode, Undecided},
     extremities::{choose_prev, state_before},
     known::{KeyId, Keys, Known, States, Verdict},
     outliers::{OutlierDecision, decide_outlier},

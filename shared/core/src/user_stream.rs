@@ -2,34 +2,44 @@
 //! read. Plain data in, plain data out; the `User` object stores it.
 //!
 //! A stream has one position, `seq`, that grows with every change and every recorded read. Rooms
-//! do not write a row per message into it: a room tells a member once that something waits, and
-//! again only after the member has read it. Of each room the stream keeps
+//! do not write a row per message into it: a room delivers to a member once that something waits,
+//! and again only after the member has read it ([`crate::delivery`]). Of each room the stream keeps
 //!
 //! - `known_position`: the highest position of the room it has heard of, and `known_seq`, when;
 //! - *marks* `(seq, position)`: "whoever has seen the stream at `seq` has read the room up to
-//!   `position`".
+//!   `position`" ([`Marks`]).
 //!
-//! **Invariant:** a client whose token covers `known_seq` has read the room up to
-//! `known_position`. Hence what a token has seen of a room is the furthest of the marks it
-//! covers, and the room has something new exactly when `known_position` lies beyond. Removing a
-//! mark makes a client read again what it has; it never makes a gap.
+//! What a token has seen of a room is the furthest of the marks it covers, and the room has
+//! something new exactly when `known_position` lies beyond.
+//!
+//! **Invariant:** a client whose token covers the last change of a room (a recorded read is one)
+//! has read the room up to `known_position`, or no client has: then the room is *unread*, and new
+//! to every token. Removing a mark makes a client read again what it has; it never makes a gap.
+//!
+//! A delivery to an unread room is dropped and writes nothing: no client waits that would have to
+//! be woken. How far it went must not be forgotten, though. A client may have read the room before
+//! that event and record this read after the delivery; the room would count as read, and nobody
+//! would hear of the event. So memory keeps how far the dropped deliveries went ([`HeardRooms`]),
+//! and the next read that is recorded takes it in. A read that began with another memory, before
+//! the object was built anew, records nothing for its rooms: its client is given the same events
+//! again.
 
 use ruma::events::room::member::MembershipState;
 
 use crate::sync_token::SyncToken;
 
+mod changed_rooms;
+mod heard;
+mod marks;
+
+pub use self::{
+    changed_rooms::{ChangedRooms, MAX_RECENT_ROOMS, MAX_UNREAD_ROOMS},
+    heard::{Heard, HeardRooms, Instance, MAX_HEARD_ROOMS},
+    marks::{MAX_MARKS_PER_ROOM, Marks},
+};
+
 #[cfg(test)]
 mod tests;
-
-/// Marks a room may have before they are thinned out.
-pub const MAX_MARKS_PER_ROOM: usize = 36;
-
-/// Marks that are left then.
-const MARKS_KEPT: usize = 26;
-
-/// The newest marks are kept whatever their age: several devices ask with recent tokens, and ask
-/// again when an answer got lost.
-const RECENT_MARKS_KEPT: usize = 12;
 
 /// A room, as the stream of one user knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +54,21 @@ pub struct RoomEntry {
     pub known_position: u64,
     /// When it heard of it.
     pub known_seq: u64,
+    /// [`Marks::furthest`]: how far any client has read since the user joined.
+    pub read_position: Option<u64>,
     /// The user left and wants to see nothing more of the room.
     pub forgotten: bool,
 }
 
-/// What a membership told by a room does.
+impl RoomEntry {
+    /// Whether no client has read what the stream knows of: the room is new to every token.
+    pub fn is_unread(&self) -> bool {
+        self.membership == MembershipState::Join
+            && self.read_position.is_none_or(|read| self.known_position > read)
+    }
+}
+
+/// What a membership that a room delivers does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembershipPlan {
     /// The room afterwards.
@@ -73,6 +93,7 @@ pub fn plan_membership(
             membership_seq: seq,
             known_position: position,
             known_seq: seq,
+            read_position: None,
             forgotten: false,
         };
         return Some(MembershipPlan { entry, drops_marks });
@@ -90,17 +111,14 @@ pub fn plan_membership(
     entry.membership = membership;
     entry.membership_position = position;
     entry.forgotten = false;
+    if drops_marks {
+        entry.read_position = None;
+    }
     if position > entry.known_position {
         entry.known_position = position;
         entry.known_seq = seq;
     }
     Some(MembershipPlan { entry, drops_marks })
-}
-
-/// Whether a room telling of activity says something new. Rooms the user is not joined to have
-/// none: what was said until the user left comes with the membership.
-pub fn is_news(entry: &RoomEntry, position: u64) -> bool {
-    entry.membership == MembershipState::Join && position > entry.known_position
 }
 
 /// What a client asks for.
@@ -114,7 +132,7 @@ pub struct Ask {
     pub full_state: bool,
 }
 
-/// What a client is to be told of a room.
+/// What a client is given of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The user is joined.
@@ -135,8 +153,7 @@ pub enum Change {
     Knocked,
 }
 
-/// What a client is to be told of a room, if anything. `seen` is the furthest of the marks that
-/// its token covers.
+/// What a client is given of a room, if anything. `seen` is [`Marks::seen_by`] its token.
 pub fn change(
     entry: &RoomEntry,
     seen: Option<u64>,
@@ -144,7 +161,9 @@ pub fn change(
     ask: &Ask,
 ) -> Option<Change> {
     let is_since = |seq: u64| ask.since.is_none_or(|it| seq > it.base);
-    let is_new = is_since(entry.membership_seq);
+    let is_lacking = ask.since.is_some_and(|it| it.lacks(entry.membership_seq));
+    let is_new =
+        is_since(entry.membership_seq) || (is_lacking && entry.membership == MembershipState::Join);
     match entry.membership {
         MembershipState::Join => {
             let from = seen.filter(|_| !is_new);
@@ -169,48 +188,49 @@ pub fn change(
 pub struct RoomRead {
     /// Up to here.
     pub to: u64,
-    /// The furthest mark that `base` covers.
-    pub seen_at_base: Option<u64>,
-    /// [`RoomEntry::known_position`].
-    pub known_position: u64,
+    /// The position of the stream that `Changes` gave before the room was read.
+    pub base: u64,
+    /// [`HeardRooms::dropped`].
+    pub dropped: Option<u64>,
+    /// Whether `Changes` was answered by the [`Instance`] that `dropped` comes from. If not, a
+    /// delivery may have been dropped in between that nobody remembers.
+    pub is_same_instance: bool,
 }
 
-/// What to do with one room that was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a read does to a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadPlan {
-    /// Write a mark.
-    pub marks: bool,
-    /// The read got further than the stream knew: other devices have something to read.
+    /// The room afterwards. When that is committed, [`HeardRooms::recorded`].
+    pub entry: RoomEntry,
+    /// Its marks afterwards.
+    pub marks: Marks,
+    /// `known_position` grew: the read got further than the stream knew, or something waits that
+    /// was dropped. Clients have something to read and are to be woken.
     pub raises: bool,
 }
 
-/// Takes a read of a room in.
-pub fn plan_read(read: &RoomRead) -> ReadPlan {
-    ReadPlan {
-        marks: read.seen_at_base.is_none_or(|seen| read.to > seen),
-        raises: read.to > read.known_position,
+/// Takes a read of a room in; `seq` is the stream's next position, one for all rooms of a read.
+/// None: nothing is to be written.
+pub fn plan_read(entry: &RoomEntry, marks: &Marks, read: &RoomRead, seq: u64) -> Option<ReadPlan> {
+    // Of a room that the user has left there is nothing to read beyond; whoever has read more has
+    // seen that they came back, which the stream does not know yet and which begins the room anew.
+    let most = match entry.membership {
+        MembershipState::Join => u64::MAX,
+        _ => entry.membership_position,
+    };
+    let to = read.to.min(most);
+    let seen = marks.seen_by(SyncToken::at(read.base));
+    if !read.is_same_instance || seen.is_some_and(|seen| to <= seen) {
+        return None;
     }
-}
-
-/// Which marks of a room may go, of all its marks, oldest first.
-///
-/// Those that stay stand the farther apart the older they are, so that a token of any age finds
-/// one that is not much older than itself. Of each class of age the oldest stays: it is the one
-/// that grows into the next class.
-pub fn thin_out(marks: &[u64], seq: u64) -> Vec<u64> {
-    let recent = marks.len().saturating_sub(RECENT_MARKS_KEPT);
-    let mut last_class = None;
-    let (mut stay, mut dropped) = (Vec::new(), Vec::new());
-    for (index, &mark) in marks.iter().enumerate() {
-        let class = Some(seq.saturating_sub(mark).checked_ilog2());
-        if index >= recent || class != last_class {
-            stay.push(mark);
-        } else {
-            dropped.push(mark);
-        }
-        last_class = class;
+    let (mut entry, mut marks) = (entry.clone(), marks.clone());
+    marks.record(seq, to);
+    entry.read_position = marks.furthest();
+    let heard = read.dropped.map_or(to, |dropped| dropped.max(to)).min(most);
+    let raises = heard > entry.known_position;
+    if raises {
+        entry.known_position = heard;
+        entry.known_seq = seq;
     }
-    let surplus = stay.len().saturating_sub(MARKS_KEPT);
-    dropped.extend(stay.drain(..surplus));
-    dropped
+    Some(ReadPlan { entry, marks, raises })
 }

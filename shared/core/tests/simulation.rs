@@ -47,7 +47,7 @@ fn servers_agree_whatever_the_network_and_the_hostile_do() {
             let (from, to) = range.split_once("..").unwrap();
             (from.parse().unwrap(), to.parse().unwrap())
         }
-        _ => (0, DEFAULT_SEEDS),
+        _ => (simulation::first_seed(), simulation::first_seed() + DEFAULT_SEEDS),
     };
     let threads = env::var("SKERRY_THREADS").ok().and_then(|it| it.parse().ok());
     let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));

@@ -30,6 +30,9 @@ pub enum Error {
     /// The request needs (more) user-interactive authentication.
     #[error("user-interactive authentication is required")]
     Uiaa(Box<UiaaInfo>),
+    /// The room does not exist here. To a client that is the same as a room they are not in.
+    #[error("you are not in this room, or it does not exist here")]
+    UnknownRoom,
     /// A unique or primary key exists already. A handler turns it into the code that fits.
     #[error("a row with this key exists already")]
     Conflict,
@@ -91,11 +94,18 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// Whether this refuses what was asked, for a reason that asking again does not change: an
+    /// answer, not a failure.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api { .. } | Self::UnknownRoom)
+    }
+
     /// The HTTP status this error is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Api { status, .. } => *status,
             Self::Uiaa(_) => StatusCode::UNAUTHORIZED,
+            Self::UnknownRoom => StatusCode::FORBIDDEN,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -113,6 +123,7 @@ impl Error {
                 body
             }
             Self::Uiaa(info) => serde_json::to_value(info).unwrap_or_else(|_| json!({})),
+            Self::UnknownRoom => json!({ "errcode": "M_FORBIDDEN", "error": self.to_string() }),
             Self::Conflict | Self::Internal(_) => {
                 json!({ "errcode": "M_UNKNOWN", "error": self.to_string() })
             }

@@ -11,6 +11,7 @@ pub mod objects;
 pub mod peers;
 pub mod ports;
 pub mod server;
+pub mod sessions;
 pub mod store;
 
 pub use self::error::{Error, Result};

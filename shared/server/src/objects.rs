@@ -6,6 +6,7 @@
 //! `migrations/` and statements in `store`, the struct here with [`Object`], a method in the port
 //! [`Objects`](crate::ports::Objects), and a line each in the hosts' lists of kinds.
 
+pub mod absent_rooms;
 pub mod agenda;
 pub mod room;
 pub mod user;
@@ -62,10 +63,13 @@ pub trait Object: Send + Sync + Sized + 'static {
     /// error of this one: it asks again by an alarm of its own.
     fn alarm(self: &Arc<Self>) -> impl Future<Output = Result<()>> + Send;
 
-    /// How far the object's stream has got, for a host that compares it with what a waiting
-    /// client knows. An object for which nobody waits has no stream.
-    fn position(self: &Arc<Self>) -> impl Future<Output = Result<u64>> + Send {
-        async { Ok(0) }
+    /// Answers a command of somebody who can wait: none as long as there is nothing new to say.
+    /// The host asks again whenever the object wakes those who wait.
+    fn answer_waiting(
+        self: &Arc<Self>,
+        command: CommandOf<Self>,
+    ) -> impl Future<Output = Result<Option<ReplyOf<Self>>>> + Send {
+        async { self.ask(command).await.map(Some) }
     }
 }
 

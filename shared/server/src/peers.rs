@@ -7,6 +7,7 @@
 
 mod discovery;
 mod keys;
+mod memory;
 mod request;
 #[cfg(test)]
 mod testing;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use ruma::api::error::Error as Refusal;
 use skerry_core::server_keys::KeysError;
 
-pub use self::discovery::Memory;
+pub use self::memory::Memory;
 use crate::{
     ports::{Clock, Dns, Http, ObjectHost, Ports, Random, dns::DnsError, http::HttpError},
     server::Server,

@@ -27,6 +27,7 @@ use crate::{
     Error, Result,
     messages::{Ask, Recipient, room, user},
     server::Server,
+    sessions::Sessions,
 };
 
 /// A future that a host runs after the reply has been given.
@@ -56,11 +57,18 @@ pub trait Objects: Send + Sync {
     /// Asks the `User` object of this local user.
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply>;
 
-    /// Waits until the stream of this user has passed `position`, at most for `timeout`; shorter
-    /// when the host is going down, so who finds no news after it must not wait again.
+    /// What changed for a client of this user: at once when anything has, else as soon as
+    /// something does. None when nothing does within `at_most`, or when the host is going down:
+    /// who finds none must not wait again.
     ///
-    /// Holds no object awake at the edge: the object sleeps behind a hibernating WebSocket.
-    async fn wait(&self, user_id: &UserId, position: u64, timeout: Duration) -> Result<()>;
+    /// One request at the edge, which holds no object awake: the object sleeps behind a
+    /// hibernating WebSocket and answers on it.
+    async fn wait_for_changes(
+        &self,
+        user_id: &UserId,
+        question: user::GetChanges,
+        at_most: Duration,
+    ) -> Result<Option<Box<user::Changes>>>;
 }
 
 /// A kind of object that [`Objects`] reaches.
@@ -130,9 +138,21 @@ pub trait ObjectHost: Send + Sync {
     /// long as that fails, again. An alarm that comes early finds nothing that is due.
     async fn commit(&self, stmts: Vec<Stmt>, alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>>;
 
-    /// Tells everyone who waits in [`Objects::wait`] on this (user) object that its stream has
-    /// reached `position`.
-    fn wake(&self, position: u64);
+    /// There may be something new for those who wait in [`Objects::wait_for_changes`] on this
+    /// object: the host asks for their answers again.
+    fn wake(&self);
+
+    /// Whether somebody waits in [`Objects::wait_for_changes`] on this object.
+    fn is_waited_for(&self) -> bool;
+
+    /// The time of the alarm that is set, or that is going off at this moment. Asked when an object
+    /// is loaded: an alarm may have been set for what memory alone knew.
+    async fn alarm_at_ms(&self) -> Result<Option<u64>>;
+
+    /// Tokens of this (user) object have ended: what the host's process remembers of who holds
+    /// them ([`Sessions`]) counts for nothing from now on. A host that remembers nothing has
+    /// nothing to forget.
+    fn forget_sessions(&self) {}
 
     /// Runs work after the reply. It may be lost in a crash: what must not be lost is kept in
     /// the store and taken up again by the alarm.
@@ -172,6 +192,8 @@ pub struct Ports {
     pub global: Arc<dyn Sql>,
     /// All objects.
     pub objects: Arc<dyn Objects>,
+    /// What this process remembers of valid access tokens.
+    pub sessions: Arc<Sessions>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -1,7 +1,7 @@
 //! Who this server is: its name, its signing key and its configuration.
 
 use ruma::{OwnedServerName, ServerName, UserId};
-use skerry_core::{SigningKey, address::Addresses};
+use skerry_core::{SigningKey, address::Addresses, token};
 
 /// One homeserver. Shared by the API layer and all objects.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ impl Server {
 pub struct Config {
     /// Who may register.
     pub registration: Registration,
-    /// SHA-256 (`store::global::tokens::hash`) of the operator's registration token: whoever has
-    /// it may register, any number of times.
+    /// [`hash_registration_token`] of the operator's registration token: whoever has it may
+    /// register, any number of times.
     pub registration_token_hash: Option<String>,
     /// The base URL clients are told to use (`.well-known/matrix/client`), if it is known.
     pub public_base_url: Option<String>,
@@ -37,6 +37,10 @@ pub struct Config {
     /// Where they delegate to is trusted too. Everybody who can name a server on this list can make
     /// this server connect to what it stands for.
     pub private_servers: Vec<String>,
+    /// For how long a process may go by what it remembers of an access token, in milliseconds. A
+    /// token that ends is refused after that time at the latest; at once, where all that changes
+    /// an account goes through the same process.
+    pub session_cache_ms: u64,
 }
 
 impl Config {
@@ -48,6 +52,18 @@ impl Config {
             false => Addresses::Public,
         }
     }
+}
+
+/// [`Config::session_cache_ms`] of a host that is one process: every end of a token goes through
+/// it.
+pub const ONE_PROCESS_SESSION_CACHE_MS: u64 = 60 * 60 * 1000;
+
+/// [`Config::session_cache_ms`] of a host of many processes that know nothing of each other.
+pub const MANY_PROCESSES_SESSION_CACHE_MS: u64 = 10 * 1000;
+
+/// What is kept of a registration token.
+pub fn hash_registration_token(text: &str) -> String {
+    token::hash(text)
 }
 
 /// Lifetime of a refreshable access token unless configured otherwise: one hour.

@@ -13,7 +13,7 @@ pub(crate) const HELP: &str = "\
 skerry-load: measures a Matrix homeserver over the client-server API
 
   --url URL                 base URL, plain HTTP (default http://localhost:8008)
-  --scale small|full        how much to do (default full)
+  --scale small|edge|full   how much to do (default full)
   --only NAME,...           only these measurements (--list names them)
   --json FILE               also write the figures as JSON
   --pid PID                 the server's process: CPU and memory of it and its children
@@ -89,8 +89,9 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
 fn scale(name: &str) -> Result<Scale> {
     match name {
         "small" => Ok(Scale::small()),
+        "edge" => Ok(Scale::edge()),
         "full" => Ok(Scale::full()),
-        _ => Err(Error::Usage(format!("--scale is small or full, not {name}"))),
+        _ => Err(Error::Usage(format!("--scale is small, edge or full, not {name}"))),
     }
 }
 

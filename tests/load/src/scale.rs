@@ -86,4 +86,26 @@ impl Scale {
             register_time: Duration::from_mins(2),
         }
     }
+
+    /// A few minutes on a server that does some hundreds of messages a second, such as the Worker
+    /// on one machine: fewer rooms and messages than `full`, enough of each for its median.
+    pub(crate) fn edge() -> Self {
+        Self {
+            name: "edge",
+            joiners: 400,
+            rooms: 50,
+            spread_rooms: 48,
+            spread_sends: 5_000,
+            shared_sends: 2_500,
+            big_sends: 500,
+            latency_messages: 60,
+            page_events: 2_000,
+            join_window: 50,
+            repeats: 10,
+            send_time: Duration::from_secs(20),
+            fill_time: Duration::from_mins(1),
+            join_time: Duration::from_mins(1),
+            register_time: Duration::from_mins(2),
+        }
+    }
 }

@@ -40,7 +40,8 @@ impl Server {
         // `exec` makes the shell become the server, so that its process is the child.
         let mut child = Command::new("sh")
             .args(["-c", &format!("exec {command}")])
-            .stdin(Stdio::null())
+            // Held open as long as the server is wanted: some end when it closes.
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)

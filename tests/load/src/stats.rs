@@ -27,6 +27,12 @@ impl Latencies {
         self.0.iter().sum()
     }
 
+    /// The first that was added, in milliseconds, as long as no percentile was asked for; 0 if
+    /// there are none.
+    pub(crate) fn first_ms(&self) -> f64 {
+        self.0.first().map_or(0.0, |it| it.as_secs_f64() * 1_000.0)
+    }
+
     /// The latency in milliseconds that `percent` of them do not exceed; 0 if there are none.
     pub(crate) fn percentile_ms(&mut self, percent: usize) -> f64 {
         self.0.sort_unstable();

@@ -47,6 +47,7 @@ mod backfill;
 mod bad_events;
 mod clients;
 mod context;
+mod costs;
 mod crash;
 mod create_room;
 mod cross_origin;

@@ -5,17 +5,95 @@
 use std::sync::Arc;
 
 use ruma::{
-    EventId,
+    EventId, OwnedEventId,
     events::{StateEventType, TimelineEventType},
     room_version_rules::RoomVersionRules,
 };
 
-use super::{Known, Verdict};
+use super::{Incomplete, Known, Num, Verdict, View, states::Gather};
 use crate::authorize::{self, Refusal};
+
+/// Events that an event names, and those of them that the room knows.
+pub(super) type Named<'a> = Vec<(&'a OwnedEventId, Option<Arc<Known>>)>;
+
+/// Finds the events that an event names.
+pub(super) fn named<'a>(
+    view: &impl View,
+    ids: &'a [OwnedEventId],
+) -> Result<Named<'a>, Incomplete> {
+    let mut gather = Gather::default();
+    let mut events = Vec::with_capacity(ids.len());
+    for id in ids {
+        match gather.take(view.find(id)) {
+            Some(Some(num)) => {
+                events.extend(gather.take(view.event(num)).map(|it| (id, Some(it))));
+            }
+            Some(None) => events.push((id, None)),
+            None => {}
+        }
+    }
+    gather.done().map(|()| events)
+}
+
+/// What an event's auth events say.
+pub(super) enum ByAuth {
+    Allowed,
+    Refused(String),
+    /// These have to be known first.
+    Unknown(Vec<OwnedEventId>),
+}
+
+/// Check 4: by the auth events. What no further event can change is refused at once.
+pub(super) fn by_auth_events(
+    view: &impl View,
+    rules: &RoomVersionRules,
+    create: Num,
+    event: &Known,
+    auth: &Named<'_>,
+) -> Result<ByAuth, Incomplete> {
+    let refused = |it: &str| Ok(ByAuth::Refused(it.to_owned()));
+    if event.malformed {
+        return refused("the content breaks the rules of its type");
+    }
+    let is_create = event.pdu.event_type == TimelineEventType::RoomCreate;
+    if is_create != (event.num == create) || is_create && event.pdu.state_key.as_deref() != Some("")
+    {
+        return refused("a room has one create event, which is its first event");
+    }
+    if is_create {
+        return Ok(match check_by_auth_events(rules, event, &[], None) {
+            _ if !event.pdu.auth_events.is_empty() => {
+                ByAuth::Refused("a create event has no auth events".to_owned())
+            }
+            Ok(()) => ByAuth::Allowed,
+            Err(refusal) => ByAuth::Refused(refusal.to_string()),
+        });
+    }
+    if event.pdu.prev_events.is_empty() {
+        return refused("only the create event has no events before it");
+    }
+    let create = view.event(create).ok_or(Incomplete)?;
+    if create.pdu.room_id != event.pdu.room_id {
+        return refused("the event is of another room");
+    }
+    let known = || auth.iter().filter_map(|it| it.1.as_ref());
+    if let Some(it) = known().find(|it| it.verdict == Verdict::Rejected) {
+        return Ok(ByAuth::Refused(format!("rejected auth event {}", it.pdu.event_id)));
+    }
+    let unknown: Vec<_> = auth.iter().filter(|it| it.1.is_none()).map(|it| it.0.clone()).collect();
+    if !unknown.is_empty() {
+        return Ok(ByAuth::Unknown(unknown));
+    }
+    let auth: Vec<_> = known().cloned().collect();
+    Ok(match check_by_auth_events(rules, event, &auth, Some(&create)) {
+        Ok(()) => ByAuth::Allowed,
+        Err(refusal) => ByAuth::Refused(refusal.to_string()),
+    })
+}
 
 /// Checks an event by its auth events alone: that they are the right ones, and that as a state
 /// they allow it. `auth` are all of them; `create` is the room's create event.
-pub(super) fn check_by_auth_events(
+fn check_by_auth_events(
     rules: &RoomVersionRules,
     event: &Known,
     auth: &[Arc<Known>],

@@ -8,93 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use ruma::{OwnedEventId, events::TimelineEventType, room_version_rules::RoomVersionRules};
+use ruma::OwnedEventId;
 
 use super::{
-    Incomplete, KeyId, Known, Num, State, StateAt, Verdict, View,
-    authorization::{check_by_auth_events, check_by_state},
+    Incomplete, Known, Num, State, StateAt, Verdict, View,
+    authorization::{ByAuth, Named, by_auth_events, check_by_state, named},
+    decision::{After, Decision, Head, Mode, Undecided},
     extremities, outliers,
     pending::Pending,
-    states::{self, Change, Gather, lookup},
+    states::{self, Gather, lookup},
 };
-
-/// A room at one moment.
-#[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
-    /// The rules of its version.
-    pub rules: &'a RoomVersionRules,
-    /// Its create event. While a room is made: the number that its first event is given.
-    pub create: Num,
-    /// Its forward extremities: accepted events that no other accepted event names as before it.
-    pub extremities: &'a [Num],
-    /// Its current state: that of all forward extremities, resolved.
-    pub current: StateAt,
-}
-
-/// Why there is no decision yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undecided {
-    /// The view noted what to load; then ask again.
-    Incomplete,
-    /// Other events come first.
-    Waits {
-        /// Auth events that are not known: needed, as outliers.
-        auth: Vec<OwnedEventId>,
-        /// Events before this one that are not known, or of which no state is known.
-        prev: Vec<OwnedEventId>,
-    },
-    /// These outliers come first, in this order: they come before the event and all that leads to
-    /// them has a state, so that they can be decided as any event. No told state is believed about
-    /// what is here.
-    Outliers(Vec<OwnedEventId>),
-}
-
-impl From<Incomplete> for Undecided {
-    fn from(_: Incomplete) -> Self {
-        Self::Incomplete
-    }
-}
-
-/// How an event comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// As it happens.
-    Live,
-    /// Backfilled: it changes neither the extremities nor the current state, and the current
-    /// state is not asked about it.
-    History,
-}
-
-/// The state after an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum After {
-    /// The state before it.
-    SameAsBefore,
-    /// The new current state.
-    Current,
-    /// Neither.
-    Other(State),
-}
-
-/// What becomes of an event.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Why it is not accepted.
-    pub reason: Option<String>,
-    /// The auth events it names, as far as they are known. Not all may be when it is rejected.
-    pub auth: Box<[Num]>,
-    /// The state before it. None only for a rejected event whose state cannot be had: it is
-    /// remembered as an outlier.
-    pub before: Option<State>,
-    /// The state after it.
-    pub after: After,
-    /// The room's forward extremities from here on.
-    pub extremities: Vec<Num>,
-    /// What changes in the current state, relative to [`Head::current`].
-    pub current_changes: BTreeMap<KeyId, Change>,
-}
 
 /// Decides an event. Nothing changes: the decision is for the host to write.
 ///
@@ -186,28 +109,6 @@ pub fn decide(
     Ok(settle(view, head, event, auth_nums, Some(before), verdict, standing)?)
 }
 
-/// Events that an event names, and those of them that the room knows.
-type Named<'a> = Vec<(&'a OwnedEventId, Option<Arc<Known>>)>;
-
-/// Finds the events that an event names.
-pub(super) fn named<'a>(
-    view: &impl View,
-    ids: &'a [OwnedEventId],
-) -> Result<Named<'a>, Incomplete> {
-    let mut gather = Gather::default();
-    let mut events = Vec::with_capacity(ids.len());
-    for id in ids {
-        match gather.take(view.find(id)) {
-            Some(Some(num)) => {
-                events.extend(gather.take(view.event(num)).map(|it| (id, Some(it))));
-            }
-            Some(None) => events.push((id, None)),
-            None => {}
-        }
-    }
-    gather.done().map(|()| events)
-}
-
 /// The states after the events before an event, and the events of which there is none.
 fn before(
     event: &Known,
@@ -228,62 +129,6 @@ fn before(
         Some(told) if !waits.is_empty() => (vec![told], Vec::new()),
         _ => (states, waits),
     }
-}
-
-/// What an event's auth events say.
-pub(super) enum ByAuth {
-    Allowed,
-    Refused(String),
-    /// These have to be known first.
-    Unknown(Vec<OwnedEventId>),
-}
-
-/// Check 4: by the auth events. What no further event can change is refused at once.
-pub(super) fn by_auth_events(
-    view: &impl View,
-    rules: &RoomVersionRules,
-    create: Num,
-    event: &Known,
-    auth: &Named<'_>,
-) -> Result<ByAuth, Incomplete> {
-    let refused = |it: &str| Ok(ByAuth::Refused(it.to_owned()));
-    if event.malformed {
-        return refused("the content breaks the rules of its type");
-    }
-    let is_create = event.pdu.event_type == TimelineEventType::RoomCreate;
-    if is_create != (event.num == create) || is_create && event.pdu.state_key.as_deref() != Some("")
-    {
-        return refused("a room has one create event, which is its first event");
-    }
-    if is_create {
-        return Ok(match check_by_auth_events(rules, event, &[], None) {
-            _ if !event.pdu.auth_events.is_empty() => {
-                ByAuth::Refused("a create event has no auth events".to_owned())
-            }
-            Ok(()) => ByAuth::Allowed,
-            Err(refusal) => ByAuth::Refused(refusal.to_string()),
-        });
-    }
-    if event.pdu.prev_events.is_empty() {
-        return refused("only the create event has no events before it");
-    }
-    let create = view.event(create).ok_or(Incomplete)?;
-    if create.pdu.room_id != event.pdu.room_id {
-        return refused("the event is of another room");
-    }
-    let known = || auth.iter().filter_map(|it| it.1.as_ref());
-    if let Some(it) = known().find(|it| it.verdict == Verdict::Rejected) {
-        return Ok(ByAuth::Refused(format!("rejected auth event {}", it.pdu.event_id)));
-    }
-    let unknown: Vec<_> = auth.iter().filter(|it| it.1.is_none()).map(|it| it.0.clone()).collect();
-    if !unknown.is_empty() {
-        return Ok(ByAuth::Unknown(unknown));
-    }
-    let auth: Vec<_> = known().cloned().collect();
-    Ok(match check_by_auth_events(rules, event, &auth, Some(&create)) {
-        Ok(()) => ByAuth::Allowed,
-        Err(refusal) => ByAuth::Refused(refusal.to_string()),
-    })
 }
 
 /// Checks 5 and 6: by a state. The reason, when the state does not allow the event.

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use ruma::{OwnedEventId, room_version_rules::RoomVersionRules};
 
 use super::{
-    Incomplete, Known, Num, Undecided, Verdict, View,
-    decide::{ByAuth, by_auth_events, named},
+    Incomplete, Known, Num, Verdict, View,
+    authorization::{ByAuth, by_auth_events, named},
+    decision::Undecided,
     states::Gather,
 };
 use crate::Pdu;

@@ -11,6 +11,7 @@ fn joined(known_position: u64, known_seq: u64) -> RoomEntry {
         membership_seq: 1,
         known_position,
         known_seq,
+        read_position: Some(known_position),
         forgotten: false,
     }
 }
@@ -104,26 +105,197 @@ fn a_forgotten_room_is_remembered_when_something_happens() {
 }
 
 #[test]
-fn activity_is_news_when_it_is_later_than_what_is_known() {
-    assert!(is_news(&joined(5, 1), 6));
-    assert!(!is_news(&joined(5, 1), 5), "told twice");
-    assert!(!is_news(&with(MembershipState::Leave, 1), 9), "after leaving");
-    assert!(!is_news(&with(MembershipState::Invite, 1), 9), "before joining");
+fn a_room_that_is_joined_again_was_read_by_nobody() {
+    let entry = RoomEntry { read_position: Some(1), ..with(MembershipState::Leave, 3) };
+    let plan = plan_membership(Some(&entry), MembershipState::Join, 9, 4).unwrap();
+    assert_eq!((plan.entry.read_position, plan.entry.is_unread()), (None, true));
+    let plan = plan_membership(Some(&joined(5, 1)), MembershipState::Join, 9, 4).unwrap();
+    assert_eq!(plan.entry.read_position, Some(5), "a new profile");
+}
+
+#[test]
+fn what_a_delivery_comes_to() {
+    use Heard::{Known, News, Unread};
+    let unread = |read_position| RoomEntry { read_position, ..joined(5, 1) };
+    // Name, the room as it is stored, the position delivered.
+    let cases = [
+        ("a room that was read", Some(joined(5, 1)), 6, News),
+        ("delivered twice", Some(joined(5, 1)), 5, Known),
+        ("an unread room", Some(unread(Some(4))), 6, Unread),
+        ("a room that nobody ever read", Some(unread(None)), 6, Unread),
+        ("an unread room, delivered twice", Some(unread(Some(4))), 5, Known),
+        ("after leaving", Some(with(MembershipState::Leave, 1)), 9, Unread),
+        ("before joining", Some(with(MembershipState::Invite, 1)), 9, Unread),
+        ("a room the stream has never heard of", None, 9, Unread),
+    ];
+    for (name, entry, position, expected) in cases {
+        let mut heard = HeardRooms::new(Instance::new(1));
+        assert_eq!(heard.hear_from_memory(&"r", position), None, "{name}");
+        assert_eq!(heard.hear(&"r", entry.as_ref(), position), expected, "{name}");
+        let is_dropped = expected == Unread && entry.is_some_and(|it| it.is_unread());
+        assert_eq!(heard.dropped(&"r"), is_dropped.then_some(position), "{name}");
+    }
+}
+
+#[test]
+fn an_unread_room_is_not_looked_up_again() {
+    let mut heard = HeardRooms::new(Instance::new(1));
+    assert_eq!(heard.hear(&"r", Some(&joined(5, 1)), 6), Heard::News);
+    assert_eq!(heard.hear_from_memory(&"r", 6), None, "before it is committed");
+    heard.noted(&"r", 6);
+    assert_eq!(heard.hear_from_memory(&"r", 6), Some(Heard::Known));
+    assert_eq!(heard.hear_from_memory(&"r", 8), Some(Heard::Unread));
+    assert_eq!(heard.hear_from_memory(&"r", 7), Some(Heard::Unread));
+    assert_eq!(heard.dropped(&"r"), Some(8));
+    let entry = RoomEntry { read_position: Some(5), ..joined(6, 2) };
+    let read = RoomRead { to: 7, base: 2, dropped: heard.dropped(&"r"), is_same_instance: true };
+    let plan = plan_read(&entry, &Marks::default(), &read, 3).unwrap();
+    heard.recorded(&"r", &plan);
+    assert_eq!((plan.entry.is_unread(), heard.dropped(&"r")), (true, None));
+    assert_eq!(heard.hear_from_memory(&"r", 8), Some(Heard::Known));
+    assert_eq!(heard.hear_from_memory(&"r", 9), Some(Heard::Unread));
+    let read = RoomRead { to: 9, dropped: heard.dropped(&"r"), ..read };
+    let plan = plan_read(&plan.entry, &plan.marks, &read, 4).unwrap();
+    heard.recorded(&"r", &plan);
+    assert_eq!(heard.hear_from_memory(&"r", 10), None, "it was read to its end");
+}
+
+#[test]
+fn a_full_memory_is_another_instance() {
+    let mut heard = HeardRooms::new(Instance::new(u64::MAX));
+    let before = heard.instance();
+    for room in 0..MAX_HEARD_ROOMS {
+        heard.noted(&room, 1);
+        heard.noted(&room, 2);
+    }
+    assert_eq!(heard.instance(), before);
+    heard.noted(&MAX_HEARD_ROOMS, 1);
+    assert_ne!(heard.instance(), before);
+    assert_eq!(heard.hear_from_memory(&0, 3), None);
+    assert_eq!(heard.hear_from_memory(&MAX_HEARD_ROOMS, 3), Some(Heard::Unread));
+}
+
+/// A client reads the room up to 2 while the stream knows of 1. The room, which was read, delivers
+/// 3; it is dropped, because the stream takes the room for unread. Then the read is recorded.
+#[test]
+fn an_event_between_a_read_and_its_record_is_not_lost() {
+    let entry = RoomEntry { known_seq: 5, read_position: None, ..joined(1, 5) };
+    let mut heard = HeardRooms::new(Instance::new(1));
+    assert_eq!(heard.hear(&"r", Some(&entry), 3), Heard::Unread);
+    let dropped = heard.dropped(&"r");
+    let read = RoomRead { to: 2, base: 5, dropped, is_same_instance: true };
+    let plan = plan_read(&entry, &Marks::default(), &read, 6).unwrap();
+    assert!(plan.raises, "clients are woken");
+    assert_eq!(plan.entry.known_position, 3);
+    assert!(plan.entry.is_unread());
+    let token = SyncToken::after_read(5, 6);
+    let ask = Ask { since: Some(token), ..Ask::default() };
+    let expected = Change::Joined { from: Some(2), has_events: true };
+    assert_eq!(change(&plan.entry, plan.marks.seen_by(token), false, &ask), Some(expected));
+
+    // The object was built anew in between: the memory of the dropped delivery is gone.
+    let read = RoomRead { dropped: None, is_same_instance: false, ..read };
+    assert_eq!(plan_read(&entry, &Marks::default(), &read, 6), None);
+}
+
+#[test]
+fn what_a_read_does() {
+    let mut marks = Marks::default();
+    marks.record(4, 6);
+    let entry = RoomEntry { known_seq: 5, read_position: Some(6), ..joined(8, 5) };
+    let (membership, membership_position) = (MembershipState::Leave, 8);
+    let left = RoomEntry { membership, membership_position, ..entry.clone() };
+    // Name, the room, how far it was read, what was dropped, the known position afterwards.
+    let cases = [
+        ("up to what is known", &entry, 8, None, Some((8, false))),
+        ("less far", &entry, 7, None, Some((8, false))),
+        ("nothing more than before", &entry, 6, None, None),
+        ("further than is known", &entry, 9, None, Some((9, true))),
+        ("something was dropped", &entry, 8, Some(10), Some((10, true))),
+        ("something was dropped and read", &entry, 11, Some(10), Some((11, true))),
+        ("a room that was left", &left, 11, Some(10), Some((8, false))),
+    ];
+    for (name, entry, to, dropped, expected) in cases {
+        let read = RoomRead { to, base: 5, dropped, is_same_instance: true };
+        let plan = plan_read(entry, &marks, &read, 7);
+        let got = plan.as_ref().map(|it| (it.entry.known_position, it.raises));
+        assert_eq!(got, expected, "{name}");
+        if let Some(plan) = plan {
+            let most = if name.ends_with("left") { 8 } else { u64::MAX };
+            assert_eq!(plan.marks.seen_by(SyncToken::at(7)), Some(to.min(most)), "{name}");
+            assert_eq!(plan.entry.read_position, Some(to.min(most)), "{name}");
+            assert_eq!(plan.entry.known_seq, if plan.raises { 7 } else { 5 }, "{name}");
+        }
+    }
+}
+
+#[test]
+fn marks_say_how_far_a_token_has_read() {
+    let mut marks = Marks::default();
+    assert_eq!((marks.furthest(), marks.seen_by(SyncToken::at(9))), (None, None));
+    marks.record(5, 9);
+    marks.record(7, 12);
+    marks.record(8, 11);
+    assert_eq!(marks.furthest(), Some(12));
+    let cases = [("s4", None), ("s5", Some(9)), ("s6_8", Some(11)), ("s7", Some(12))];
+    for (token, expected) in cases {
+        assert_eq!(marks.seen_by(token.parse().unwrap()), expected, "{token}");
+    }
+    let json = serde_json::to_string(&marks).unwrap();
+    assert_eq!(json, "[[5,9],[7,12],[8,11]]");
+    assert_eq!(serde_json::from_str::<Marks>(&json).unwrap(), marks);
 }
 
 #[test]
 fn thinned_marks_are_bounded_and_reach_far_back() {
-    let mut marks: Vec<u64> = Vec::new();
-    let mut deepest = 0;
+    let mut marks = Marks::default();
+    let reaches = |marks: &Marks, seq| marks.seen_by(SyncToken::at(seq)).is_some();
     for seq in 1..=100_000 {
-        marks.push(seq);
-        if marks.len() > MAX_MARKS_PER_ROOM {
-            let dropped = thin_out(&marks, seq);
-            marks.retain(|it| !dropped.contains(it));
-        }
+        marks.record(seq, seq);
         assert!(marks.len() <= MAX_MARKS_PER_ROOM, "at {seq}");
-        deepest = seq - marks[0];
+        assert_eq!(marks.furthest(), Some(seq));
     }
-    assert_eq!(marks.last(), Some(&100_000));
-    assert!(deepest > 50_000, "the oldest mark is {deepest} back");
+    assert!(reaches(&marks, 50_000));
+    // The furthest mark stays, however old it is.
+    marks.record(100_001, 200_000);
+    for seq in 100_002..=300_000 {
+        marks.record(seq, seq - 100_000);
+        assert!(marks.len() <= MAX_MARKS_PER_ROOM, "at {seq}");
+    }
+    assert_eq!(marks.furthest(), Some(200_000));
+}
+
+#[test]
+fn rooms_that_may_have_something_new() {
+    let rooms = [("old", 2, false), ("unread", 1, true), ("new", 8, false)];
+    let mut index = ChangedRooms::load(rooms);
+    let since = |index: &ChangedRooms<&'static str>, base| {
+        index.since(SyncToken::at(base)).map(|it| it.into_iter().collect::<Vec<_>>())
+    };
+    assert_eq!(since(&index, 0), Some(vec!["new", "old", "unread"]));
+    assert_eq!(since(&index, 2), Some(vec!["new", "unread"]));
+    assert_eq!(since(&index, 8), Some(vec!["unread"]));
+    index.changed(&"unread", 9, false);
+    index.changed(&"old", 10, true);
+    assert_eq!(since(&index, 10), Some(vec!["old"]));
+    assert_eq!(since(&index, 8), Some(vec!["old", "unread"]));
+    index.account_data_changed(&"new", 11);
+    assert_eq!(since(&index, 10), Some(vec!["new", "old"]));
+    assert_eq!(index.complete_after(), 0);
+}
+
+#[test]
+fn what_is_remembered_of_changed_rooms_is_bounded() {
+    let recent = MAX_RECENT_ROOMS as u64;
+    let mut index: ChangedRooms<u64> =
+        ChangedRooms::load((1..=recent + 5).rev().map(|seq| (seq, seq, false)));
+    assert_eq!(index.complete_after(), 5);
+    assert_eq!(index.since(SyncToken::at(4)), None);
+    assert_eq!(index.since(SyncToken::at(5)).map(|it| it.len()), Some(MAX_RECENT_ROOMS));
+    index.changed(&1, recent + 6, false);
+    assert_eq!(index.complete_after(), 6);
+    for room in 0..=MAX_UNREAD_ROOMS as u64 {
+        index.changed(&room, recent + 7 + room, true);
+    }
+    assert_eq!(index.since(SyncToken::at(u64::MAX)), None, "too many unread rooms");
 }

@@ -7,7 +7,6 @@ pub mod account_data;
 pub mod device;
 pub mod discovery;
 pub mod filter;
-pub mod password;
 pub mod profile;
 pub mod push;
 pub mod read_marker;
@@ -21,9 +20,6 @@ pub mod typing;
 pub mod uiaa;
 
 use axum::Router;
-
-#[cfg(feature = "test-routes")]
-pub(super) use self::room::refresh_directory;
 
 /// Mounts all of it.
 pub fn routes(router: Router) -> Router {

@@ -9,6 +9,7 @@
 //! | [`authenticated`] | `async fn(Cx, Caller, R) -> Result<R::OutgoingResponse>` |
 //! | [`authenticated_with_empty_tail`] | the same, the last path argument may be left out |
 //! | [`session`] | `async fn(Cx, Session, R) -> …`: the token itself matters |
+//! | [`account`] | `async fn(Cx, Caller, R) -> …`: the account is changed |
 //! | [`optional`] | `async fn(Cx, Option<Caller>, R) -> …` |
 //! | [`open`] | `async fn(Cx, R) -> …`: a token is not looked at |
 //! | [`open_to_client`] | `async fn(Cx, Client, R) -> …`: address and user agent matter |
@@ -82,6 +83,20 @@ where
 {
     let endpoint = with_session(handler);
     routes(router, method::<R>(), paths::<R>(), Access::Required, false, &endpoint)
+}
+
+/// Mounts an endpoint that changes the account or says what its token is: the token is checked
+/// by the user's object for every request.
+pub fn account<R, H, F>(router: Router, handler: H) -> Router
+where
+    R: IncomingRequest + Send + 'static,
+    R::OutgoingResponse: Send,
+    H: Fn(Cx, Caller, R) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
+{
+    let endpoint =
+        with_session(move |cx, session: Session, request| handler(cx, session.caller, request));
+    routes(router, method::<R>(), paths::<R>(), Access::Account, false, &endpoint)
 }
 
 /// Mounts an endpoint that looks at an access token when there is one.

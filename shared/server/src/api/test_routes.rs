@@ -15,11 +15,8 @@ use http::{StatusCode, header};
 use ruma::{CanonicalJsonObject, OwnedRoomId, RoomVersionId, signatures::hash_and_sign_event};
 use skerry_core::room_version;
 
-use super::{Cx, answer, client::refresh_directory};
-use crate::{
-    Error, Result,
-    messages::room::{Command, Reply},
-};
+use super::{Cx, answer};
+use crate::{Error, Result, messages::room::Command};
 
 /// Mounts them.
 pub(super) fn routes(router: Router) -> Router {
@@ -70,8 +67,5 @@ async fn try_ask_room(cx: &Cx, room_id: &OwnedRoomId, body: &[u8]) -> Result<Str
     let command: Command =
         serde_json::from_slice(body).map_err(|it| Error::bad_json(it.to_string()))?;
     let reply = cx.ports.objects.room(room_id, command).await?;
-    if matches!(reply, Reply::Receive(_) | Reply::Join(_)) {
-        refresh_directory(cx, room_id).await;
-    }
     Ok(serde_json::to_string(&reply)?)
 }

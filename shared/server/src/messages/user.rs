@@ -1,13 +1,22 @@
 //! What may be asked of a `User` object.
 
+mod account;
+
 use ruma::{
-    OwnedDeviceId, OwnedMxcUri, OwnedRoomId, OwnedUserId, UserId,
-    events::room::member::MembershipState,
+    OwnedDeviceId, OwnedRoomId, OwnedUserId, UserId, events::room::member::MembershipState,
 };
 use serde::{Deserialize, Serialize};
-use skerry_core::sync_token::SyncToken;
+use skerry_core::{
+    sync_token::{EphemeralVersion, SyncToken},
+    user_stream::Instance,
+};
 
-use super::{Caller, RawJson, Recipient, asks, room::Position};
+pub use self::account::{
+    Account, Authenticate, Authenticated, ChangePassword, CheckPassword, Deactivate, Device,
+    EndAllSessions, EndSessions, GetAccount, GetDevice, GetProfile, ListDevices, Login, NewSession,
+    NewTokens, Profile, Refresh, Register, Reservation, SetDeviceName, SetProfileField,
+};
+use super::{RawJson, Recipient, asks, room::Position};
 
 /// A position in a user's own stream: grows by one with every change and every recorded read.
 pub type StreamPosition = u64;
@@ -24,33 +33,65 @@ impl Recipient for ToUser {
 
 asks! { ToUser:
     Membership => (), repeatable;
-    RoomActivity => (), repeatable;
+    RoomActivity => Delivered, repeatable;
+    EphemeralActivity => (), repeatable;
     GetChanges => Box<Changes>, repeatable;
     Read => SyncToken, repeatable;
     GetRoomPosition => Option<Position>, repeatable;
     ListRooms => Vec<OwnedRoomId>, repeatable;
     Forget => (), repeatable;
-    PutDevice => (), repeatable;
     ListDevices => Vec<Device>, repeatable;
     GetDevice => Option<Device>, repeatable;
-    RemoveDevices => (), repeatable;
+    SetDeviceName => bool, repeatable;
     SetAccountData => (), repeatable;
     GetAccountData => Option<RawJson>, repeatable;
     SetTag => (), repeatable;
     CreateFilter => String, repeatable;
     GetFilter => Option<RawJson>, repeatable;
-    UpdateProfile => (), repeatable;
+    GetProfile => Option<Profile>, repeatable;
+    SetProfileField => (), repeatable;
+    Register => (), once;
+    GetAccount => Option<Account>, repeatable;
+    Login => (), repeatable;
+    Authenticate => Authenticated, repeatable;
+    Refresh => (), repeatable;
+    EndSessions => (), repeatable;
+    EndAllSessions => (), repeatable;
+    CheckPassword => bool, repeatable;
+    ChangePassword => (), repeatable;
     Deactivate => (), repeatable;
 }
 
 /// From a room: something at `position` waits to be read. Not sent again for that room until the
-/// user has read it. Idempotent by `position`.
+/// user has read it ([`skerry_core::delivery`]). Idempotent by `position`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RoomActivity {
     /// The room.
     pub room_id: OwnedRoomId,
     /// Where.
     pub position: Position,
+}
+
+/// What became of a [`RoomActivity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivered {
+    /// The user's stream knows of that position.
+    Noted,
+    /// The room was unread already, or the user is not in it: nothing was written.
+    Unread,
+}
+
+/// From a room: a receipt was set, or who is typing changed. Kept in memory for the clients that
+/// wait; when none does, a receipt is noted as [`RoomActivity`] is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EphemeralActivity {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Where a receipt stands in the room; none: only who is typing changed.
+    pub receipt: Option<Position>,
+    /// The receipt is this user's own: their other devices must learn of it.
+    pub is_own: bool,
 }
 
 /// How far a room had been read at a token; none: nothing had been read of it.
@@ -74,33 +115,6 @@ pub struct ListRooms {
 pub struct Forget {
     /// The room.
     pub room_id: OwnedRoomId,
-}
-
-/// Create or change a device: what is none stays as it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PutDevice {
-    /// The device.
-    pub device: Device,
-    /// A name that is there stays too.
-    pub keep_name: bool,
-}
-
-/// All devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ListDevices {}
-
-/// One device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GetDevice {
-    /// Which.
-    pub device_id: OwnedDeviceId,
-}
-
-/// Remove devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RemoveDevices {
-    /// Which.
-    pub device_ids: Vec<OwnedDeviceId>,
 }
 
 /// Set account data.
@@ -148,22 +162,6 @@ pub struct GetFilter {
     pub filter_id: String,
 }
 
-/// Carry the user's new profile into every room they are joined to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct UpdateProfile {
-    /// The name they go by.
-    pub displayname: Option<String>,
-    /// Their picture.
-    pub avatar_url: Option<OwnedMxcUri>,
-}
-
-/// Remove everything that is private and leave all rooms: the account is gone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Deactivate {
-    /// The user on the device that asks for it.
-    pub caller: Caller,
-}
-
 /// From a room: this user's membership changed. Idempotent by `position`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Membership {
@@ -188,8 +186,14 @@ pub struct GetChanges {
     pub include_leave: bool,
     /// All rooms, whether they have something new or not.
     pub full_state: bool,
-    /// The device, when members it has been sent need not be sent again (lazy loading).
-    pub lazy_loads: Option<OwnedDeviceId>,
+    /// The device that asks.
+    pub device_id: OwnedDeviceId,
+    /// Members that the device has been sent need not be sent again (lazy loading).
+    pub lazy_loads: bool,
+    /// Of who waits: up to here nothing was found that the client wants to see.
+    pub looked_at: Option<StreamPosition>,
+    /// About how many rooms are wanted at a time; the rest comes with the next token.
+    pub limit: usize,
 }
 
 /// The rooms that [`Changes`] named were read: the answer is the token that says so.
@@ -197,6 +201,8 @@ pub struct GetChanges {
 pub struct Read {
     /// [`Changes::position`].
     pub position: StreamPosition,
+    /// [`Changes::instance`].
+    pub instance: Instance,
     /// Which device reads.
     pub device_id: OwnedDeviceId,
     /// The rooms.
@@ -214,24 +220,19 @@ pub struct ReadRoom {
     pub members: Vec<OwnedUserId>,
 }
 
-/// A device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Device {
-    /// ID.
-    pub device_id: OwnedDeviceId,
-    /// Name for people.
-    pub display_name: Option<String>,
-    /// Last use, milliseconds since the Unix epoch.
-    pub last_seen_ms: Option<u64>,
-    /// Address of the last use.
-    pub last_seen_ip: Option<String>,
-}
-
 /// The answer to [`GetChanges`]. Rooms of one kind stand in one list each.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Changes {
     /// The stream's position these changes are complete up to.
     pub position: StreamPosition,
+    /// Which memory of the user they come from: [`Read`] brings it back.
+    pub instance: Instance,
+    /// The client has no token, or one that is not of this stream: it is given everything.
+    pub is_from_beginning: bool,
+    /// How much of receipts and typing is given with these changes.
+    pub ephemeral: EphemeralVersion,
+    /// [`SyncToken::rest`] of the token that these changes lead to.
+    pub rest: Option<StreamPosition>,
     /// Joined rooms with something new.
     pub joined: Vec<RoomChange>,
     /// Rooms left (or banned from) since, or all of them when so asked.
@@ -253,10 +254,40 @@ pub struct RoomChange {
     pub room_id: OwnedRoomId,
     /// What was seen of it already; none: the room is new to this client.
     pub from: Option<Position>,
-    /// Whether the room itself has something new; else only its account data.
+    /// Whether the room itself is to be read; else only its account data is new.
     pub has_events: bool,
+    /// Only receipts or who is typing may be new: a read that finds no more is not recorded.
+    pub is_ephemeral: bool,
     /// Its account data that changed, as events.
     pub account_data: Vec<RawJson>,
     /// Members whose event the device has already (lazy loading).
     pub known_members: Vec<OwnedUserId>,
+}
+
+impl Changes {
+    /// No changes, up to this position.
+    pub fn none(position: StreamPosition, instance: Instance, ephemeral: EphemeralVersion) -> Self {
+        Self {
+            position,
+            instance,
+            is_from_beginning: false,
+            ephemeral,
+            rest: None,
+            joined: Vec::new(),
+            left: Vec::new(),
+            invited: Vec::new(),
+            knocked: Vec::new(),
+            account_data: Vec::new(),
+            ignored_users: Vec::new(),
+        }
+    }
+
+    /// Whether there is nothing in them that a client waits for.
+    pub fn is_empty(&self) -> bool {
+        self.joined.is_empty()
+            && self.left.is_empty()
+            && self.invited.is_empty()
+            && self.knocked.is_empty()
+            && self.account_data.is_empty()
+    }
 }

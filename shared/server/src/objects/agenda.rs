@@ -36,6 +36,12 @@ impl<D> Default for AgendaPlan<D> {
     }
 }
 
+impl<D> Default for Agenda<D> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
 impl<D: Due> AgendaPlan<D> {
     /// This is to be done at (milliseconds since the Unix epoch) or soon after.
     pub fn set(&mut self, due: D, at_ms: u64) {
@@ -45,6 +51,11 @@ impl<D: Due> AgendaPlan<D> {
     /// This is done, or need not be done.
     pub fn clear(&mut self, due: D) {
         self.0.insert(due, None);
+    }
+
+    /// Whether this is set here.
+    pub fn sets(&self, due: D) -> bool {
+        matches!(self.0.get(&due), Some(Some(_)))
     }
 
     /// What the store is told of it.

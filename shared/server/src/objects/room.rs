@@ -2,37 +2,30 @@
 //!
 //! Writers hold the lock for the whole of plan → batch → apply; readers share it, so that they
 //! see the room between two batches and never within one. What the room must tell its members is
-//! in [`tell`].
+//! in [`deliver`]; what follows a commit elsewhere is in [`effects`].
 
-mod aside;
-mod enter;
-mod graph;
-mod history;
-mod join;
+mod author;
+mod dag;
+mod deliver;
+mod effects;
+mod ephemeral;
+pub mod limits;
 mod load;
-mod membership;
-mod memory;
-mod plan;
+mod loaded;
 mod read;
-mod receipts;
-mod receive;
-mod redactions;
-mod rows;
-mod send;
-mod serve;
-mod settle;
 mod sync;
-mod take_in;
-mod tell;
-mod timeline;
-mod unread;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ruma::{OwnedRoomId, api::error::ErrorKind};
+use ruma::OwnedRoomId;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use self::{load::Loaded, tell::Watch};
+use self::loaded::{
+    Loaded,
+    deliveries::{Deliveries, EphemeralWindow},
+    doubt::Doubt,
+    typing::Typing,
+};
 use crate::{
     Error, Result,
     messages::room::{Command, Reply, ToRoom},
@@ -42,67 +35,18 @@ use crate::{
     store::migrations::{self, Migration},
 };
 
-/// The limits of a room, in one place.
-pub mod limits {
-    /// State keys whose events are kept in memory.
-    pub const CACHED_STATE: usize = 5_000;
-    /// Members of whom it is kept in memory what they may see and have not read.
-    pub const CACHED_MEMBERS: usize = 2_000;
-    /// The newest events that are kept in memory.
-    pub const RECENT_EVENTS: usize = 20;
-    /// Events of a timeline in `/sync`, whatever the filter asks for.
-    pub const TIMELINE_EVENTS: u64 = 100;
-    /// Events of a timeline in `/sync` when the filter does not say.
-    pub const DEFAULT_TIMELINE_EVENTS: u64 = 10;
-    /// Events of a page of history or of a context.
-    pub const PAGE_EVENTS: u64 = 1_000;
-    /// Stored events that one read looks at before it gives what it has found.
-    pub const SCANNED_EVENTS: usize = 5_000;
-    /// Unread events that are counted; more are as good as this many.
-    pub const UNREAD_EVENTS: u64 = 1_000;
-    /// Receipts in one `/sync` response.
-    pub const RECEIPTS: u64 = 5_000;
-    /// Heroes of a room without a name ([spec]).
-    ///
-    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
-    pub const HEROES: u64 = 5;
-    /// Members told of something in one go; the alarm goes on with the rest.
-    pub const TOLD_MEMBERS: u64 = 500;
-    /// Members told at the same time.
-    pub const TOLD_AT_ONCE: usize = 16;
-    /// Longest time a client may say that its user will be typing.
-    pub const TYPING_MS: u64 = 120_000;
-    /// How soon after a write what was told of it is written down.
-    pub const SETTLE_MS: u64 = 10_000;
-    /// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
-    pub const GRAPH_ENTRIES: usize = 200_000;
-    /// What one statement reads for the engine.
-    pub const GRAPH_PAGE: usize = 500;
-    /// How often one decision may ask for more.
-    pub const DECISION_ROUNDS: usize = 10_000;
-    /// Positions left free where history is missing.
-    pub const GAP: u64 = 1 << 20;
-    /// Positions left free for the history before a join.
-    pub const FIRST_GAP: u64 = 1 << 40;
-    /// Events of the state and of the auth chain that a join may bring.
-    pub const STAGED_EVENTS: u64 = 2_000_000;
-    /// Staged events in memory at a time.
-    pub const STAGED_PAGE: u64 = 500;
-    /// Events that wait for others; beyond, the oldest of the server that has the most is dropped.
-    pub const PENDING_EVENTS: u64 = 1_000;
-    /// Events that wait for others which are looked at to find out where those belong.
-    pub const WAITING_PART: usize = 50;
-    /// Characters of a reason.
-    pub const REASON_CHARS: usize = 2_000;
-}
-
 /// One room.
 pub struct Room {
     id: OwnedRoomId,
     server: Arc<Server>,
     host: Arc<dyn ObjectHost>,
     state: RwLock<Option<Loaded>>,
-    watch: Mutex<Watch>,
+    doubt: Doubt,
+    /// Held by whoever brings the room's entry in the directory up to date.
+    directory: tokio::sync::Mutex<()>,
+    deliveries: Mutex<Deliveries>,
+    ephemeral_window: Mutex<EphemeralWindow>,
+    typing: Mutex<Typing>,
 }
 
 impl std::fmt::Debug for Room {
@@ -119,8 +63,17 @@ impl Object for Room {
     type Context = Arc<Server>;
 
     fn new(id: Self::Id, server: Arc<Server>, host: Arc<dyn ObjectHost>) -> Arc<Self> {
-        let watch = Mutex::new(Watch::default());
-        Arc::new(Self { id, server, host, state: RwLock::new(None), watch })
+        Arc::new(Self {
+            id,
+            server,
+            host,
+            state: RwLock::new(None),
+            doubt: Doubt::default(),
+            directory: tokio::sync::Mutex::default(),
+            deliveries: Mutex::default(),
+            ephemeral_window: Mutex::default(),
+            typing: Mutex::default(),
+        })
     }
 
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
@@ -136,7 +89,7 @@ impl Object for Room {
             }
             Command::Forget(it) => Reply::Forget(self.forget(&it.user_id).await?),
             Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
-            Command::SetReceipt(it) => Reply::SetReceipt(self.set_receipt(*it).await?),
+            Command::SetReceipts(it) => Reply::SetReceipts(self.set_receipts(*it).await?),
             Command::SetTyping(it) => Reply::SetTyping(self.set_typing(*it).await?),
             Command::GetEvent(it) => {
                 Reply::GetEvent(self.get_event(&it.caller, &it.event_id).await?)
@@ -151,12 +104,19 @@ impl Object for Room {
             Command::GetContext(it) => Reply::GetContext(self.get_context(*it).await?),
             Command::SyncRoom(it) => Reply::SyncRoom(self.sync(*it).await?),
             Command::GetPublicInfo(_) => Reply::GetPublicInfo(self.get_public_info().await?),
+            Command::SetListed(it) => Reply::SetListed(self.set_listed(*it).await?),
             Command::CheckMay(it) => Reply::CheckMay(self.check_may(&it.user_id, it.action).await?),
         })
     }
 
     async fn alarm(self: &Arc<Self>) -> Result<()> {
-        self.on_alarm().await
+        let delivered = match self.on_alarm().await {
+            Err(Error::UnknownRoom) => Ok(()),
+            other => other,
+        };
+        // What is due does not depend on what could be delivered.
+        self.run_agenda().await?;
+        delivered
     }
 }
 
@@ -177,7 +137,9 @@ impl Room {
     async fn read(self: &Arc<Self>) -> Result<RwLockReadGuard<'_, Loaded>> {
         {
             let guard = self.state.read().await;
-            if let Ok(loaded) = RwLockReadGuard::try_map(guard, Option::as_ref) {
+            if !self.doubt.is_set()
+                && let Ok(loaded) = RwLockReadGuard::try_map(guard, Option::as_ref)
+            {
                 return Ok(loaded);
             }
         }
@@ -188,24 +150,38 @@ impl Room {
 
     /// The room for writing.
     async fn write(self: &Arc<Self>) -> Result<RwLockWriteGuard<'_, Option<Loaded>>> {
-        let mut guard = self.state.write().await;
+        let mut guard = self.lock().await;
         if guard.is_none() {
-            *guard = Some(self.load().await?.ok_or_else(Self::unknown)?);
+            *guard = Some(self.load().await?.ok_or(Error::UnknownRoom)?);
         }
         Ok(guard)
     }
 
-    /// What a room that does not exist here answers: the same as one that the asker is not in.
+    /// The lock for writing, whether or not the room exists. What is in memory is dropped where it
+    /// may differ from the store.
+    async fn lock(&self) -> RwLockWriteGuard<'_, Option<Loaded>> {
+        let mut guard = self.state.write().await;
+        if self.doubt.is_set() {
+            *guard = None;
+            self.doubt.clear();
+        }
+        guard
+    }
+
+    /// What who is not in the room is answered: the same as of a room that does not exist here.
     fn unknown() -> Error {
-        Error::api(ErrorKind::Forbidden, "you are not in this room, or it does not exist here")
+        Error::forbidden(Error::UnknownRoom.to_string())
     }
 
-    fn watch(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// The room that [`Room::write`] has loaded.
-fn loaded<'a>(guard: &'a mut RwLockWriteGuard<'_, Option<Loaded>>) -> Result<&'a mut Loaded> {
-    guard.as_mut().ok_or_else(|| Error::internal("the room is not loaded"))
+    fn ephemeral_window(&self) -> MutexGuard<'_, EphemeralWindow> {
+        self.ephemeral_window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn typing(&self) -> MutexGuard<'_, Typing> {
+        self.typing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -1,36 +1,43 @@
-//! `User`: one local user's stream, devices, account data, tags and filters, and the only writer
-//! of them.
+//! `User`: one local user's account with its sessions and devices, their profile, stream, account
+//! data, tags and filters, and the only writer of them.
 //!
 //! A command holds the lock for the whole of plan → batch → apply. It never asks another object
-//! while it does: rooms ask users while they hold their own lock. What rooms must be asked is in
-//! [`errands`]; which rooms have something new for whom is decided in
+//! while it does: rooms ask users while they hold their own lock. What must be done elsewhere is
+//! in [`outbox`]; which rooms have something new for whom is decided in
 //! [`skerry_core::user_stream`].
 
+mod account;
 mod account_data;
 mod changes;
 mod devices;
-mod errands;
+mod ephemeral;
 mod filters;
+mod outbox;
+pub mod password;
+mod profile;
+mod registration;
 mod rooms;
 mod sent_members;
+mod sessions;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use ruma::{OwnedRoomId, OwnedUserId};
+use skerry_core::user_stream::{ChangedRooms, HeardRooms, Instance};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
-use self::sent_members::SentMembers;
+use self::{account::LoadedAccount, ephemeral::EphemeralNews, sent_members::SentMembers};
 use crate::{
     Error, Result,
-    messages::{
-        room::Position,
-        user::{Command, Reply, StreamPosition, ToUser},
+    messages::user::{Command, Reply, StreamPosition, ToUser},
+    objects::{
+        Object,
+        agenda::{self, Agenda, AgendaPlan},
     },
-    objects::Object,
     ports::{ObjectHost, Sql, Stmt},
     store::{
         migrations::{self, Migration},
-        user::meta,
+        user::{meta, rooms::list_for_index},
     },
 };
 
@@ -55,25 +62,38 @@ pub mod limits {
     /// Bytes of a filter.
     pub const FILTER_BYTES: usize = 32 * 1024;
     /// Devices.
-    pub const DEVICES: u64 = 1_000;
+    pub const DEVICES: usize = 1_000;
     /// Characters of a device's name; the rest is cut off.
     pub const DEVICE_NAME_CHARS: usize = 100;
     /// Events of stripped state kept of an invitation or a knock.
     pub const STRIPPED_STATE_EVENTS: usize = 100;
     /// Members that are remembered as sent to this user's devices.
     pub const SENT_MEMBERS: usize = 10_000;
-    /// Rooms that are asked at once to carry something out for their member.
-    pub const ERRANDS_AT_ONCE: usize = 8;
-    /// Rooms that are asked in one round.
-    pub const ERRANDS_PER_ROUND: u64 = 50;
-    /// How often a room is asked before it is given up.
-    pub const ERRAND_ATTEMPTS: u64 = 30;
-    /// Rooms whose latest activity is kept in memory.
-    pub const HEARD_ROOMS: usize = 500;
-    /// How soon errands are taken up again, at first.
-    pub const ERRAND_RETRY_MS: u64 = 30_000;
-    /// How often that time is doubled at most: to an hour.
-    pub const ERRAND_RETRY_DOUBLINGS: u64 = 7;
+    /// Rooms with receipts or typing that are kept in memory for clients.
+    pub const EPHEMERAL_ROOMS: usize = 500;
+    /// Memories of a user that are told apart by what they hold of that: a token carries it.
+    pub const EPHEMERAL_EPOCHS: u64 = 1 << 20;
+    /// Devices of which it is kept when they asked last.
+    pub const EPHEMERAL_DEVICES: usize = 100;
+    /// How long after it has asked a device counts as there: longer than a client waits for news.
+    pub const PRESENT_MS: u64 = 100_000;
+    /// Bytes of the names and values of a profile together.
+    pub const PROFILE_BYTES: usize = 64 * 1024;
+    /// How long the access token of a session may have been expired before the session ends, in
+    /// milliseconds: half a year.
+    pub const SESSION_IDLE_MS: u64 = 182 * 24 * 60 * 60 * 1000;
+    /// Sessions that are ended in one batch because they have lapsed.
+    pub const LAPSED_PER_ROUND: usize = 100;
+    /// Entries of the outbox that are tried at the same time.
+    pub const OUTBOX_AT_ONCE: usize = 8;
+    /// Entries of the outbox that are tried in one round.
+    pub const OUTBOX_PER_ROUND: u64 = 50;
+    /// Rounds before the outbox waits for an alarm to go on.
+    pub const OUTBOX_ROUNDS: usize = 4;
+    /// How soon an entry of the outbox is tried again, at first, in milliseconds.
+    pub const OUTBOX_RETRY_MS: u64 = 30_000;
+    /// How often that time is doubled at most: to 17 hours.
+    pub const OUTBOX_RETRY_DOUBLINGS: u64 = 11;
 }
 
 /// One user.
@@ -81,20 +101,45 @@ pub struct User {
     id: OwnedUserId,
     host: Arc<dyn ObjectHost>,
     state: Mutex<Option<State>>,
-    /// Held by whoever runs the errands.
-    errands: Mutex<()>,
+    /// Held by whoever drains the outbox.
+    outbox: Mutex<()>,
+}
+
+/// What a user may have to do at a later time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// Drain the outbox.
+    Outbox,
+    /// End sessions that nobody has refreshed for long.
+    Lapse,
+}
+
+impl agenda::Due for Due {
+    const ALL: &'static [Self] = &[Self::Outbox, Self::Lapse];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Outbox => "outbox",
+            Self::Lapse => "lapse",
+        }
+    }
 }
 
 /// What is kept in memory: little, and all of it can be read or made again.
 #[derive(Debug)]
 struct State {
     seq: StreamPosition,
+    agenda: Agenda<Due>,
+    /// None: it has not been asked for.
+    account: Option<LoadedAccount>,
     /// A batch is on its way, or failed without saying how far it got.
     is_in_doubt: bool,
     ignored_users: Option<Vec<OwnedUserId>>,
-    /// Rooms that the user is joined to, and how far the stream has heard of them: what most
-    /// activity is compared with. Rooms that are not here are looked up.
-    heard: BTreeMap<OwnedRoomId, Position>,
+    /// Unread rooms, and how far rooms have told of them since.
+    heard: HeardRooms<OwnedRoomId>,
+    /// Which rooms may have something new for which token.
+    changed: ChangedRooms<OwnedRoomId>,
+    ephemeral: EphemeralNews,
     /// No account data has changed since this position: most syncs need not look.
     account_data_quiet_since: Option<StreamPosition>,
     sent_members: SentMembers,
@@ -114,40 +159,71 @@ impl Object for User {
     type Context = ();
 
     fn new(id: Self::Id, (): (), host: Arc<dyn ObjectHost>) -> Arc<Self> {
-        Arc::new(Self { id, host, state: Mutex::new(None), errands: Mutex::new(()) })
+        Arc::new(Self { id, host, state: Mutex::new(None), outbox: Mutex::new(()) })
     }
 
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
         Ok(match command {
             Command::Membership(it) => Reply::Membership(self.take_membership(*it).await?),
             Command::RoomActivity(it) => Reply::RoomActivity(self.take_activity(*it).await?),
+            Command::EphemeralActivity(it) => {
+                Reply::EphemeralActivity(self.note_ephemeral(*it).await?)
+            }
             Command::GetChanges(it) => Reply::GetChanges(self.changes(*it).await?),
             Command::Read(it) => Reply::Read(self.read(*it).await?),
             Command::GetRoomPosition(it) => Reply::GetRoomPosition(self.room_position(*it).await?),
             Command::ListRooms(it) => Reply::ListRooms(self.list_rooms(&it.membership).await?),
             Command::Forget(it) => Reply::Forget(self.forget(&it.room_id).await?),
-            Command::PutDevice(it) => Reply::PutDevice(self.put_device(*it).await?),
             Command::ListDevices(_) => Reply::ListDevices(self.list_devices().await?),
             Command::GetDevice(it) => Reply::GetDevice(self.get_device(&it.device_id).await?),
-            Command::RemoveDevices(it) => {
-                Reply::RemoveDevices(self.remove_devices(&it.device_ids).await?)
-            }
+            Command::SetDeviceName(it) => Reply::SetDeviceName(self.set_device_name(*it).await?),
             Command::SetAccountData(it) => Reply::SetAccountData(self.set_account_data(*it).await?),
             Command::GetAccountData(it) => Reply::GetAccountData(self.get_account_data(*it).await?),
             Command::SetTag(it) => Reply::SetTag(self.set_tag(*it).await?),
             Command::CreateFilter(it) => Reply::CreateFilter(self.create_filter(&it.filter).await?),
             Command::GetFilter(it) => Reply::GetFilter(self.get_filter(&it.filter_id).await?),
-            Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
+            Command::GetProfile(_) => Reply::GetProfile(self.get_profile().await?),
+            Command::SetProfileField(it) => {
+                Reply::SetProfileField(self.set_profile_field(*it).await?)
+            }
+            Command::Register(it) => Reply::Register(self.register(*it).await?),
+            Command::GetAccount(_) => Reply::GetAccount(self.get_account().await?),
+            Command::Login(it) => Reply::Login(self.login(*it).await?),
+            Command::Authenticate(it) => {
+                Reply::Authenticate(self.check_token(&it.access_hash).await?)
+            }
+            Command::Refresh(it) => Reply::Refresh(self.refresh(*it).await?),
+            Command::EndSessions(it) => Reply::EndSessions(self.end_sessions(it.device_ids).await?),
+            Command::EndAllSessions(_) => Reply::EndAllSessions(self.end_all_sessions().await?),
+            Command::CheckPassword(it) => {
+                Reply::CheckPassword(self.check_password(&it.password).await?)
+            }
+            Command::ChangePassword(it) => Reply::ChangePassword(self.change_password(*it).await?),
             Command::Deactivate(it) => Reply::Deactivate(self.deactivate(it.caller).await?),
         })
     }
 
     async fn alarm(self: &Arc<Self>) -> Result<()> {
-        self.run_errands().await
+        let now_ms = self.host.clock().now_ms();
+        let due = self.lock().await?.agenda.due(now_ms);
+        for due in due {
+            match due {
+                Due::Outbox => self.drain_outbox().await?,
+                Due::Lapse => self.end_lapsed_sessions().await?,
+            }
+        }
+        // The alarm that has gone off is none that is yet to come.
+        match self.lock().await?.agenda.next_ms() {
+            Some(next_ms) => self.host.commit(Vec::new(), Some(next_ms)).await.map(drop),
+            None => Ok(()),
+        }
     }
 
-    async fn position(self: &Arc<Self>) -> Result<StreamPosition> {
-        Ok(self.lock().await?.seq)
+    async fn answer_waiting(self: &Arc<Self>, command: Command) -> Result<Option<Reply>> {
+        match command {
+            Command::GetChanges(it) => Ok(self.changes_if_any(*it).await?.map(Reply::GetChanges)),
+            other => self.ask(other).await.map(Some),
+        }
     }
 }
 
@@ -164,18 +240,32 @@ impl User {
     async fn lock(&self) -> Result<MappedMutexGuard<'_, State>> {
         let mut guard = self.state.lock().await;
         if guard.as_ref().is_none_or(|it| it.is_in_doubt) {
-            let seq = meta::find_seq(self.sql(), self.scope()).await?.unwrap_or_default();
-            *guard = Some(State {
-                seq,
-                is_in_doubt: false,
-                ignored_users: None,
-                heard: BTreeMap::new(),
-                account_data_quiet_since: None,
-                sent_members: SentMembers::default(),
-            });
+            *guard = Some(self.load().await?);
         }
         MutexGuard::try_map(guard, Option::as_mut)
             .map_err(|_| Error::internal("the user was unloaded while it was being read"))
+    }
+
+    async fn load(&self) -> Result<State> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let seq = meta::find_seq(sql, scope).await?;
+        let agenda = Agenda::load(sql, scope).await?;
+        let changed = ChangedRooms::load(list_for_index(sql, scope).await?);
+        let mut random = [0; 8];
+        self.host.random().fill(&mut random)?;
+        let random = u64::from_le_bytes(random);
+        Ok(State {
+            seq,
+            agenda,
+            account: None,
+            is_in_doubt: false,
+            ignored_users: None,
+            heard: HeardRooms::new(Instance::new(random)),
+            changed,
+            ephemeral: EphemeralNews::new(random % limits::EPHEMERAL_EPOCHS),
+            account_data_quiet_since: None,
+            sent_members: SentMembers::default(),
+        })
     }
 
     /// Writes a batch that moves the stream one step on.
@@ -183,16 +273,58 @@ impl User {
         &self,
         state: &mut State,
         mut stmts: Vec<Stmt>,
-        alarm_at_ms: Option<u64>,
+        alarm_by_ms: Option<u64>,
+    ) -> Result<StreamPosition> {
+        stmts.push(meta::upsert_seq(self.scope(), state.seq + 1));
+        self.commit_step(state, stmts, alarm_by_ms).await
+    }
+
+    /// As [`Self::commit`], for a batch in which a row says by itself that the stream has got
+    /// there.
+    async fn commit_step(
+        &self,
+        state: &mut State,
+        stmts: Vec<Stmt>,
+        alarm_by_ms: Option<u64>,
     ) -> Result<StreamPosition> {
         let seq = state.seq + 1;
-        stmts.push(meta::upsert_seq(self.scope(), seq));
         // Also when this future is dropped at the `await`: then nobody knows what was written.
         state.is_in_doubt = true;
-        self.host.commit(stmts, alarm_at_ms).await?;
+        self.host.commit(stmts, alarm_by_ms).await?;
         state.is_in_doubt = false;
         state.seq = seq;
         Ok(seq)
+    }
+
+    /// As [`Self::commit`], with changes of the agenda.
+    async fn commit_with(
+        &self,
+        state: &mut State,
+        mut stmts: Vec<Stmt>,
+        agenda: AgendaPlan<Due>,
+    ) -> Result<StreamPosition> {
+        stmts.extend(agenda.stmts(self.scope()));
+        let seq = self.commit(state, stmts, agenda.alarm_by_ms()).await?;
+        state.agenda.apply(agenda);
+        Ok(seq)
+    }
+
+    /// Writes a batch that leaves the stream where it is.
+    async fn write(
+        &self,
+        state: &mut State,
+        mut stmts: Vec<Stmt>,
+        agenda: AgendaPlan<Due>,
+    ) -> Result<()> {
+        stmts.extend(agenda.stmts(self.scope()));
+        if stmts.is_empty() {
+            return Ok(());
+        }
+        state.is_in_doubt = true;
+        self.host.commit(stmts, agenda.alarm_by_ms()).await?;
+        state.is_in_doubt = false;
+        state.agenda.apply(agenda);
+        Ok(())
     }
 
     /// As [`Self::commit`], and wakes those who wait.
@@ -200,10 +332,10 @@ impl User {
         &self,
         state: &mut State,
         stmts: Vec<Stmt>,
-        alarm_at_ms: Option<u64>,
+        alarm_by_ms: Option<u64>,
     ) -> Result<()> {
-        let seq = self.commit(state, stmts, alarm_at_ms).await?;
-        self.host.wake(seq);
+        self.commit(state, stmts, alarm_by_ms).await?;
+        self.host.wake();
         Ok(())
     }
 }

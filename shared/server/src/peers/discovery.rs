@@ -5,10 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, Method, header};
 use ruma::{
@@ -16,61 +13,19 @@ use ruma::{
     api::{OutgoingRequestExt as _, federation::discovery::discover_homeserver},
 };
 use skerry_core::discovery::{
-    self, Endpoint, Expiring,
+    self, Endpoint,
     well_known::{self, Caching, NoDelegation},
 };
 use url::Url;
 
-use super::{PeerError, Peers};
+use super::{PeerError, Peers, memory::Delegation};
 use crate::ports::http::Request;
 
-/// Servers of which it is remembered where they are.
-const MAX_REMEMBERED: usize = 4_096;
 /// How long finding out whether a server delegates may take, with all redirects.
 const WELL_KNOWN_TIMEOUT: Duration = Duration::from_secs(20);
 /// The shortest and the longest that services of DNS are remembered, in milliseconds.
 const MIN_SERVICE_MS: u64 = 60 * 1000;
 const MAX_SERVICE_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// What was found out about where servers are. Forgetting it costs asking again.
-#[derive(Debug)]
-pub struct Memory {
-    /// By host.
-    delegations: Mutex<Expiring<String, Delegation>>,
-    endpoints: Mutex<Expiring<OwnedServerName, Arc<[Endpoint]>>>,
-}
-
-/// Whether a host delegates.
-#[derive(Clone, Debug)]
-struct Delegation {
-    to: Option<OwnedServerName>,
-    /// Failures in a row that led to this.
-    failures: u32,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            delegations: Mutex::new(Expiring::new(MAX_REMEMBERED)),
-            endpoints: Mutex::new(Expiring::new(MAX_REMEMBERED)),
-        }
-    }
-}
-
-impl Memory {
-    fn delegations(&self) -> MutexGuard<'_, Expiring<String, Delegation>> {
-        self.delegations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn endpoints(&self) -> MutexGuard<'_, Expiring<OwnedServerName, Arc<[Endpoint]>>> {
-        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Forgets where a server is, but not whether it delegates: it was not there.
-    pub(super) fn forget(&self, server: &ServerName) {
-        self.endpoints().remove(server);
-    }
-}
 
 impl Peers<'_> {
     /// Where a server is: at least one endpoint, in the order in which they are tried.

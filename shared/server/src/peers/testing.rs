@@ -57,6 +57,7 @@ impl World {
             registration_token_hash: None,
             public_base_url: None,
             access_token_lifetime_ms: 1,
+            session_cache_ms: 1,
             private_servers: vec!["private.example".to_owned()],
         };
         let signing_key = SigningKey::from_seed([7; 32], "ours").unwrap();

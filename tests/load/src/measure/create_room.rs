@@ -22,6 +22,7 @@ pub(crate) async fn create_room(world: &mut World, sheet: &mut Sheet) -> Result<
     let mut latencies = create_rooms(world).await?;
     let usage = window.close(world);
     sheet.rate(latencies.count(), &usage);
+    sheet.figure("first", latencies.first_ms(), "ms");
     sheet.percentiles(&mut latencies);
     sheet.usage(usage);
     Ok(())

@@ -5,7 +5,7 @@
 use axum::Router;
 use http::StatusCode;
 use ruma::{
-    OwnedRoomId, RoomId, UserId,
+    OwnedRoomId, UserId,
     api::{
         client::config::{
             get_global_account_data, get_room_account_data, set_global_account_data,
@@ -24,7 +24,6 @@ use crate::{
     Error, Result,
     messages::{
         Caller, RawJson,
-        room::{Action, CheckMay},
         user::{GetAccountData, SetAccountData},
     },
 };
@@ -92,7 +91,6 @@ pub async fn set_room_account_data(
     check_own(&caller, &request.user_id)?;
     let event_type = request.event_type.to_string();
     check_may_set(&event_type)?;
-    check_joined(&cx, &caller, &request.room_id).await?;
     set(&cx, &caller, Some(request.room_id), event_type, request.data.into_json()).await?;
     Ok(set_room_account_data::v3::Response::new())
 }
@@ -103,13 +101,6 @@ pub(super) fn check_own(caller: &Caller, user_id: &UserId) -> Result<()> {
         return Ok(());
     }
     Err(Error::forbidden("this belongs to another user"))
-}
-
-/// Refuses whoever is not in the room: nobody fills their store with rooms that do not exist.
-pub(super) async fn check_joined(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<()> {
-    let user_id = caller.user_id.clone();
-    let question = CheckMay { user_id, action: Action::BeJoined };
-    cx.ports.objects.ask(room_id, question).await
 }
 
 /// Sets the read marker of a room, which is account data that has an endpoint of its own.

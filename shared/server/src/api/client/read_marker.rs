@@ -3,17 +3,18 @@
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers
 
 use axum::Router;
+use futures_util::future::try_join;
 use ruma::{api::client::read_marker::set_read_marker, events::receipt::ReceiptThread};
 
 use super::{
     super::{Cx, mount},
-    account_data::{check_joined, set_fully_read},
+    account_data::set_fully_read,
 };
 use crate::{
     Result,
     messages::{
         Caller,
-        room::{ReceiptKind, SetReceipt},
+        room::{NewReceipt, ReceiptKind, SetReceipts},
     },
 };
 
@@ -28,20 +29,33 @@ pub async fn set_read_marker(
     caller: Caller,
     request: set_read_marker::v3::Request,
 ) -> Result<set_read_marker::v3::Response> {
-    let room_id = request.room_id;
-    check_joined(&cx, &caller, &room_id).await?;
     let receipts = [
         (ReceiptKind::Read, request.read_receipt),
         (ReceiptKind::ReadPrivate, request.private_read_receipt),
     ];
-    for (kind, event_id) in receipts {
-        let Some(event_id) = event_id else { continue };
-        let user_id = caller.user_id.clone();
-        let receipt = SetReceipt { user_id, kind, event_id, thread: ReceiptThread::Unthreaded };
-        cx.ports.objects.ask(&*room_id, receipt).await?;
-    }
-    if let Some(event_id) = request.fully_read {
-        set_fully_read(&cx, &caller, room_id, &event_id).await?;
-    }
+    let new = |(kind, event_id): (_, Option<_>)| {
+        Some(NewReceipt { kind, event_id: event_id?, thread: ReceiptThread::Unthreaded })
+    };
+    let receipts: Vec<_> = receipts.into_iter().filter_map(new).collect();
+    let room_id = &request.room_id;
+    let marker = request.fully_read.as_deref();
+    // Side by side: each object checks for itself that the caller is joined, and a request that
+    // only one of them could carry out is repeated by the client without harm.
+    let of_room = async {
+        match receipts.is_empty() && marker.is_some() {
+            true => Ok(()),
+            false => {
+                let user_id = caller.user_id.clone();
+                cx.ports.objects.ask(&**room_id, SetReceipts { user_id, receipts }).await
+            }
+        }
+    };
+    let of_user = async {
+        match marker {
+            Some(event_id) => set_fully_read(&cx, &caller, room_id.clone(), event_id).await,
+            None => Ok(()),
+        }
+    };
+    try_join(of_room, of_user).await?;
     Ok(set_read_marker::v3::Response::new())
 }

@@ -10,13 +10,13 @@ use ruma::{
 
 use super::{
     super::{Cx, mount},
-    account_data::{check_joined, set_fully_read},
+    account_data::set_fully_read,
 };
 use crate::{
     Error, Result,
     messages::{
         Caller,
-        room::{ReceiptKind, SetReceipt},
+        room::{NewReceipt, ReceiptKind, SetReceipts},
     },
 };
 
@@ -39,7 +39,6 @@ pub async fn create_receipt(
             return Err(Error::invalid_param("a read marker belongs to no thread"));
         }
         ReceiptType::FullyRead => {
-            check_joined(&cx, &caller, &room_id).await?;
             set_fully_read(&cx, &caller, room_id, &event_id).await?;
             return Ok(create_receipt::v3::Response::new());
         }
@@ -47,8 +46,8 @@ pub async fn create_receipt(
     };
     check_thread(&thread)?;
     let user_id = caller.user_id;
-    let receipt = SetReceipt { user_id, kind, event_id, thread };
-    cx.ports.objects.ask(&*room_id, receipt).await?;
+    let receipts = vec![NewReceipt { kind, event_id, thread }];
+    cx.ports.objects.ask(&*room_id, SetReceipts { user_id, receipts }).await?;
     Ok(create_receipt::v3::Response::new())
 }
 

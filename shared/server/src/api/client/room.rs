@@ -1,7 +1,8 @@
 //! Rooms: making them, being in them, speaking, reading, and finding them.
 //!
 //! Handlers look up what a room object cannot know (aliases, profiles, accounts), ask the object,
-//! and keep the room directory in step. Whether something is allowed is for the room to say.
+//! and answer. Whether something is allowed is for the room to say, and what follows from it is for
+//! the room to bring about.
 
 mod alias;
 mod canonical_alias;
@@ -26,14 +27,15 @@ mod send_state_event;
 
 use axum::Router;
 
-#[cfg(feature = "test-routes")]
-pub(in crate::api) use self::directory::refresh as refresh_directory;
-use ruma::{OwnedRoomId, RoomId, RoomOrAliasId};
+use ruma::{OwnedEventId, OwnedRoomId, RoomId, RoomOrAliasId};
 
 use crate::{
     Error, Result,
     api::Cx,
-    messages::{Ask, room::ToRoom},
+    messages::{
+        Ask, Caller, RawJson,
+        room::{Send, ToRoom},
+    },
     store::global::aliases,
 };
 
@@ -70,6 +72,42 @@ async fn ask<A: Ask<Recipient = ToRoom>>(
     cx.ports.objects.ask(room_id, question).await
 }
 
+/// Asks a room that somebody knows by name alone.
+///
+/// # Errors
+///
+/// `M_NOT_FOUND` when there is no such room.
+async fn ask_by_name<A: Ask<Recipient = ToRoom>>(
+    cx: &Cx,
+    room_id: &RoomId,
+    question: A,
+) -> Result<A::Reply> {
+    match ask(cx, room_id, question).await {
+        Err(Error::UnknownRoom) => Err(Error::not_found("no room of this ID is known here")),
+        other => other,
+    }
+}
+
+/// Sends a state event as it is.
+async fn send_state(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    event_type: &str,
+    state_key: String,
+    content: RawJson,
+) -> Result<OwnedEventId> {
+    let send = Send {
+        caller,
+        event_type: event_type.to_owned(),
+        state_key: Some(state_key),
+        content,
+        transaction_id: None,
+        timestamp_ms: None,
+    };
+    ask(cx, room_id, send).await
+}
+
 /// The room that is meant, by its ID or by an alias of this server.
 async fn resolve(cx: &Cx, room: &RoomOrAliasId) -> Result<OwnedRoomId> {
     let alias = match <&RoomId>::try_from(room) {
@@ -81,6 +119,6 @@ async fn resolve(cx: &Cx, room: &RoomOrAliasId) -> Result<OwnedRoomId> {
             "this is an alias of another server, and federation is not available",
         ));
     }
-    let found = aliases::find(&*cx.ports.global, alias).await?;
+    let found = aliases::find(&*cx.ports.global, alias, cx.ports.clock.now_ms()).await?;
     found.map(|it| it.room_id).ok_or_else(|| Error::not_found("there is no such room alias"))
 }

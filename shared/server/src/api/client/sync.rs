@@ -22,7 +22,8 @@ use crate::{
     Error, Result,
     messages::{
         Caller,
-        user::{Changes, GetChanges, Read, ReadRoom},
+        room::RoomSync,
+        user::{Changes, GetChanges, Read, ReadRoom, StreamPosition},
     },
 };
 
@@ -31,6 +32,10 @@ pub const MAX_WAIT: Duration = Duration::from_secs(90);
 
 /// Rooms that are read at once for one request.
 pub const ROOMS_AT_ONCE: usize = 32;
+
+/// Rooms that are read for one response, about. A client that has more to read asks again: the
+/// token says so. Within what Cloudflare allows of requests to objects for one request.
+pub const ROOMS_PER_RESPONSE: usize = 200;
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
@@ -47,41 +52,50 @@ pub async fn sync_events(
     let wanted = Wanted::resolve(&cx, &caller, &request).await?;
     let wait = request.timeout.unwrap_or_default().min(MAX_WAIT);
     let deadline_ms = now_ms(&cx).saturating_add(millis(wait));
-    let mut waited_after = None;
+    let mut looked_at = None;
     loop {
-        let changes = ask_changes(&cx, &caller, &wanted, since).await?;
-        let position = changes.position;
-        // A wait that ended without news is not begun again: the host is going down.
-        let is_news = waited_after.is_none_or(|it| it < position);
-        // Another server's token, or one from before a backup was restored: the client begins.
-        since = since.filter(|it| it.newest() <= position);
-        let (builder, token) = assemble(&cx, &caller, &wanted, since, changes).await?;
         let left_ms = deadline_ms.saturating_sub(now_ms(&cx));
-        let may_wait = since.is_some() && !request.full_state && is_news;
-        if !may_wait || left_ms == 0 || !builder.is_empty() {
+        let may_wait = !request.full_state && left_ms > 0;
+        let question = question(&caller, &wanted, since, looked_at);
+        let objects = &cx.ports.objects;
+        let changes = match since {
+            Some(_) if may_wait => {
+                let left = Duration::from_millis(left_ms);
+                objects.wait_for_changes(&caller.user_id, question, left).await?
+            }
+            _ => Some(objects.ask(&*caller.user_id, question).await?),
+        };
+        let (Some(changes), is_initial) = (changes, since.is_none()) else {
+            return Ok(Builder::new().finish(since.unwrap_or(SyncToken::at(0))));
+        };
+        let position = changes.position;
+        // Another server's token, or one from before a backup was restored: the client begins.
+        since = since.filter(|_| !changes.is_from_beginning);
+        let (builder, token) = assemble(&cx, &caller, &wanted, since, *changes).await?;
+        if is_initial || since.is_none() || !may_wait || !builder.is_empty() {
             return Ok(builder.finish(token));
         }
         // What changed is nothing this client wants to see: it need not be looked at again.
         since = Some(token);
-        let left = Duration::from_millis(left_ms);
-        cx.ports.objects.wait(&caller.user_id, position, left).await?;
-        waited_after = Some(position);
+        looked_at = Some(position);
     }
 }
 
-async fn ask_changes(
-    cx: &Cx,
+fn question(
     caller: &Caller,
     wanted: &Wanted,
     since: Option<SyncToken>,
-) -> Result<Changes> {
-    let question = GetChanges {
+    looked_at: Option<StreamPosition>,
+) -> GetChanges {
+    GetChanges {
         since,
         include_leave: wanted.filter.room.include_leave,
         full_state: wanted.full_state,
-        lazy_loads: wanted.remembers_members().then(|| caller.device_id.clone()),
-    };
-    Ok(*cx.ports.objects.ask(&*caller.user_id, question).await?)
+        device_id: caller.device_id.clone(),
+        lazy_loads: wanted.remembers_members(),
+        looked_at,
+        limit: ROOMS_PER_RESPONSE,
+    }
 }
 
 /// Reads what changed and puts it together.
@@ -107,10 +121,12 @@ async fn assemble(
             builder.add_knocked(room_id, stripped_state);
         }
     }
-    let position = changes.position;
+    let Changes { position, instance, rest, ephemeral, .. } = changes;
     let mut read = Vec::new();
     for mut room in read_rooms(cx, caller, wanted, changes).await? {
-        if let Some(sync) = &mut room.sync {
+        if let Some(sync) = &mut room.sync
+            && (!room.change.is_ephemeral || is_more_than_ephemeral(sync))
+        {
             read.push(ReadRoom {
                 room_id: room.change.room_id.clone(),
                 to: sync.to,
@@ -119,20 +135,21 @@ async fn assemble(
         }
         builder.add_room(wanted, room)?;
     }
-    Ok((builder, record(cx, caller, position, read).await?))
+    let device_id = caller.device_id.clone();
+    let token = record(cx, caller, Read { position, instance, device_id, rooms: read }).await?;
+    Ok((builder, token.with_rest(rest).with_ephemeral(ephemeral)))
+}
+
+/// Whether a room that was read for receipts or typing alone had something else too.
+fn is_more_than_ephemeral(sync: &RoomSync) -> bool {
+    !sync.timeline.is_empty() || !sync.state.is_empty() || sync.limited
 }
 
 /// Records that the rooms were read.
-async fn record(
-    cx: &Cx,
-    caller: &Caller,
-    position: u64,
-    rooms: Vec<ReadRoom>,
-) -> Result<SyncToken> {
-    if rooms.is_empty() {
-        return Ok(SyncToken::at(position));
+async fn record(cx: &Cx, caller: &Caller, read: Read) -> Result<SyncToken> {
+    if read.rooms.is_empty() {
+        return Ok(SyncToken::at(read.position));
     }
-    let read = Read { position, device_id: caller.device_id.clone(), rooms };
     cx.ports.objects.ask(&*caller.user_id, read).await
 }
 

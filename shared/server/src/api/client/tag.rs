@@ -15,7 +15,7 @@ use ruma::{
 
 use super::{
     super::{Cx, mount},
-    account_data::{check_joined, check_own},
+    account_data::check_own,
 };
 use crate::{
     Result,
@@ -40,7 +40,6 @@ pub async fn create_tag(
 ) -> Result<create_tag::v3::Response> {
     let create_tag::v3::Request { user_id, room_id, tag, .. } = request;
     check_own(&caller, &user_id)?;
-    check_joined(&cx, &caller, &room_id).await?;
     set(&cx, &caller, room_id, tag, Some(info)).await?;
     Ok(create_tag::v3::Response::new())
 }

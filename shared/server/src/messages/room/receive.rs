@@ -58,8 +58,8 @@ pub struct GivenState {
     pub state: Vec<OwnedEventId>,
 }
 
-/// Keep, for a join that is under way, a part of the state and of the auth chain that a join was answered
-/// with, in any order.
+/// Keep, for a join that is under way, a part of the state and of the auth chain that the join
+/// was answered with, in any order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Stage {
     /// The version of the room.

@@ -1,94 +1,40 @@
-//! What a room keeps in memory: small, and rebuilt from the store at any time.
+//! Reading the room from its store: the room itself, pieces of its current state, stored events.
+
+mod decide;
+pub(super) mod power;
 
 use std::sync::Arc;
 
-use ruma::{
-    EventId, OwnedEventId, RoomVersionId, UserId, events::room::member::MembershipState,
-    room_version_rules::RoomVersionRules,
-};
+use ruma::{EventId, OwnedEventId, UserId, events::room::member::MembershipState};
 use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
     Pdu,
     authorize::StateKey,
+    delivery::Delivery,
     engine::{Num, StateAt},
     room_version,
 };
 
-use super::{
-    Room,
-    graph::Graph,
-    memory::{Known, Memory},
-};
 use crate::{
     Error, Result,
-    messages::room::Position,
+    objects::{
+        agenda::Agenda,
+        room::{
+            Room,
+            loaded::{
+                Loaded,
+                deliveries::Deliveries,
+                memory::{Known, Memory},
+                state_event::{StateEvent, membership_of},
+            },
+        },
+    },
     store::room::{
-        events,
-        gaps::{self, Gap},
-        members, meta, state,
+        events::{self, Stored},
+        gaps, members, meta, readers, state,
     },
 };
-
-/// A piece of state: the number of its event, and the event.
-pub(super) type StateEvent = (Num, Arc<Pdu>);
-
-/// A forward extremity: its number, and the event.
-pub(super) type End = (Num, Arc<Pdu>);
-
-/// A room in memory.
-#[derive(Debug)]
-pub(super) struct Loaded {
-    pub(super) version: RoomVersionId,
-    pub(super) rules: RoomVersionRules,
-    /// The newest position of the stream.
-    pub(super) head: Position,
-    /// The forward extremities: what the next event comes after.
-    pub(super) ends: Vec<End>,
-    /// Whether the store says which they are: they are not just the newest event.
-    pub(super) ends_stored: bool,
-    /// The current state.
-    pub(super) state: StateAt,
-    pub(super) joined: u64,
-    pub(super) invited: u64,
-    /// The newest position of a receipt.
-    pub(super) receipts_head: Position,
-    /// When who is typing last changed.
-    pub(super) typing_head: Position,
-    pub(super) memory: Memory,
-    /// What the engine knows.
-    pub(super) graph: Graph,
-    /// Where history is missing, the newest first.
-    pub(super) gaps: Vec<Gap>,
-    /// Events that wait for others.
-    pub(super) pending: u64,
-    /// Each event came after the one before it, and the current state has only ever changed by the
-    /// event that stands where it changed.
-    pub(super) is_linear: bool,
-}
-
-impl Loaded {
-    /// A room that has no events yet.
-    pub(super) fn empty(version: RoomVersionId, rules: RoomVersionRules) -> Self {
-        Self {
-            version,
-            rules,
-            head: 0,
-            ends: Vec::new(),
-            ends_stored: false,
-            state: StateAt::default(),
-            joined: 0,
-            invited: 0,
-            receipts_head: 0,
-            typing_head: 0,
-            memory: Memory::new(0),
-            graph: Graph::default(),
-            gaps: Vec::new(),
-            pending: 0,
-            is_linear: true,
-        }
-    }
-}
 
 impl Room {
     /// Reads the room; none when it does not exist here.
@@ -115,10 +61,13 @@ impl Room {
             None => StateAt { chain: 0, group: state::find_head(sql, scope).await? },
         };
         let mut loaded = Loaded::empty(meta.version, rules);
+        loaded.effects.agenda = Agenda::load(sql, scope).await?;
+        loaded.effects.listed = meta.listed;
+        loaded.effects.alias = meta.alias;
         loaded.head = events::find_head(sql, scope).await?;
-        loaded.head = loaded.head.max(meta.receipts_head).max(meta.typing_head).max(meta.taken);
+        loaded.head = loaded.head.max(meta.receipts_head).max(meta.taken);
+        loaded.effects.directory_changed = loaded.head;
         loaded.receipts_head = meta.receipts_head;
-        loaded.typing_head = meta.typing_head;
         loaded.memory = Memory::new(loaded.head);
         loaded.ends_stored = meta.extremities.is_some();
         for end in ends {
@@ -132,10 +81,24 @@ impl Room {
         if meta.taken > 0 {
             loaded.gaps = gaps::list(sql, scope).await?;
         }
-        if meta.notified < loaded.head {
-            self.catch_up_later(loaded.head);
-        }
+        self.load_deliveries().await?;
         Ok(Some(loaded))
+    }
+
+    /// Who may have read everything. Whatever alarm is stored may have been set for what memory
+    /// alone knew: then nobody knows who was told of the newest event.
+    async fn load_deliveries(&self) -> Result<()> {
+        if self.deliveries().is_loaded {
+            return Ok(());
+        }
+        let readers = readers::list(self.sql(), self.scope()).await?;
+        let alarm_at_ms = self.host.alarm_at_ms().await?;
+        *self.deliveries() = Deliveries {
+            is_loaded: true,
+            activity: Delivery::load(readers, alarm_at_ms),
+            ..Deliveries::default()
+        };
+        Ok(())
     }
 
     /// A stored event, read.
@@ -228,17 +191,29 @@ impl Room {
         Ok(event.map_or(MembershipState::Leave, |(_, it)| membership_of(it.content.get())))
     }
 
+    /// Refuses who is not joined.
+    pub(super) async fn check_joined(&self, room: &Loaded, user_id: &UserId) -> Result<()> {
+        match self.membership(room, user_id).await? {
+            MembershipState::Join => Ok(()),
+            _ => Err(Self::unknown()),
+        }
+    }
+
+    /// The create event's number.
+    pub(super) async fn create_num(&self, room: &Loaded) -> Result<Num> {
+        let create = self.state_event(room, "m.room.create", "").await?;
+        create.map(|(num, _)| num).ok_or_else(|| Error::internal("the room has no create event"))
+    }
+
+    /// The events of these keys of a state.
+    pub(super) async fn events_of(&self, at: StateAt, keys: &[StateKey]) -> Result<Vec<Stored>> {
+        let found = state::find(self.sql(), self.scope(), at, keys).await?;
+        let positions: Vec<_> = found.into_iter().map(|(_, at)| at).collect();
+        events::list(self.sql(), self.scope(), &positions).await
+    }
+
     /// The event with this ID, where it is in this room.
     pub(super) async fn stored_event(&self, event_id: &EventId) -> Result<Option<events::Stored>> {
         events::find(self.sql(), self.scope(), event_id).await
     }
-}
-
-/// The membership in the content of a membership event.
-pub(super) fn membership_of(content: &str) -> MembershipState {
-    #[derive(Deserialize)]
-    struct Content {
-        membership: MembershipState,
-    }
-    serde_json::from_str::<Content>(content).map_or(MembershipState::Leave, |it| it.membership)
 }

@@ -1,38 +1,40 @@
 //! One room's part of a `/sync` response.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod lazy;
+mod reconcile;
+mod summary;
+mod unread;
 
-use ruma::{
-    OwnedUserId, RoomId, UserId,
-    api::client::filter::{LazyLoadOptions, RoomEventFilter},
-    events::room::member::MembershipState,
-};
-use skerry_core::{authorize::StateKey, engine::StateAt, filter};
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    Room, limits,
-    load::Loaded,
-    serve::{Asker, Scan, passes},
-    timeline::View,
-};
+use ruma::{RoomId, api::client::filter::RoomEventFilter, events::room::member::MembershipState};
+use skerry_core::{engine::StateAt, filter};
+
+use self::lazy::Lazy;
 use crate::{
     Result,
     messages::{
         RawJson,
-        room::{Direction, Position, RoomSync, SyncRoom},
+        room::{Direction, Position, RoomSync, SyncRoom, UnreadCount},
+    },
+    objects::room::{
+        Room, limits,
+        loaded::Loaded,
+        read::{
+            access::View,
+            requester::Asker,
+            scan::{Scan, passes},
+        },
     },
     store::room::{
         events::{self, Stored},
-        members,
         state::{self, Change, Part},
     },
 };
 
 impl Room {
-    /// Gives the room's part of a `/sync` response. Whoever has read the room is told of what comes next.
+    /// Gives the room's part of a `/sync` response. Whoever has read the room is told of what comes
+    /// next.
     pub(super) async fn sync(self: &Arc<Self>, command: SyncRoom) -> Result<Box<RoomSync>> {
         let room = self.read().await?;
         let user_id = &command.caller.user_id;
@@ -40,7 +42,7 @@ impl Room {
         let is_joined = view.timeline.membership() == MembershipState::Join;
         if is_joined {
             // Under the same lock as the reading: what comes later finds them watching.
-            self.watch().watch(user_id);
+            self.begin_reading(user_id).await?;
         }
         let asker = Asker {
             caller: &command.caller,
@@ -89,7 +91,7 @@ impl Room {
             heroes,
             joined_member_count: counts.map(|it| it.0),
             invited_member_count: counts.map(|it| it.1),
-            unread: crate::messages::room::UnreadCount::default(),
+            unread: UnreadCount::default(),
             unread_threads: BTreeMap::new(),
         };
         if is_joined {
@@ -158,111 +160,6 @@ impl Room {
             found.truncate(usize::try_from(u64::from(limit)).unwrap_or(usize::MAX));
         }
         Ok(found)
-    }
-
-    /// Heroes and member counts, when they may have changed.
-    async fn summary(
-        &self,
-        room: &Loaded,
-        command: &SyncRoom,
-        changes: &[Change],
-    ) -> Result<(Option<Vec<OwnedUserId>>, Option<(u64, u64)>)> {
-        let is_new = command.from.is_none() || command.full_state;
-        let touches = |name: &str| changes.iter().any(|it| it.key.0 == name);
-        let members_changed = is_new || touches("m.room.member");
-        let names = ["m.room.name", "m.room.canonical_alias"];
-        if !members_changed && !names.iter().any(|it| touches(it)) {
-            return Ok((None, None));
-        }
-        let counts = members_changed.then_some((room.joined, room.invited));
-        let keys: Vec<_> = names.iter().map(|it| ((*it).to_owned(), String::new())).collect();
-        let named = self.state_events(room, &keys).await?.iter().any(|(_, (_, event))| {
-            let content: serde_json::Value =
-                serde_json::from_str(event.content.get()).unwrap_or_default();
-            ["name", "alias"].iter().any(|it| {
-                content.get(it).and_then(|it| it.as_str()).is_some_and(|it| !it.is_empty())
-            })
-        });
-        if named {
-            return Ok((None, counts));
-        }
-        Ok((Some(self.heroes(&command.caller.user_id).await?), counts))
-    }
-
-    /// The first members but the asker: joined and invited ones, or else those who left.
-    async fn heroes(&self, asker: &UserId) -> Result<Vec<OwnedUserId>> {
-        let groups = [
-            [MembershipState::Join, MembershipState::Invite],
-            [MembershipState::Leave, MembershipState::Ban],
-        ];
-        for group in groups {
-            let mut found =
-                members::list(self.sql(), self.scope(), &group, limits::HEROES + 1).await?;
-            found.retain(|it| it.user_id != asker);
-            found.truncate(usize::try_from(limits::HEROES).unwrap_or(usize::MAX));
-            if !found.is_empty() {
-                return Ok(found.into_iter().map(|it| it.user_id).collect());
-            }
-        }
-        Ok(Vec::new())
-    }
-}
-
-/// Lazy loading of members ([spec]).
-///
-/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members
-struct Lazy<'a> {
-    is_on: bool,
-    /// Members that the client needs for this timeline.
-    needed: BTreeSet<&'a str>,
-    timeline: &'a [Stored],
-}
-
-impl<'a> Lazy<'a> {
-    fn new(command: &'a SyncRoom, timeline: &'a [Stored], heroes: &'a [OwnedUserId]) -> Self {
-        let LazyLoadOptions::Enabled { include_redundant_members } =
-            command.state.lazy_load_options
-        else {
-            return Self { is_on: false, needed: BTreeSet::new(), timeline };
-        };
-        let mut needed: BTreeSet<_> = timeline.iter().map(|it| it.sender.as_str()).collect();
-        // The specification wants the heroes' events wherever the heroes are.
-        needed.extend(heroes.iter().map(|it| it.as_str()));
-        if command.from.is_none() || command.full_state {
-            needed.insert(command.caller.user_id.as_str());
-        }
-        if !include_redundant_members && !command.full_state {
-            for known in &command.known_members {
-                needed.remove(known.as_str());
-            }
-        }
-        Self { is_on: true, needed, timeline }
-    }
-
-    /// Needed members whose events are not among these.
-    fn missing(&self, state: &[Stored]) -> Vec<StateKey> {
-        let present: BTreeSet<_> = state
-            .iter()
-            .filter(|it| it.event_type == "m.room.member")
-            .filter_map(|it| it.state_key.as_deref())
-            .collect();
-        self.needed
-            .difference(&present)
-            .map(|it| ("m.room.member".to_owned(), (*it).to_owned()))
-            .collect()
-    }
-
-    /// Members whose events the client has after this response.
-    fn sent(&self, state: &[Stored]) -> Vec<OwnedUserId> {
-        if !self.is_on {
-            return Vec::new();
-        }
-        state
-            .iter()
-            .chain(self.timeline)
-            .filter(|it| it.event_type == "m.room.member")
-            .filter_map(|it| UserId::parse(it.state_key.as_deref()?).ok())
-            .collect()
     }
 }
 

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use ruma::{OwnedUserId, RoomId, UserId, api::error::ErrorKind};
+use ruma::{
+    OwnedUserId, RoomId, UserId, api::error::ErrorKind, events::room::member::MembershipState,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 
@@ -36,8 +38,21 @@ impl User {
     pub(super) async fn set_account_data(&self, set: SetAccountData) -> Result<()> {
         let SetAccountData { room_id, event_type, content } = set;
         let mut state = self.lock().await?;
+        if let Some(room_id) = &room_id {
+            self.check_joined(room_id).await?;
+        }
         let content = content.get().to_owned();
         self.write_account_data(&mut state, room_id.as_deref(), event_type, content).await
+    }
+
+    /// Refuses a room that the user is not joined to, as far as their rooms have told them: nobody
+    /// fills their store with rooms that do not exist.
+    async fn check_joined(&self, room_id: &RoomId) -> Result<()> {
+        let room = rooms::find(self.sql(), self.scope(), room_id).await?;
+        match room.is_some_and(|it| it.entry.membership == MembershipState::Join) {
+            true => Ok(()),
+            false => Err(Error::UnknownRoom),
+        }
     }
 
     async fn write_account_data(
@@ -69,7 +84,12 @@ impl User {
         if it.room_id == GLOBAL && it.event_type == IGNORED_USER_LIST {
             state.ignored_users = None;
         }
-        self.commit_and_wake(state, stmts, None).await
+        self.commit_step(state, stmts, None).await?;
+        if let Some(room_id) = room_id {
+            state.changed.account_data_changed(&room_id.to_owned(), seq);
+        }
+        self.host.wake();
+        Ok(())
     }
 
     /// Gets account data of the user or of a room.
@@ -88,6 +108,9 @@ impl User {
             return Err(Error::invalid_param("the tag is too long"));
         }
         let mut state = self.lock().await?;
+        if info.is_some() {
+            self.check_joined(&room_id).await?;
+        }
         let stored = account_data::find(self.sql(), self.scope(), room_id.as_str(), TAG).await?;
         // A client may have written anything as account data of that type.
         let mut content: Tags =

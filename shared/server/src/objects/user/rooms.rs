@@ -3,16 +3,16 @@
 use ruma::{
     OwnedRoomId, RoomId, UserId, api::error::ErrorKind, events::room::member::MembershipState,
 };
-use skerry_core::user_stream::{self, MembershipPlan};
+use skerry_core::user_stream::{self, Heard, MembershipPlan};
 
-use super::{User, limits};
+use super::{State, User, limits};
 use crate::{
     Error, Result,
     messages::{
         room::Position,
-        user::{GetRoomPosition, Membership, RoomActivity},
+        user::{Delivered, GetRoomPosition, Membership, RoomActivity},
     },
-    store::user::{marks, rooms},
+    store::user::rooms,
 };
 
 impl User {
@@ -20,8 +20,7 @@ impl User {
     pub(super) async fn take_membership(&self, told: Membership) -> Result<()> {
         let Membership { room_id, membership, position, sender, mut stripped_state } = told;
         let mut state = self.lock().await?;
-        state.heard.remove(&room_id);
-        let room = rooms::find(self.sql(), self.scope(), &room_id, None).await?;
+        let room = rooms::find(self.sql(), self.scope(), &room_id).await?;
         let entry = room.map(|it| it.entry);
         let seq = state.seq + 1;
         let plan = user_stream::plan_membership(entry.as_ref(), membership, position, seq);
@@ -33,46 +32,54 @@ impl User {
             true => None,
             false => Some(serde_json::to_string(&stripped_state)?),
         };
-        let scope = self.scope();
-        let mut stmts = vec![rooms::upsert(scope, &room_id, &entry, &sender, stripped_state, seq)];
-        if drops_marks {
-            stmts.push(marks::remove_room(scope, &room_id));
-            stmts.push(rooms::update_unread(scope, &room_id));
-        }
-        self.commit_and_wake(&mut state, stmts, None).await?;
+        let at = (seq, drops_marks);
+        let stmt = rooms::upsert(self.scope(), &room_id, &entry, &sender, stripped_state, at);
+        self.commit_step(&mut state, vec![stmt], None).await?;
+        state.changed.changed(&room_id, seq, entry.is_unread());
+        self.host.wake();
         Ok(())
     }
 
     /// A room tells that something waits to be read.
-    pub(super) async fn take_activity(&self, activity: RoomActivity) -> Result<()> {
-        let RoomActivity { room_id, position } = activity;
+    pub(super) async fn take_activity(&self, activity: RoomActivity) -> Result<Delivered> {
         let mut state = self.lock().await?;
-        let is_news = match state.heard.get(&room_id) {
-            Some(heard) => position > *heard,
+        self.note_activity(&mut state, activity).await
+    }
+
+    /// Notes in the stream that something waits in a room, unless the room is unread already.
+    pub(super) async fn note_activity(
+        &self,
+        state: &mut State,
+        activity: RoomActivity,
+    ) -> Result<Delivered> {
+        let RoomActivity { room_id, position } = activity;
+        let heard = match state.heard.hear_from_memory(&room_id, position) {
+            Some(heard) => heard,
             None => {
-                let room = rooms::find(self.sql(), self.scope(), &room_id, None).await?;
-                room.is_some_and(|it| user_stream::is_news(&it.entry, position))
+                let room = rooms::find(self.sql(), self.scope(), &room_id).await?;
+                state.heard.hear(&room_id, room.as_ref().map(|it| &it.entry), position)
             }
         };
-        if !is_news {
-            return Ok(());
+        match heard {
+            Heard::Unread => return Ok(Delivered::Unread),
+            Heard::Known => return Ok(Delivered::Noted),
+            Heard::News => {}
         }
         let seq = state.seq + 1;
         let stmts = vec![rooms::update_known(self.scope(), &room_id, position, seq)];
-        self.commit_and_wake(&mut state, stmts, None).await?;
-        if state.heard.len() >= limits::HEARD_ROOMS {
-            state.heard.clear();
-        }
-        state.heard.insert(room_id, position);
-        Ok(())
+        self.commit_step(state, stmts, None).await?;
+        state.heard.noted(&room_id, position);
+        state.changed.changed(&room_id, seq, true);
+        self.host.wake();
+        Ok(Delivered::Noted)
     }
 
     /// How far a room had been read at a token.
     pub(super) async fn room_position(&self, asked: GetRoomPosition) -> Result<Option<Position>> {
         let GetRoomPosition { room_id, token } = asked;
         let _state = self.lock().await?;
-        let room = rooms::find(self.sql(), self.scope(), &room_id, Some(token)).await?;
-        Ok(room.and_then(|it| it.seen))
+        let room = rooms::find(self.sql(), self.scope(), &room_id).await?;
+        Ok(room.and_then(|it| it.marks.seen_by(token)))
     }
 
     /// The rooms of one membership.
@@ -87,7 +94,7 @@ impl User {
     /// Forgets a room that was left.
     pub(super) async fn forget(&self, room_id: &RoomId) -> Result<()> {
         let mut state = self.lock().await?;
-        let room = rooms::find(self.sql(), self.scope(), room_id, None).await?;
+        let room = rooms::find(self.sql(), self.scope(), room_id).await?;
         let entry = match room {
             Some(room) => room.entry,
             None => return Err(Error::not_found(format!("you have never been in {room_id}"))),
@@ -98,10 +105,7 @@ impl User {
             return Err(Error::with_status(status, ErrorKind::Unknown, message));
         }
         if !entry.forgotten {
-            let stmts = vec![
-                rooms::update_forgotten(self.scope(), room_id),
-                marks::remove_room(self.scope(), room_id),
-            ];
+            let stmts = vec![rooms::update_forgotten(self.scope(), room_id)];
             self.commit_and_wake(&mut state, stmts, None).await?;
         }
         Ok(())

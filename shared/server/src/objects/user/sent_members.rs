@@ -120,9 +120,9 @@ mod tests {
         let cases = [
             ("the answer arrived", Some(SyncToken::at(7)), true),
             ("a later one arrived", Some(SyncToken::at(9)), true),
-            ("it arrived, others not", Some(SyncToken { base: 5, own: Some(7) }), true),
+            ("it arrived, others not", Some(SyncToken::after_read(5, 7)), true),
             ("it got lost", Some(SyncToken::at(6)), false),
-            ("another read arrived", Some(SyncToken { base: 5, own: Some(8) }), false),
+            ("another read arrived", Some(SyncToken::after_read(5, 8)), false),
             ("the client begins anew", None, false),
         ];
         for (name, since, expected) in cases {

@@ -19,21 +19,29 @@ pub struct Alias {
     pub creator: OwnedUserId,
 }
 
-/// Where an alias leads.
-pub async fn find(global: &dyn Sql, alias: &RoomAliasId) -> Result<Option<Alias>> {
-    let find = Stmt::new("SELECT room_id, creator FROM aliases WHERE alias = ?");
-    let Some(mut row) = global.row(find.bind(alias.as_str())).await? else { return Ok(None) };
+/// Where an alias leads. A reservation that was not confirmed in time leads nowhere.
+pub async fn find(global: &dyn Sql, alias: &RoomAliasId, now_ms: u64) -> Result<Option<Alias>> {
+    let find = Stmt::new(
+        "SELECT room_id, creator FROM aliases \
+         WHERE alias = ? AND coalesce(pending_until_ms > ?, 1)",
+    )
+    .bind(alias.as_str())
+    .bind(now_ms);
+    let Some(mut row) = global.row(find).await? else { return Ok(None) };
     Ok(Some(Alias {
         room_id: RoomId::parse(row.take::<String>(0)?).map_err(Error::internal)?,
         creator: UserId::parse(row.take::<String>(1)?).map_err(Error::internal)?,
     }))
 }
 
-/// The aliases of a room, at most [`MAX_LISTED`], in order.
+/// The aliases that lead to a room, at most [`MAX_LISTED`], in order.
 pub async fn list(global: &dyn Sql, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>> {
-    let list = Stmt::new("SELECT alias FROM aliases WHERE room_id = ? ORDER BY alias LIMIT ?")
-        .bind(room_id.as_str())
-        .bind(MAX_LISTED);
+    let list = Stmt::new(
+        "SELECT alias FROM aliases WHERE room_id = ? AND pending_until_ms IS NULL \
+         ORDER BY alias LIMIT ?",
+    )
+    .bind(room_id.as_str())
+    .bind(MAX_LISTED);
     let aliases = global
         .rows(list)
         .await?
@@ -42,12 +50,42 @@ pub async fn list(global: &dyn Sql, room_id: &RoomId) -> Result<Vec<OwnedRoomAli
     aliases.collect()
 }
 
-/// A new alias. A conflict: it leads somewhere already.
-pub fn insert(alias: &RoomAliasId, room_id: &RoomId, creator: &UserId) -> Stmt {
-    Stmt::new("INSERT INTO aliases (alias, room_id, creator) VALUES (?, ?, ?)")
+/// A new alias; with `pending_until_ms`, a reservation that [`update_confirmed`] makes an alias,
+/// and that is free again after that time. Gives a row when the alias was free.
+pub fn insert(
+    alias: &RoomAliasId,
+    room_id: &RoomId,
+    creator: &UserId,
+    pending_until_ms: Option<u64>,
+    now_ms: u64,
+) -> Stmt {
+    Stmt::new(
+        "INSERT INTO aliases (alias, room_id, creator, pending_until_ms) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (alias) DO UPDATE SET room_id = excluded.room_id, \
+         creator = excluded.creator, pending_until_ms = excluded.pending_until_ms \
+         WHERE aliases.pending_until_ms <= ? RETURNING 1",
+    )
+    .bind(alias.as_str())
+    .bind(room_id.as_str())
+    .bind(creator.as_str())
+    .bind(pending_until_ms)
+    .bind(now_ms)
+}
+
+/// What is reserved for a room leads to it from now on, unless another room has it by now.
+pub fn update_confirmed(alias: &RoomAliasId, room_id: &RoomId) -> Stmt {
+    Stmt::new("UPDATE aliases SET pending_until_ms = NULL WHERE alias = ? AND room_id = ?")
         .bind(alias.as_str())
         .bind(room_id.as_str())
-        .bind(creator.as_str())
+}
+
+/// Gives back what is reserved for a room that is not going to be.
+pub fn remove_pending(alias: &RoomAliasId, room_id: &RoomId) -> Stmt {
+    Stmt::new(
+        "DELETE FROM aliases WHERE alias = ? AND room_id = ? AND pending_until_ms IS NOT NULL",
+    )
+    .bind(alias.as_str())
+    .bind(room_id.as_str())
 }
 
 /// Removes an alias, if it still leads to this room: between the check of who may and the

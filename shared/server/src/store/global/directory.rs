@@ -51,15 +51,9 @@ pub struct Page {
     pub limit: u64,
 }
 
-/// Whether a room is listed.
-pub async fn is_listed(global: &dyn Sql, room_id: &RoomId) -> Result<bool> {
-    let find = Stmt::new("SELECT 1 FROM room_directory WHERE room_id = ? AND listed = 1");
-    Ok(global.row(find.bind(room_id.as_str())).await?.is_some())
-}
-
 /// The number of listed rooms.
 pub async fn count(global: &dyn Sql) -> Result<u64> {
-    let count = Stmt::new("SELECT count(*) FROM room_directory WHERE listed = 1");
+    let count = Stmt::new("SELECT count(*) FROM room_directory");
     global.row(count).await?.map_or(Ok(0), |mut row| row.take(0))
 }
 
@@ -85,17 +79,16 @@ pub async fn list(global: &dyn Sql, page: &Page) -> Result<Vec<Entry>> {
     }
 }
 
-/// What a room shows, as of a position of it. Whether it is listed stays as it is; a room that
-/// was not known is not listed.
+/// Lists a room, or brings its entry up to date: what it shows, as of a position of it.
 pub fn upsert(room_id: &RoomId, info: &PublicInfo, position: u64) -> Stmt {
     let texts = [&info.name, &info.topic].into_iter().flatten().map(String::as_str);
     let texts = texts.chain(info.canonical_alias.as_ref().map(|it| it.as_str()));
     let search = searchable(&texts.collect::<Vec<_>>().join("\n"));
     Stmt::new(
-        "INSERT INTO room_directory (room_id, listed, name, topic, avatar_url, canonical_alias, \
+        "INSERT INTO room_directory (room_id, name, topic, avatar_url, canonical_alias, \
              joined_members, join_rule, world_readable, guest_can_join, room_type, search, \
              updated) \
-         VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (room_id) DO UPDATE SET \
              name = excluded.name, topic = excluded.topic, avatar_url = excluded.avatar_url, \
              canonical_alias = excluded.canonical_alias, \
@@ -118,14 +111,7 @@ pub fn upsert(room_id: &RoomId, info: &PublicInfo, position: u64) -> Stmt {
     .bind(position)
 }
 
-/// Lists a room or takes it out. It has to be known: see [`upsert`].
-pub fn update_listed(room_id: &RoomId, listed: bool) -> Stmt {
-    Stmt::new("UPDATE room_directory SET listed = ? WHERE room_id = ?")
-        .bind(listed)
-        .bind(room_id.as_str())
-}
-
-/// Forgets a room.
+/// Takes a room out.
 pub fn remove(room_id: &RoomId) -> Stmt {
     Stmt::new("DELETE FROM room_directory WHERE room_id = ?").bind(room_id.as_str())
 }
@@ -136,7 +122,7 @@ macro_rules! list {
             "SELECT room_id, name, topic, avatar_url, canonical_alias, joined_members, join_rule, \
                  world_readable, guest_can_join, room_type \
              FROM room_directory \
-             WHERE listed = 1 AND ",
+             WHERE ",
             $place,
             " AND (? IS NULL OR instr(search, ?) > 0) \
              AND (? IS NULL OR coalesce(room_type, '') IN (SELECT value FROM json_each(?))) \

@@ -79,8 +79,8 @@ pub fn update_told(scope: i64, user_id: &UserId, position: Position) -> Stmt {
         .bind(position)
 }
 
-/// Members who have not been told of their membership, by position.
-pub async fn list_untold(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<Member>> {
+/// Members who may not have been told of their membership, whoever was asked longest ago first.
+pub async fn list_undelivered(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<Member>> {
     let stmt = Stmt::new(
         "SELECT user_id, membership, position, event FROM room_members \
          WHERE scope = ? AND told < position ORDER BY position LIMIT ?",

@@ -1,6 +1,6 @@
 //! What a room's events alone do not tell: `room_meta`.
 
-use ruma::RoomVersionId;
+use ruma::{OwnedRoomAliasId, RoomAliasId, RoomVersionId};
 use skerry_core::engine::Num;
 
 use crate::{
@@ -14,57 +14,65 @@ use crate::{
 pub struct Meta {
     /// The version of the room.
     pub version: RoomVersionId,
-    /// Every local member has been told of activity up to this position.
-    pub notified: Position,
     /// The newest position of a receipt.
     pub receipts_head: Position,
-    /// When who is typing last changed.
-    pub typing_head: Position,
     /// Numbers up to this one are taken.
     pub taken: Position,
     /// The forward extremities, where they are not the newest event alone.
     pub extremities: Option<Vec<Num>>,
     /// Events that wait for others.
     pub pending: u64,
+    /// Whether the directory shows the room.
+    pub listed: bool,
+    /// The alias that was reserved for the room when it was created.
+    pub alias: Option<OwnedRoomAliasId>,
 }
 
 /// The row, if the room exists here.
 pub async fn find(sql: &dyn Sql, scope: i64) -> Result<Option<Meta>> {
     let stmt = Stmt::new(
-        "SELECT version, notified, \
-         coalesce((SELECT max(position) FROM room_receipts WHERE scope = ?), 0), \
-         coalesce((SELECT max(position) FROM room_typing_changes WHERE scope = ?), 0), \
-         taken, extremities, (SELECT count(*) FROM room_pending WHERE scope = ?) FROM room_meta WHERE scope = ?",
+        "SELECT version, \
+         coalesce((SELECT max(position) FROM room_receipts WHERE scope = ?), 0), taken, \
+         extremities, (SELECT count(*) FROM room_pending WHERE scope = ?), listed, \
+         alias \
+         FROM room_meta WHERE scope = ?",
     )
-    .bind(scope)
     .bind(scope)
     .bind(scope)
     .bind(scope);
     let Some(mut row) = sql.row(stmt).await? else { return Ok(None) };
     let version: String = row.take(0)?;
     let version = RoomVersionId::try_from(version).map_err(Error::internal)?;
-    let extremities: Option<String> = row.take(5)?;
+    let extremities: Option<String> = row.take(3)?;
+    let alias: Option<String> = row.take(6)?;
     Ok(Some(Meta {
         version,
-        notified: row.take(1)?,
-        receipts_head: row.take(2)?,
-        typing_head: row.take(3)?,
-        taken: row.take(4)?,
+        receipts_head: row.take(1)?,
+        taken: row.take(2)?,
         extremities: extremities.map(|it| serde_json::from_str(&it)).transpose()?,
-        pending: row.take(6)?,
+        pending: row.take(4)?,
+        listed: row.take(5)?,
+        alias: alias.map(RoomAliasId::parse).transpose().map_err(Error::internal)?,
     }))
 }
 
-/// The room begins.
-pub fn insert(scope: i64, version: &RoomVersionId) -> Stmt {
-    Stmt::new("INSERT INTO room_meta (scope, version, notified, taken) VALUES (?, ?, 0, 0)")
+/// The room begins; `alias` is what is reserved for it.
+pub fn insert(
+    scope: i64,
+    version: &RoomVersionId,
+    listed: bool,
+    alias: Option<&RoomAliasId>,
+) -> Stmt {
+    Stmt::new("INSERT INTO room_meta (scope, version, taken, listed, alias) VALUES (?, ?, 0, ?, ?)")
         .bind(scope)
         .bind(version.as_str())
+        .bind(listed)
+        .bind(alias.map(RoomAliasId::as_str))
 }
 
-/// Every local member has been told of activity up to `position`.
-pub fn update_notified(scope: i64, position: Position) -> Stmt {
-    Stmt::new("UPDATE room_meta SET notified = ? WHERE scope = ?").bind(position).bind(scope)
+/// Lists the room in the directory, or takes it out.
+pub fn update_listed(scope: i64, listed: bool) -> Stmt {
+    Stmt::new("UPDATE room_meta SET listed = ? WHERE scope = ?").bind(listed).bind(scope)
 }
 
 /// What stands beside the newest event: the extremities, and numbers that are taken.

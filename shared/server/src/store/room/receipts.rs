@@ -65,6 +65,17 @@ pub fn upsert(scope: i64, it: &Receipt) -> Stmt {
     .bind(it.position)
 }
 
+/// Removes a receipt.
+pub fn remove(scope: i64, it: &Receipt) -> Stmt {
+    Stmt::new(
+        "DELETE FROM room_receipts WHERE scope = ? AND user_id = ? AND kind = ? AND thread = ?",
+    )
+    .bind(scope)
+    .bind(it.user_id.as_str())
+    .bind(it.kind.as_str())
+    .bind(it.thread.as_str())
+}
+
 /// A user's receipts.
 pub async fn list_by_user(sql: &dyn Sql, scope: i64, user_id: &UserId) -> Result<Vec<Receipt>> {
     let stmt = Stmt::new(concat!(

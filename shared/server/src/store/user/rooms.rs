@@ -1,7 +1,12 @@
 //! The rooms of a user: `user_rooms`.
+//!
+//! A room is one row without an index of its own but the key: a delivery writes one row, and so
+//! does a recorded read. Which rows may have something new for a token is kept in memory
+//! ([`skerry_core::user_stream::ChangedRooms`]).
 
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
-use skerry_core::{sync_token::SyncToken, user_stream::RoomEntry};
+use serde::Serialize;
+use skerry_core::user_stream::{Marks, RoomEntry};
 
 use crate::{
     Error, Result,
@@ -16,27 +21,26 @@ pub struct Room {
     pub room_id: OwnedRoomId,
     /// What the stream knows of it.
     pub entry: RoomEntry,
+    /// How far it was read, and when.
+    pub marks: Marks,
     /// Who set the membership.
     pub sender: OwnedUserId,
     /// What an invitation or a knock shows of the room.
     pub stripped_state: Vec<RawJson>,
-    /// The furthest of the marks that a token covers.
-    pub seen: Option<Position>,
+    /// When anything of it changed last.
+    pub last_seq: StreamPosition,
 }
 
-/// Columns of [`Room`], in order, of the table under the name `r`. The last takes two values: the
-/// base of a token and its own reads.
+/// Columns of [`Room`], in order.
 macro_rules! columns {
     () => {
         "r.room_id, r.membership, r.membership_position, r.membership_seq, r.known_position, \
-         r.known_seq, r.forgotten, r.sender, r.stripped_state, \
-         (SELECT MAX(m.position) FROM user_marks m WHERE m.scope = r.scope \
-         AND m.room_id = r.room_id AND (m.seq <= ? OR m.seq = ?))"
+         r.known_seq, r.read_position, r.forgotten, r.marks, r.sender, r.stripped_state, r.last_seq"
     };
 }
 
 fn room(mut row: Row) -> Result<Room> {
-    let stripped_state: Option<String> = row.take(8)?;
+    let stripped_state: Option<String> = row.take(10)?;
     Ok(Room {
         room_id: parse(row.take::<String>(0)?)?,
         entry: RoomEntry {
@@ -45,14 +49,16 @@ fn room(mut row: Row) -> Result<Room> {
             membership_seq: row.take(3)?,
             known_position: row.take(4)?,
             known_seq: row.take(5)?,
-            forgotten: row.take(6)?,
+            read_position: row.take(6)?,
+            forgotten: row.take(7)?,
         },
-        sender: parse(row.take::<String>(7)?)?,
+        marks: serde_json::from_str(&row.take::<String>(8)?)?,
+        sender: parse(row.take::<String>(9)?)?,
         stripped_state: match stripped_state {
             Some(json) => serde_json::from_str(&json)?,
             None => Vec::new(),
         },
-        seen: row.take(9)?,
+        last_seq: row.take(11)?,
     })
 }
 
@@ -63,52 +69,61 @@ where
     T::try_from(text).map_err(Error::internal)
 }
 
-/// A statement that begins with [`columns`]; no token covers no marks.
-fn with_seen(sql: &'static str, token: Option<SyncToken>) -> Stmt {
-    let (base, own) = token.map_or((0, 0), |it| (it.base, it.newest()));
-    Stmt::new(sql).bind(base).bind(own)
-}
-
-/// One room, and how far a token has seen it.
-pub async fn find(
-    sql: &dyn Sql,
-    scope: i64,
-    room_id: &RoomId,
-    token: Option<SyncToken>,
-) -> Result<Option<Room>> {
-    let stmt = with_seen(
-        concat!("SELECT ", columns!(), " FROM user_rooms r WHERE r.scope = ? AND r.room_id = ?"),
-        token,
-    );
+/// One room.
+pub async fn find(sql: &dyn Sql, scope: i64, room_id: &RoomId) -> Result<Option<Room>> {
+    let stmt = Stmt::new(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM user_rooms r WHERE r.scope = ? AND r.room_id = ?"
+    ));
     sql.row(stmt.bind(scope).bind(room_id.as_str())).await?.map(room).transpose()
 }
 
-/// All rooms, and how far a token has seen them.
-pub async fn list(sql: &dyn Sql, scope: i64, token: Option<SyncToken>) -> Result<Vec<Room>> {
-    let stmt =
-        with_seen(concat!("SELECT ", columns!(), " FROM user_rooms r WHERE r.scope = ?"), token);
-    sql.rows(stmt.bind(scope)).await?.into_iter().map(room).collect()
-}
-
-/// The rooms that may have something new for a token: what changed since, and what no client has
-/// read to the end.
-pub async fn list_changed(sql: &dyn Sql, scope: i64, token: SyncToken) -> Result<Vec<Room>> {
-    let stmt = with_seen(
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM user_rooms r WHERE r.scope = ? AND r.room_id IN (\
-             SELECT room_id FROM user_rooms WHERE scope = ? AND last_seq > ? \
-             UNION ALL SELECT room_id FROM user_rooms INDEXED BY user_rooms_unread WHERE scope = ? \
-             AND membership = 'join' AND known_position > read_position)"
-        ),
-        Some(token),
-    );
-    let stmt = stmt.bind(scope).bind(scope).bind(token.base).bind(scope);
+/// All rooms.
+pub async fn list(sql: &dyn Sql, scope: i64) -> Result<Vec<Room>> {
+    let stmt = Stmt::new(concat!("SELECT ", columns!(), " FROM user_rooms r WHERE r.scope = ?"))
+        .bind(scope);
     sql.rows(stmt).await?.into_iter().map(room).collect()
 }
 
-/// The rooms of one membership, those aside that were forgotten.
+/// Some rooms.
+pub async fn list_some<'a>(
+    sql: &dyn Sql,
+    scope: i64,
+    room_ids: impl IntoIterator<Item = &'a RoomId>,
+) -> Result<Vec<Room>> {
+    let room_ids: Vec<_> = room_ids.into_iter().collect();
+    if room_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stmt = Stmt::new(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM json_each(?) j CROSS JOIN user_rooms r ON r.scope = ? AND r.room_id = j.value"
+    ))
+    .bind(serde_json::to_string(&room_ids)?)
+    .bind(scope);
+    sql.rows(stmt).await?.into_iter().map(room).collect()
+}
+
+/// What the index of changed rooms is made of: every room, when anything of it changed last, and
+/// whether it is unread.
+pub async fn list_for_index(
+    sql: &dyn Sql,
+    scope: i64,
+) -> Result<Vec<(OwnedRoomId, StreamPosition, bool)>> {
+    let stmt = Stmt::new(
+        "SELECT room_id, last_seq, membership = 'join' \
+         AND (read_position IS NULL OR known_position > read_position) \
+         FROM user_rooms WHERE scope = ?",
+    )
+    .bind(scope);
+    let read =
+        |mut row: Row| Ok((parse(row.take::<String>(0)?)?, row.take(1)?, row.take::<bool>(2)?));
+    sql.rows(stmt).await?.into_iter().map(read).collect()
+}
+
+/// The rooms of one membership, but not those that were forgotten.
 pub async fn list_by_membership(
     sql: &dyn Sql,
     scope: i64,
@@ -122,70 +137,27 @@ pub async fn list_by_membership(
     sql.rows(stmt).await?.into_iter().map(|mut row| parse(row.take::<String>(0)?)).collect()
 }
 
-/// A room that was read, before the read is taken in.
-#[derive(Clone, Debug)]
-pub struct BeforeRead {
-    /// The room.
-    pub room_id: OwnedRoomId,
-    /// Whether the user is joined.
-    pub is_joined: bool,
-    /// [`RoomEntry::known_position`].
-    pub known_position: Position,
-    /// The furthest mark up to a position of the stream.
-    pub seen_at_base: Option<Position>,
-    /// How many marks the room has.
-    pub marks: u64,
-}
-
-/// Looks up rooms that were read; `base` is the position the marks are sought up to.
-pub async fn list_before_read(
-    sql: &dyn Sql,
-    scope: i64,
-    room_ids: &[&RoomId],
-    base: StreamPosition,
-) -> Result<Vec<BeforeRead>> {
-    let stmt = Stmt::new(
-        "SELECT r.room_id, r.membership = 'join', r.known_position, \
-         MAX(CASE WHEN m.seq <= ? THEN m.position END), COUNT(m.seq) \
-         FROM json_each(?) j JOIN user_rooms r ON r.scope = ? AND r.room_id = j.value \
-         LEFT JOIN user_marks m ON m.scope = r.scope AND m.room_id = r.room_id \
-         GROUP BY r.room_id",
-    )
-    .bind(base)
-    .bind(serde_json::to_string(room_ids)?)
-    .bind(scope);
-    let before_read = |mut row: Row| {
-        Ok(BeforeRead {
-            room_id: parse(row.take::<String>(0)?)?,
-            is_joined: row.take(1)?,
-            known_position: row.take(2)?,
-            seen_at_base: row.take(3)?,
-            marks: row.take(4)?,
-        })
-    };
-    sql.rows(stmt).await?.into_iter().map(before_read).collect()
-}
-
-/// Sets a room's membership and all that goes with it. How far it was read stays as it
-/// is.
+/// Sets a room's membership and all that goes with it. How far it was read stays as it is, save
+/// where `drops_marks`.
 pub fn upsert(
     scope: i64,
     room_id: &RoomId,
     entry: &RoomEntry,
     sender: &UserId,
     stripped_state: Option<String>,
-    seq: StreamPosition,
+    (seq, drops_marks): (StreamPosition, bool),
 ) -> Stmt {
     Stmt::new(
         "INSERT INTO user_rooms (scope, room_id, membership, membership_position, \
          membership_seq, sender, stripped_state, known_position, known_seq, read_position, \
-         forgotten, last_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?) \
+         marks, forgotten, last_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '[]', ?, ?) \
          ON CONFLICT (scope, room_id) DO UPDATE SET membership = excluded.membership, \
          membership_position = excluded.membership_position, \
          membership_seq = excluded.membership_seq, sender = excluded.sender, \
          stripped_state = excluded.stripped_state, known_position = excluded.known_position, \
          known_seq = excluded.known_seq, forgotten = excluded.forgotten, \
-         last_seq = excluded.last_seq",
+         last_seq = excluded.last_seq, \
+         read_position = iif(?, NULL, read_position), marks = iif(?, '[]', marks)",
     )
     .bind(scope)
     .bind(room_id.as_str())
@@ -198,6 +170,8 @@ pub fn upsert(
     .bind(entry.known_seq)
     .bind(entry.forgotten)
     .bind(seq)
+    .bind(drops_marks)
+    .bind(drops_marks)
 }
 
 /// The stream has heard of a position of the room.
@@ -213,40 +187,31 @@ pub fn update_known(scope: i64, room_id: &RoomId, position: Position, seq: Strea
     .bind(room_id.as_str())
 }
 
-/// As [`update_known`], for rooms whose mark at this position of the stream was just written: they
-/// are known that far.
-pub fn update_known_list(scope: i64, room_ids: &[&RoomId], seq: StreamPosition) -> Result<Stmt> {
+/// A read of a room, as it is recorded: the room's ID, its marks, how far it was read, and what
+/// the stream knows of it afterwards.
+#[derive(Debug, Serialize)]
+pub struct RecordedRead<'a>(
+    pub &'a RoomId,
+    pub &'a Marks,
+    pub Option<Position>,
+    pub Position,
+    pub StreamPosition,
+);
+
+/// Records reads of rooms at one position of the stream: a row each.
+pub fn update_read_list(
+    scope: i64,
+    reads: &[RecordedRead<'_>],
+    seq: StreamPosition,
+) -> Result<Stmt> {
     Ok(Stmt::new(
-        "UPDATE user_rooms SET known_seq = ?, last_seq = ?, known_position = \
-         (SELECT m.position FROM user_marks m WHERE m.scope = user_rooms.scope \
-         AND m.room_id = user_rooms.room_id AND m.seq = ?) \
-         WHERE scope = ? AND room_id IN (SELECT value FROM json_each(?))",
+        "UPDATE user_rooms SET marks = j.value ->> 1, read_position = j.value ->> 2, \
+         known_position = j.value ->> 3, known_seq = j.value ->> 4, last_seq = ? \
+         FROM json_each(?) j WHERE scope = ? AND room_id = j.value ->> 0",
     )
     .bind(seq)
-    .bind(seq)
-    .bind(seq)
-    .bind(scope)
-    .bind(serde_json::to_string(room_ids)?))
-}
-
-/// A client has read rooms as far as their marks at this position of the stream say.
-pub fn update_read_list(scope: i64, room_ids: &[&RoomId], seq: StreamPosition) -> Result<Stmt> {
-    Ok(Stmt::new(
-        "UPDATE user_rooms SET read_position = MAX(read_position, \
-         (SELECT m.position FROM user_marks m WHERE m.scope = user_rooms.scope \
-         AND m.room_id = user_rooms.room_id AND m.seq = ?)) \
-         WHERE scope = ? AND room_id IN (SELECT value FROM json_each(?))",
-    )
-    .bind(seq)
-    .bind(scope)
-    .bind(serde_json::to_string(room_ids)?))
-}
-
-/// Nothing of the room has been read.
-pub fn update_unread(scope: i64, room_id: &RoomId) -> Stmt {
-    Stmt::new("UPDATE user_rooms SET read_position = 0 WHERE scope = ? AND room_id = ?")
-        .bind(scope)
-        .bind(room_id.as_str())
+    .bind(serde_json::to_string(reads)?)
+    .bind(scope))
 }
 
 /// Something of the room changed, if the room is known.
@@ -259,7 +224,7 @@ pub fn update_last_seq(scope: i64, room_id: &RoomId, seq: StreamPosition) -> Stm
 
 /// The room is to be shown no more.
 pub fn update_forgotten(scope: i64, room_id: &RoomId) -> Stmt {
-    Stmt::new("UPDATE user_rooms SET forgotten = 1 WHERE scope = ? AND room_id = ?")
+    Stmt::new("UPDATE user_rooms SET forgotten = 1, marks = '[]' WHERE scope = ? AND room_id = ?")
         .bind(scope)
         .bind(room_id.as_str())
 }

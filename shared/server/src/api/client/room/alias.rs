@@ -22,7 +22,7 @@ use ruma::{
 };
 use skerry_core::create_room::is_new_alias;
 
-use super::{ask, canonical_alias, directory, resolve};
+use super::{ask, canonical_alias, resolve};
 use crate::{
     Error, Result,
     api::{
@@ -32,8 +32,9 @@ use crate::{
     messages::{
         Caller,
         room::{Action, CheckMay},
+        user::GetAccount,
     },
-    store::global::{accounts, aliases as store},
+    store::global::aliases as store,
 };
 
 /// Mounts the endpoints.
@@ -57,16 +58,17 @@ async fn create_alias(
         ));
     }
     check_may(&cx, &caller, &room_id, Action::BeJoined).await?;
-    let insert = store::insert(&room_alias, &room_id, &caller.user_id);
-    match cx.ports.global.batch(vec![insert]).await {
-        Err(Error::Conflict) => Err(Error::with_status(
+    let now_ms = cx.ports.clock.now_ms();
+    let insert = store::insert(&room_alias, &room_id, &caller.user_id, None, now_ms);
+    let inserted = cx.ports.global.batch(vec![insert]).await?;
+    if inserted.concat().is_empty() {
+        return Err(Error::with_status(
             StatusCode::CONFLICT,
             ErrorKind::Unknown,
             format!("the alias {room_alias} exists already"),
-        )),
-        Err(other) => Err(other),
-        Ok(_) => Ok(create_alias::v3::Response::new()),
+        ));
     }
+    Ok(create_alias::v3::Response::new())
 }
 
 async fn get_alias(cx: Cx, request: get_alias::v3::Request) -> Result<get_alias::v3::Response> {
@@ -81,16 +83,17 @@ async fn delete_alias(
 ) -> Result<delete_alias::v3::Response> {
     let alias = request.room_alias;
     check_local(&cx, &alias)?;
-    let found = store::find(&*cx.ports.global, &alias).await?;
+    let now_ms = cx.ports.clock.now_ms();
+    let found = store::find(&*cx.ports.global, &alias, now_ms).await?;
     let found = found.ok_or_else(|| Error::not_found("there is no such room alias"))?;
     if found.creator != caller.user_id && !is_admin(&cx, &caller).await? {
         check_may(&cx, &caller, &found.room_id, Action::RemoveAlias).await?;
     }
     cx.ports.global.batch(vec![store::remove(&alias, &found.room_id)]).await?;
     // The alias is gone whether or not its creator has the power to say so in the room.
-    match canonical_alias::drop_alias(&cx, caller, &found.room_id, &alias).await {
-        Ok(()) => directory::refresh(&cx, &found.room_id).await,
-        Err(error) => tracing::debug!(%error, %alias, "a removed alias stays listed in its room"),
+    let dropped = canonical_alias::drop_alias(&cx, caller, &found.room_id, &alias).await;
+    if let Err(error) = dropped {
+        tracing::debug!(%error, %alias, "a removed alias stays listed in its room");
     }
     Ok(delete_alias::v3::Response::new())
 }
@@ -118,6 +121,6 @@ async fn check_may(cx: &Cx, caller: &Caller, room_id: &RoomId, action: Action) -
 }
 
 async fn is_admin(cx: &Cx, caller: &Caller) -> Result<bool> {
-    let account = accounts::find(&*cx.ports.global, &caller.user_id).await?;
+    let account = cx.ports.objects.ask(&*caller.user_id, GetAccount {}).await?;
     Ok(account.is_some_and(|it| it.is_admin))
 }

@@ -11,7 +11,7 @@ use ruma::{
 use serde_json::value::to_raw_value;
 use skerry_core::{canonical_alias, pdu};
 
-use super::{ask, get_state, send_state_event};
+use super::{ask, get_state, send_state};
 use crate::{
     Error, Result,
     api::Cx,
@@ -70,7 +70,7 @@ pub(super) async fn drop_alias(
         }
     }
     let content = to_raw_value(&content)?;
-    send_state_event::send(cx, caller, room_id, EVENT_TYPE, String::new(), content).await?;
+    send_state(cx, caller, room_id, EVENT_TYPE, String::new(), content).await?;
     Ok(())
 }
 
@@ -79,7 +79,7 @@ async fn find(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<Option<Canon
     let event_type = EVENT_TYPE.to_owned();
     match get_state::find(cx, caller.clone(), room_id, event_type, String::new()).await {
         Ok(event) => Ok(pdu::parse_content(&get_state::content_of(&event)?).ok()),
-        Err(Error::Api { .. }) => Ok(None),
+        Err(error) if error.is_refusal() => Ok(None),
         Err(other) => Err(other),
     }
 }
@@ -89,7 +89,7 @@ fn names(value: &CanonicalJsonValue, alias: &RoomAliasId) -> bool {
 }
 
 async fn check_alias(cx: &Cx, room_id: &RoomId, alias: &OwnedRoomAliasId) -> Result<()> {
-    let found = aliases::find(&*cx.ports.global, alias).await?;
+    let found = aliases::find(&*cx.ports.global, alias, cx.ports.clock.now_ms()).await?;
     match found {
         Some(found) if found.room_id == room_id => Ok(()),
         _ => Err(Error::api(

@@ -27,13 +27,13 @@ use skerry_core::{
     pdu::{self, BuildError},
 };
 
-use super::{ask, directory, member_profile};
+use super::{ask, member_profile};
 use crate::{
     Error, Result,
     api::{Cx, mount::authenticated},
     messages::{
         Caller, RawJson,
-        room::{Create, GetPublicInfo, NewState},
+        room::{Create, NewState},
     },
     store::global::aliases,
 };
@@ -44,6 +44,10 @@ const ROOM_ID_BYTES: usize = 18;
 /// How often a room is begun anew because its ID is taken. Where the ID is a hash, two rooms that
 /// one user makes in the same millisecond with the same options would have the same.
 const MAX_ATTEMPTS: u64 = 16;
+
+/// How long an alias is reserved for a room that is being created, in milliseconds: far longer
+/// than a creation takes, and soon enough for who tries again after one that failed.
+const ALIAS_RESERVATION_MS: u64 = 2 * 60 * 1_000;
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
@@ -59,13 +63,8 @@ async fn create_room(cx: Cx, caller: Caller, request: Request) -> Result<Respons
     let profiles = profiles(&cx, &caller.user_id, &invitees).await?;
     let plan =
         create_room::plan(&request, &caller.user_id, &profiles).map_err(|it| refused(&it))?;
-    let room_id = begin(&cx, &caller, &plan, alias.as_deref()).await?;
-    if request.visibility == Visibility::Public
-        && let Err(error) = directory::list(&cx, &room_id).await
-    {
-        // The room is there: an error would make the client create another.
-        tracing::warn!(%error, %room_id, "a new room could not be listed in the directory");
-    }
+    let listed = request.visibility == Visibility::Public;
+    let room_id = begin(&cx, &caller, &plan, alias.as_deref(), listed).await?;
     Ok(Response::new(room_id))
 }
 
@@ -90,6 +89,7 @@ async fn begin(
     caller: &Caller,
     plan: &Plan,
     alias: Option<&RoomAliasId>,
+    listed: bool,
 ) -> Result<OwnedRoomId> {
     let now_ms = cx.ports.clock.now_ms();
     for attempt in 0..MAX_ATTEMPTS {
@@ -97,13 +97,18 @@ async fn begin(
         if let Some(alias) = alias {
             reserve(cx, alias, &room_id, caller).await?;
         }
-        let create = to_command(caller, plan, create_event)?;
+        let create = Create {
+            listed,
+            alias: alias.map(ToOwned::to_owned),
+            ..to_command(caller, plan, create_event)?
+        };
         let Err(error) = ask(cx, &room_id, create).await else {
             return Ok(room_id);
         };
         let is_taken = is_kind(&error, &ErrorKind::RoomInUse);
-        if let Some(alias) = alias {
-            release(cx, alias, &room_id, is_taken).await;
+        // Of a failure nobody knows whether the room came to be: then the reservation stays.
+        if let Some(alias) = alias.filter(|_| error.is_refusal()) {
+            release(cx, alias, &room_id).await;
         }
         if is_kind(&error, &ErrorKind::Forbidden) {
             return Err(Error::api(ErrorKind::InvalidRoomState, error.to_string()));
@@ -164,26 +169,28 @@ fn to_command(caller: &Caller, plan: &Plan, create_event: RawJson) -> Result<Cre
         create_event,
         state: state.collect::<Result<_>>()?,
         invites: invites.collect::<Result<_>>()?,
+        listed: false,
+        alias: None,
     })
 }
 
-/// Takes the alias before the room exists, so that two rooms made at once cannot both have it.
+/// Reserves the alias before the room exists, so that two rooms made at once cannot both have it.
+/// The room makes it its own; that of a room that never comes to be is free again after a time.
 async fn reserve(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId, caller: &Caller) -> Result<()> {
-    let insert = aliases::insert(alias, room_id, &caller.user_id);
-    match cx.ports.global.batch(vec![insert]).await {
-        Err(Error::Conflict) => Err(Error::api(ErrorKind::RoomInUse, "this room alias is taken")),
-        other => other.map(|_| ()),
+    let now_ms = cx.ports.clock.now_ms();
+    let until_ms = Some(now_ms + ALIAS_RESERVATION_MS);
+    let insert = aliases::insert(alias, room_id, &caller.user_id, until_ms, now_ms);
+    if cx.ports.global.batch(vec![insert]).await?.concat().is_empty() {
+        return Err(Error::api(ErrorKind::RoomInUse, "this room alias is taken"));
     }
+    Ok(())
 }
 
-/// Gives the alias back, unless the room came to be and only its answer was lost.
-async fn release(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId, is_taken: bool) {
-    if !is_taken && ask(cx, room_id, GetPublicInfo {}).await.is_ok() {
-        return;
-    }
-    let remove = aliases::remove(alias, room_id);
+/// Gives back the alias of a room that was refused.
+async fn release(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId) {
+    let remove = aliases::remove_pending(alias, room_id);
     if let Err(error) = cx.ports.global.batch(vec![remove]).await {
-        tracing::warn!(%error, %alias, "the alias of a room that was not made remains");
+        tracing::warn!(%error, %alias, "the alias of a room that was not made stays reserved");
     }
 }
 

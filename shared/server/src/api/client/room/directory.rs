@@ -1,10 +1,7 @@
 //! `GET /_matrix/client/*/directory/list/room/{roomId}` ([spec][get]),
-//! `PUT /_matrix/client/*/directory/list/room/{roomId}` ([spec][set]), and how the directory
-//! follows its rooms.
+//! `PUT /_matrix/client/*/directory/list/room/{roomId}` ([spec][set])
 //!
-//! A room cannot write the global store, so the handler that changed something brings the room's
-//! entry up to date before it answers. If the server dies in between, the entry is stale until
-//! the next change of the room.
+//! Whether it is listed is for the room to know, and its entry for the room to keep.
 //!
 //! [get]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directorylistroomroomid
 //! [set]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directorylistroomroomid
@@ -24,7 +21,7 @@ use ruma::{
 };
 use serde_json::{Map as JsonMap, Value as JsonValue};
 
-use super::ask;
+use super::ask_by_name;
 use crate::{
     Error, Result,
     api::{
@@ -33,9 +30,8 @@ use crate::{
     },
     messages::{
         Caller,
-        room::{Action, CheckMay, GetPublicInfo, PublicInfo},
+        room::{GetPublicInfo, PublicInfo, SetListed},
     },
-    store::global::directory,
 };
 
 /// Mounts the endpoints.
@@ -48,11 +44,9 @@ async fn get_room_visibility(
     cx: Cx,
     request: get_room_visibility::v3::Request,
 ) -> Result<get_room_visibility::v3::Response> {
-    let room_id = &request.room_id;
-    let visibility = if directory::is_listed(&*cx.ports.global, room_id).await? {
-        Visibility::Public
-    } else {
-        find_info(&cx, room_id).await.map(|_| Visibility::Private)?
+    let visibility = match find_info(&cx, &request.room_id).await?.listed {
+        true => Visibility::Public,
+        false => Visibility::Private,
     };
     Ok(get_room_visibility::v3::Response::new(visibility))
 }
@@ -63,17 +57,12 @@ async fn set_room_visibility(
     SetRoomVisibility(request): SetRoomVisibility,
 ) -> Result<set_room_visibility::v3::Response> {
     let set_room_visibility::v3::Request { room_id, visibility, .. } = request;
-    find_info(&cx, &room_id).await?;
-    let action = Action::ChangeDirectory;
-    ask(&cx, &room_id, CheckMay { user_id: caller.user_id, action }).await?;
-    match visibility {
-        Visibility::Public => list(&cx, &room_id).await?,
-        Visibility::Private => {
-            let stmt = directory::update_listed(&room_id, false);
-            cx.ports.global.batch(vec![stmt]).await?;
-        }
+    let listed = match visibility {
+        Visibility::Public => true,
+        Visibility::Private => false,
         _ => return Err(Error::bad_json("the visibility is neither `public` nor `private`")),
-    }
+    };
+    ask_by_name(&cx, &room_id, SetListed { user_id: caller.user_id, listed }).await?;
     Ok(set_room_visibility::v3::Response::new())
 }
 
@@ -104,57 +93,13 @@ impl IncomingRequest for SetRoomVisibility {
     }
 }
 
-/// Lists a room in the directory.
-pub(super) async fn list(cx: &Cx, room_id: &RoomId) -> Result<()> {
-    let info = find_info(cx, room_id).await?;
-    let upsert = directory::upsert(room_id, &info, info.position);
-    cx.ports.global.batch(vec![upsert, directory::update_listed(room_id, true)]).await?;
-    Ok(())
-}
-
-/// Brings the entry of a listed room up to date. What was asked for has been done whether or not
-/// this succeeds, so a failure is only logged.
-pub(in crate::api) async fn refresh(cx: &Cx, room_id: &RoomId) {
-    if let Err(error) = try_refresh(cx, room_id).await {
-        tracing::warn!(%error, %room_id, "the room's directory entry could not be refreshed");
-    }
-}
-
-async fn try_refresh(cx: &Cx, room_id: &RoomId) -> Result<()> {
-    if !directory::is_listed(&*cx.ports.global, room_id).await? {
-        return Ok(());
-    }
-    let info = find_info(cx, room_id).await?;
-    cx.ports.global.batch(vec![directory::upsert(room_id, &info, info.position)]).await?;
-    Ok(())
-}
-
-/// Whether the directory shows something of this state.
-pub(super) fn shows(event_type: &str) -> bool {
-    matches!(
-        event_type,
-        "m.room.avatar"
-            | "m.room.canonical_alias"
-            | "m.room.guest_access"
-            | "m.room.history_visibility"
-            | "m.room.join_rules"
-            | "m.room.member"
-            | "m.room.name"
-            | "m.room.topic"
-    )
-}
-
 /// What a room shows to everybody.
 ///
 /// # Errors
 ///
 /// `M_NOT_FOUND` when there is no such room.
 pub(super) async fn find_info(cx: &Cx, room_id: &RoomId) -> Result<PublicInfo> {
-    match ask(cx, room_id, GetPublicInfo {}).await {
-        Ok(info) => Ok(*info),
-        Err(Error::Api { .. }) => Err(Error::not_found("no room of this ID is known here")),
-        Err(other) => Err(other),
-    }
+    ask_by_name(cx, room_id, GetPublicInfo {}).await.map(|it| *it)
 }
 
 #[cfg(test)]

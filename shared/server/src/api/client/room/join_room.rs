@@ -15,7 +15,7 @@ use ruma::{
     },
 };
 
-use super::{ask, directory, member_profile, resolve};
+use super::{ask_by_name, member_profile, resolve};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
@@ -69,9 +69,7 @@ async fn join(
     if third_party_signed.is_some() {
         return Err(member_profile::no_third_party_invites());
     }
-    enter(cx, caller, room_id, MembershipAction::Join, reason).await?;
-    directory::refresh(cx, room_id).await;
-    Ok(())
+    enter(cx, caller, room_id, MembershipAction::Join, reason).await
 }
 
 /// Changes the caller's own membership to one that shows their profile.
@@ -85,6 +83,5 @@ async fn enter(
     let profile = member_profile::find(cx, &caller.user_id).await?;
     let target = caller.user_id.clone();
     let change = member_profile::change(caller, &target, action, reason, profile);
-    ask(cx, room_id, change).await?;
-    Ok(())
+    ask_by_name(cx, room_id, change).await
 }

@@ -5,7 +5,7 @@
 use axum::Router;
 use ruma::api::client::redact::redact_event::v3::{Request, Response};
 
-use super::{ask, directory};
+use super::ask;
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
@@ -20,8 +20,5 @@ pub(super) fn routes(router: Router) -> Router {
 async fn redact_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     let Request { room_id, event_id, txn_id, reason, .. } = request;
     let redact = Redact { caller, event_id, reason, transaction_id: txn_id };
-    let event_id = ask(&cx, &room_id, redact).await?;
-    // The event may have been the room's name, say.
-    directory::refresh(&cx, &room_id).await;
-    Ok(Response::new(event_id))
+    Ok(Response::new(ask(&cx, &room_id, redact).await?))
 }

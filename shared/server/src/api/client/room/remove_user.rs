@@ -15,7 +15,7 @@ use ruma::{
 };
 use skerry_core::create_room::Profile;
 
-use super::{ask, directory, member_profile};
+use super::{ask, member_profile};
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
@@ -81,7 +81,5 @@ async fn remove(
     reason: Option<String>,
 ) -> Result<()> {
     let change = member_profile::change(caller, target, action, reason, Profile::default());
-    ask(cx, room_id, change).await?;
-    directory::refresh(cx, room_id).await;
-    Ok(())
+    ask(cx, room_id, change).await
 }

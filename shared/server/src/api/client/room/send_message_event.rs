@@ -5,7 +5,7 @@
 use axum::Router;
 use ruma::api::client::message::send_message_event::v3::{Request, Response};
 
-use super::{ask, directory};
+use super::ask;
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
@@ -18,20 +18,14 @@ pub(super) fn routes(router: Router) -> Router {
 }
 
 async fn send_message_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
-    let event_type = request.event_type.to_string();
-    let is_redaction = event_type == "m.room.redaction";
     let send = Send {
         caller,
-        event_type,
+        event_type: request.event_type.to_string(),
         state_key: None,
         content: request.body.into_json(),
         transaction_id: Some(request.txn_id),
         // Only an application service may choose the time.
         timestamp_ms: None,
     };
-    let event_id = ask(&cx, &request.room_id, send).await?;
-    if is_redaction {
-        directory::refresh(&cx, &request.room_id).await;
-    }
-    Ok(Response::new(event_id))
+    Ok(Response::new(ask(&cx, &request.room_id, send).await?))
 }

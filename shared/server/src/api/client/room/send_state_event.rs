@@ -10,13 +10,13 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Map as JsonMap, Value as JsonValue, value::to_raw_value};
 
-use super::{ask, canonical_alias, directory, get_state, member_profile};
+use super::{ask, ask_by_name, canonical_alias, get_state, member_profile, send_state};
 use crate::{
     Error, Result,
     api::{Cx, mount::authenticated_with_empty_tail},
     messages::{
         Caller, RawJson,
-        room::{Action, CheckMay, MembershipAction, Send},
+        room::{Action, CheckMay, MembershipAction},
     },
 };
 
@@ -35,34 +35,11 @@ async fn send_state_event(cx: Cx, caller: Caller, request: Request) -> Result<Re
         "m.room.canonical_alias" => {
             let content = body.into_json();
             canonical_alias::check(&cx, &caller, &room_id, &content).await?;
-            send(&cx, caller, &room_id, &event_type, state_key, content).await?
+            send_state(&cx, caller, &room_id, &event_type, state_key, content).await?
         }
-        _ => send(&cx, caller, &room_id, &event_type, state_key, body.into_json()).await?,
+        _ => send_state(&cx, caller, &room_id, &event_type, state_key, body.into_json()).await?,
     };
-    if directory::shows(&event_type) {
-        directory::refresh(&cx, &room_id).await;
-    }
     Ok(Response::new(event_id))
-}
-
-/// Sends a state event as it is.
-pub(super) async fn send(
-    cx: &Cx,
-    caller: Caller,
-    room_id: &RoomId,
-    event_type: &str,
-    state_key: String,
-    content: RawJson,
-) -> Result<OwnedEventId> {
-    let send = Send {
-        caller,
-        event_type: event_type.to_owned(),
-        state_key: Some(state_key),
-        content,
-        transaction_id: None,
-        timestamp_ms: None,
-    };
-    ask(cx, room_id, send).await
 }
 
 /// A membership: as the endpoints for memberships do, it looks whether an invitee exists and
@@ -97,14 +74,14 @@ async fn send_member(
             }
         }
     }
-    send(cx, caller, room_id, "m.room.member", state_key, to_raw_value(&content)?).await
+    send_state(cx, caller, room_id, "m.room.member", state_key, to_raw_value(&content)?).await
 }
 
 async fn is_joined(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<bool> {
     let question = CheckMay { user_id: caller.user_id.clone(), action: Action::BeJoined };
     match ask(cx, room_id, question).await {
         Ok(()) => Ok(true),
-        Err(Error::Api { .. }) => Ok(false),
+        Err(error) if error.is_refusal() => Ok(false),
         Err(other) => Err(other),
     }
 }
@@ -124,7 +101,7 @@ async fn join(
     let target = caller.user_id.clone();
     let action = MembershipAction::Join;
     let change = member_profile::change(caller.clone(), &target, action, reason, profile);
-    ask(cx, room_id, change).await?;
+    ask_by_name(cx, room_id, change).await?;
     let event_type = "m.room.member".to_owned();
     let event = get_state::find(cx, caller, room_id, event_type, target.to_string()).await?;
     Ok(serde_json::from_str::<Event>(event.get())?.event_id)

@@ -5,7 +5,7 @@ use ruma::OwnedUserId;
 
 use super::{ROOMS_AT_ONCE, wanted::Wanted};
 use crate::{
-    Error, Result,
+    Result,
     api::Cx,
     messages::{
         Caller,
@@ -72,8 +72,8 @@ async fn read_room(
     };
     match cx.ports.objects.ask(&*change.room_id, question).await {
         Ok(sync) => Ok(Some(ReadRoom { change, is_joined, sync: Some(sync) })),
-        Err(Error::Api { .. }) if is_joined => Ok(None),
-        Err(Error::Api { .. }) => Ok(Some(ReadRoom { change, is_joined, sync: None })),
+        Err(error) if error.is_refusal() && is_joined => Ok(None),
+        Err(error) if error.is_refusal() => Ok(Some(ReadRoom { change, is_joined, sync: None })),
         Err(error) => Err(error),
     }
 }

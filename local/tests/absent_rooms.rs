@@ -1,0 +1,100 @@
+//! A room that does not exist is asked once in a while, however often somebody asks about it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use ruma::{RoomId, UserId, room_id, room_version_id, user_id};
+use serde_json::value::to_raw_value;
+use skerry::{
+    Error, Result,
+    messages::{
+        Caller,
+        room::{self, Create, GetPublicInfo},
+        user,
+    },
+    objects::absent_rooms::{ABSENT_ROOM_MS, WithAbsentRooms},
+    ports::{Clock, Objects},
+};
+
+/// Rooms that exist from their creation on. They count how often they are asked.
+#[derive(Default)]
+struct Rooms {
+    asked: AtomicU64,
+    exists: Mutex<bool>,
+}
+
+struct Shared(Arc<Rooms>);
+
+#[async_trait]
+impl Objects for Shared {
+    async fn room(&self, _: &RoomId, command: room::Command) -> Result<room::Reply> {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        let mut exists = self.0.exists.lock().unwrap();
+        match command {
+            room::Command::Create(_) => {
+                *exists = true;
+                Ok(room::Reply::Create(()))
+            }
+            _ if *exists => Ok(room::Reply::GetPublicInfo(Box::default())),
+            _ => Err(Error::UnknownRoom),
+        }
+    }
+
+    async fn user(&self, _: &UserId, _: user::Command) -> Result<user::Reply> {
+        Err(Error::internal("no user is asked"))
+    }
+
+    async fn wait_for_changes(
+        &self,
+        _: &UserId,
+        _: user::GetChanges,
+        _: Duration,
+    ) -> Result<Option<Box<user::Changes>>> {
+        Ok(None)
+    }
+}
+
+struct Time(AtomicU64);
+
+impl Clock for Time {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn an_absent_room_is_asked_once_until_its_time_is_over_or_it_begins() {
+    let (rooms, time) = (Arc::new(Rooms::default()), Arc::new(Time(AtomicU64::new(0))));
+    let objects = WithAbsentRooms::new(Shared(rooms.clone()), Arc::default(), time.clone());
+    let objects: &dyn Objects = &objects;
+    let room_id = room_id!("!a:localhost");
+    let asked = || rooms.asked.load(Ordering::Relaxed);
+    for _ in 0..3 {
+        let answer = objects.ask(room_id, GetPublicInfo {}).await;
+        assert!(matches!(answer, Err(Error::UnknownRoom)));
+    }
+    assert_eq!(asked(), 1);
+    time.0.store(ABSENT_ROOM_MS, Ordering::Relaxed);
+    objects.ask(room_id, GetPublicInfo {}).await.unwrap_err();
+    assert_eq!(asked(), 2, "its time is over");
+    let create = Create {
+        creator: Caller { user_id: user_id!("@a:localhost").to_owned(), device_id: "D".into() },
+        room_version: room_version_id!("12"),
+        create_event: to_raw_value(&()).unwrap(),
+        state: Vec::new(),
+        invites: Vec::new(),
+        listed: false,
+        alias: None,
+    };
+    objects.ask(room_id, create).await.unwrap();
+    objects.ask(room_id, GetPublicInfo {}).await.unwrap();
+    assert_eq!(asked(), 4, "it exists");
+}

@@ -1,0 +1,63 @@
+//! Changing memberships.
+
+use ruma::{OwnedMxcUri, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+use crate::messages::Caller;
+
+/// Close the room to a user who has left it and wants to see nothing more of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Forget {
+    /// The user.
+    pub user_id: OwnedUserId,
+}
+
+/// Write a user's new profile into their membership here, if they are joined.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpdateProfile {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The name they go by.
+    pub displayname: Option<String>,
+    /// Their picture.
+    pub avatar_url: Option<OwnedMxcUri>,
+}
+
+/// What a user wants done to a membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MembershipAction {
+    /// Join (own membership).
+    Join,
+    /// Leave, or reject an invitation, or retract a knock (own membership).
+    Leave,
+    /// Invite `target`.
+    Invite,
+    /// Remove `target`.
+    Kick,
+    /// Ban `target`.
+    Ban,
+    /// Lift the ban of `target`.
+    Unban,
+    /// Knock (own membership).
+    Knock,
+}
+
+/// Change a membership.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChangeMembership {
+    /// Who acts.
+    pub caller: Caller,
+    /// Whose membership changes.
+    pub target: OwnedUserId,
+    /// How.
+    pub action: MembershipAction,
+    /// Why.
+    pub reason: Option<String>,
+    /// The target's display name, where it is known here.
+    pub displayname: Option<String>,
+    /// The target's avatar, where it is known here.
+    pub avatar_url: Option<OwnedMxcUri>,
+    /// Whether an invitation is meant as a direct chat.
+    pub is_direct: bool,
+}

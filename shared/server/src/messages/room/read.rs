@@ -1,0 +1,136 @@
+//! Reading history and members.
+
+use ruma::{
+    OwnedEventId, api::client::filter::RoomEventFilter, events::room::member::MembershipState,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Position;
+use crate::messages::{Caller, RawJson};
+
+/// One event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetEvent {
+    /// Who asks.
+    pub caller: Caller,
+    /// Which event.
+    pub event_id: OwnedEventId,
+}
+
+/// The whole current state (or the state when the asker left).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetState {
+    /// Who asks.
+    pub caller: Caller,
+}
+
+/// One state event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetStateEvent {
+    /// Who asks.
+    pub caller: Caller,
+    /// Its type.
+    pub event_type: String,
+    /// Its state key.
+    pub state_key: String,
+}
+
+/// Membership events.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetMembers {
+    /// Who asks.
+    pub caller: Caller,
+    /// As they were at this position; none: as they are.
+    pub at: Option<Position>,
+    /// Of this membership alone.
+    pub membership: Option<MembershipState>,
+    /// Of all others.
+    pub not_membership: Option<MembershipState>,
+}
+
+/// Joined members and their profiles.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetJoinedMembers {
+    /// Who asks.
+    pub caller: Caller,
+}
+
+/// Which way a page of history goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From newer to older.
+    Backward,
+    /// From older to newer.
+    Forward,
+}
+
+/// A page of history.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetMessages {
+    /// Who asks.
+    pub caller: Caller,
+    /// Where to begin: events after this position (forward), or at and before it (backward).
+    /// None: the end of the room (backward) or its beginning (forward).
+    pub from: Option<Position>,
+    /// Where to end, as a position of the same meaning.
+    pub to: Option<Position>,
+    /// Which way.
+    pub direction: Direction,
+    /// At most so many events.
+    pub limit: u64,
+    /// Which events.
+    pub filter: RoomEventFilter,
+}
+
+/// Events around an event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetContext {
+    /// Who asks.
+    pub caller: Caller,
+    /// The event in the middle.
+    pub event_id: OwnedEventId,
+    /// At most so many events around it, in all.
+    pub limit: u64,
+    /// Which events.
+    pub filter: RoomEventFilter,
+}
+
+/// A member's profile as the room has it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct RoomProfile {
+    /// Display name.
+    pub displayname: Option<String>,
+    /// Avatar.
+    pub avatar_url: Option<String>,
+}
+
+/// The answer to [`GetMessages`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Page {
+    /// Where the page begins.
+    pub start: Position,
+    /// Where to go on, if there may be more.
+    pub end: Option<Position>,
+    /// The events, in the direction asked.
+    pub chunk: Vec<RawJson>,
+    /// State that belongs to the events (lazy-loaded members).
+    pub state: Vec<RawJson>,
+}
+
+/// The answer to [`GetContext`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Context {
+    /// Where to page backward from.
+    pub start: Position,
+    /// Where to page forward from.
+    pub end: Position,
+    /// The event.
+    pub event: RawJson,
+    /// Older events, newest first.
+    pub events_before: Vec<RawJson>,
+    /// Newer events, oldest first.
+    pub events_after: Vec<RawJson>,
+    /// State at the last event.
+    pub state: Vec<RawJson>,
+}

@@ -1,0 +1,261 @@
+//! Changing memberships.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use ruma::{
+    CanonicalJsonObject, OwnedMxcUri, OwnedUserId, RoomId, UserId,
+    api::error::ErrorKind,
+    events::room::member::MembershipState,
+    room::{AllowRule, JoinRule},
+};
+use serde::Deserialize;
+
+use crate::{
+    Error, Result,
+    messages::{
+        room::{ChangeMembership, MembershipAction, UpdateProfile},
+        user,
+    },
+    objects::room::{
+        Room,
+        author::check_reason,
+        loaded::{Loaded, draft::Draft, in_memory, plan::Plan, state_event::membership_of},
+    },
+    store::room::members,
+};
+
+impl Room {
+    /// Changes a membership.
+    pub(crate) async fn change_membership(
+        self: &Arc<Self>,
+        command: ChangeMembership,
+    ) -> Result<()> {
+        if let Some(reason) = &command.reason {
+            check_reason(reason)?;
+        }
+        let mut guard = self.write().await?;
+        let room = in_memory(&mut guard)?;
+        let before = self.membership(room, &command.target).await?;
+        if is_done_already(command.action, &before) && self.says_the_same(room, &command).await? {
+            return Ok(());
+        }
+        check_before(command.action, &before)?;
+        let mut content = content_of(&command);
+        if command.action == MembershipAction::Join && before != MembershipState::Invite {
+            let authorising = self.authorising_user(room, &command.target, &before).await?;
+            if let Some(user_id) = authorising {
+                let key = "join_authorised_via_users_server".to_owned();
+                content.insert(key, user_id.to_string().into());
+            }
+        }
+        let target = command.target.as_str();
+        let sender = &command.caller.user_id;
+        let draft = Draft::state(sender, "m.room.member", target, content);
+        self.check_target(&draft)?;
+        let mut plan = Plan::new(room);
+        self.plan_event(room, &mut plan, draft).await?;
+        self.commit(room, &mut plan).await?;
+        self.deliver_plan(guard, plan).await;
+        Ok(())
+    }
+
+    /// Closes the room to a user: only who has left can forget.
+    pub(crate) async fn forget(self: &Arc<Self>, user_id: &UserId) -> Result<()> {
+        let mut guard = self.write().await?;
+        let room = in_memory(&mut guard)?;
+        match self.membership(room, user_id).await? {
+            MembershipState::Leave | MembershipState::Ban => {}
+            _ => {
+                let message = "leave the room before you forget it";
+                let status = StatusCode::BAD_REQUEST;
+                return Err(Error::with_status(status, ErrorKind::Unknown, message));
+            }
+        }
+        let stmts = vec![members::update_forgotten(self.scope(), user_id)];
+        self.write_batch(stmts, None).await?;
+        Ok(())
+    }
+
+    /// Writes a new profile into a user's membership: nothing happens where the user is not
+    /// joined.
+    pub(crate) async fn update_profile(self: &Arc<Self>, profile: UpdateProfile) -> Result<()> {
+        let UpdateProfile { user_id, displayname, avatar_url } = profile;
+        let mut guard = self.write().await?;
+        let room = in_memory(&mut guard)?;
+        let event = self.state_event(room, "m.room.member", user_id.as_str()).await?;
+        let Some((_, event)) = event else { return Ok(()) };
+        let mut content: CanonicalJsonObject = serde_json::from_str(event.content.get())?;
+        let before = content.clone();
+        if content.get("membership") != Some(&"join".to_owned().into()) {
+            return Ok(());
+        }
+        set_profile(&mut content, displayname.as_deref(), avatar_url.as_ref());
+        if content == before {
+            return Ok(());
+        }
+        // These belong to the join they came with.
+        content.remove("reason");
+        content.remove("join_authorised_via_users_server");
+        let draft = Draft::state(&user_id, "m.room.member", user_id.as_str(), content);
+        let mut plan = Plan::new(room);
+        self.plan_event(room, &mut plan, draft).await?;
+        self.commit(room, &mut plan).await?;
+        self.deliver_plan(guard, plan).await;
+        Ok(())
+    }
+
+    /// Whether the event that would come says just what the present one says.
+    async fn says_the_same(&self, room: &Loaded, command: &ChangeMembership) -> Result<bool> {
+        if command.action != MembershipAction::Join {
+            return Ok(true);
+        }
+        let event = self.state_event(room, "m.room.member", command.target.as_str()).await?;
+        let now: Profile = event
+            .and_then(|(_, it)| serde_json::from_str(it.content.get()).ok())
+            .unwrap_or_default();
+        Ok(now.displayname == command.displayname && now.avatar_url == command.avatar_url)
+    }
+
+    /// In a restricted room: a local member with the power to invite, in whose name a user joins
+    /// who is a member of one of the rooms that the join rule names.
+    async fn authorising_user(
+        &self,
+        room: &Loaded,
+        user_id: &UserId,
+        before: &MembershipState,
+    ) -> Result<Option<OwnedUserId>> {
+        if *before == MembershipState::Join || !room.rules.authorization.restricted_join_rule {
+            return Ok(None);
+        }
+        let rule: Option<JoinRule> = self.state_content(room, "m.room.join_rules").await?;
+        let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) = rule else {
+            return Ok(None);
+        };
+        let question = user::ListRooms { membership: MembershipState::Join };
+        let room_ids = self.host.objects().ask(user_id, question).await?;
+        let allowed = |room_id: &RoomId| room_ids.iter().any(|it| it == room_id);
+        let passes = rule
+            .allow
+            .iter()
+            .any(|it| matches!(it, AllowRule::RoomMembership(it) if allowed(&it.room_id)));
+        if !passes {
+            return Err(Error::forbidden("you are not in any of the rooms this room admits from"));
+        }
+        self.member_who_may_invite(room).await?.map(Some).ok_or_else(|| {
+            Error::api(ErrorKind::UnableToGrantJoin, "no member of this server may invite")
+        })
+    }
+
+    /// A joined local member with the power to invite.
+    async fn member_who_may_invite(&self, room: &Loaded) -> Result<Option<OwnedUserId>> {
+        let power = self.power_levels(room).await?;
+        let creators = power.rules.privileged_creators.iter().flatten();
+        let candidates: Vec<_> = power.users.keys().chain(creators).cloned().collect();
+        for user_id in candidates {
+            if self.server.is_local(&user_id)
+                && power.user_can_invite(&user_id)
+                && self.membership(room, &user_id).await? == MembershipState::Join
+            {
+                return Ok(Some(user_id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses to invite users of other servers: there is no federation to bring the invitation.
+    pub(crate) fn check_target(&self, draft: &Draft<'_>) -> Result<()> {
+        let (Some(target), "m.room.member") = (draft.state_key, draft.event_type) else {
+            return Ok(());
+        };
+        let target = UserId::parse(target)
+            .map_err(|_| Error::invalid_param("the state key is not a user ID"))?;
+        let content = serde_json::to_string(&draft.content)?;
+        if membership_of(&content) == MembershipState::Invite && !self.server.is_local(&target) {
+            return Err(Error::forbidden("users of other servers cannot be invited yet"));
+        }
+        Ok(())
+    }
+}
+
+/// The profile in a membership event.
+#[derive(Default, Deserialize)]
+struct Profile {
+    displayname: Option<String>,
+    avatar_url: Option<OwnedMxcUri>,
+}
+
+/// Whether the membership is what the action would make it.
+fn is_done_already(action: MembershipAction, before: &MembershipState) -> bool {
+    matches!(
+        (action, before),
+        (MembershipAction::Join, MembershipState::Join)
+            | (MembershipAction::Ban, MembershipState::Ban)
+    )
+}
+
+/// Refuses actions that the authorization rules alone would take for something else: a kick of a
+/// banned user would lift the ban.
+fn check_before(action: MembershipAction, before: &MembershipState) -> Result<()> {
+    let is_present =
+        matches!(before, MembershipState::Join | MembershipState::Invite | MembershipState::Knock);
+    match action {
+        MembershipAction::Kick if !is_present => {
+            Err(Error::forbidden("this user is not in the room"))
+        }
+        MembershipAction::Leave if !is_present => Err(Error::forbidden("you are not in this room")),
+        MembershipAction::Unban if *before != MembershipState::Ban => {
+            Err(Error::forbidden("this user is not banned"))
+        }
+        MembershipAction::Invite if *before == MembershipState::Join => {
+            Err(Error::forbidden("this user is in the room already"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The content of the membership event.
+fn content_of(command: &ChangeMembership) -> CanonicalJsonObject {
+    let membership = match command.action {
+        MembershipAction::Join => MembershipState::Join,
+        MembershipAction::Leave | MembershipAction::Kick | MembershipAction::Unban => {
+            MembershipState::Leave
+        }
+        MembershipAction::Invite => MembershipState::Invite,
+        MembershipAction::Ban => MembershipState::Ban,
+        MembershipAction::Knock => MembershipState::Knock,
+    };
+    let mut content = CanonicalJsonObject::new();
+    content.insert("membership".to_owned(), membership.as_str().to_owned().into());
+    if matches!(
+        membership,
+        MembershipState::Join | MembershipState::Invite | MembershipState::Knock
+    ) {
+        set_profile(&mut content, command.displayname.as_deref(), command.avatar_url.as_ref());
+    }
+    if let Some(reason) = &command.reason {
+        content.insert("reason".to_owned(), reason.clone().into());
+    }
+    if command.is_direct && membership == MembershipState::Invite {
+        content.insert("is_direct".to_owned(), true.into());
+    }
+    content
+}
+
+/// Sets or removes the profile fields.
+fn set_profile(
+    content: &mut CanonicalJsonObject,
+    displayname: Option<&str>,
+    avatar_url: Option<&OwnedMxcUri>,
+) {
+    let fields = [
+        ("displayname", displayname.map(str::to_owned)),
+        ("avatar_url", avatar_url.map(ToString::to_string)),
+    ];
+    for (name, value) in fields {
+        match value {
+            Some(value) => content.insert(name.to_owned(), value.into()),
+            None => content.remove(name),
+        };
+    }
+}

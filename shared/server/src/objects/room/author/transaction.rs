@@ -1,0 +1,35 @@
+//! Requests that are repeated: the same transaction of the same device gives the same event.
+
+use ruma::{OwnedEventId, TransactionId};
+
+use crate::{
+    Result,
+    messages::{Caller, room::SentBy},
+    objects::room::{Room, loaded::draft::Transaction},
+    store::room::events,
+};
+
+impl Room {
+    /// The event that this device's transaction has made already.
+    pub(crate) async fn repeated(
+        &self,
+        caller: &Caller,
+        transaction: Option<&Transaction>,
+    ) -> Result<Option<OwnedEventId>> {
+        let Some(Transaction { path, .. }) = transaction else { return Ok(None) };
+        let Caller { user_id, device_id } = caller;
+        events::find_by_transaction(self.sql(), self.scope(), user_id, device_id, path).await
+    }
+}
+
+/// The request an event comes from; `kind` is its type, or the event it redacts.
+pub(crate) fn transaction(
+    caller: &Caller,
+    transaction_id: Option<&TransactionId>,
+    kind: &str,
+) -> Option<Transaction> {
+    let transaction_id = transaction_id?.to_owned();
+    let path = format!("{kind}/{transaction_id}");
+    let device_id = caller.device_id.clone();
+    Some(Transaction { sent_by: SentBy { device_id, transaction_id }, path })
+}

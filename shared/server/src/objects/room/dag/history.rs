@@ -1,0 +1,146 @@
+//! History that comes later, and states that a peer told because theirs never comes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use ruma::OwnedEventId;
+use skerry_core::{
+    Pdu,
+    engine::{State, StateAt, Verdict},
+};
+
+use crate::{
+    Error, Result,
+    messages::room::GivenState,
+    objects::room::{
+        Room,
+        dag::intake::{Given, Places},
+        limits,
+        loaded::Loaded,
+    },
+    store::room::{
+        gaps::{self, Gap},
+        graph, pending,
+    },
+};
+
+impl Room {
+    /// The position of an event in the gap in which it is missing, if it is.
+    pub(crate) async fn place_in_gap(
+        &self,
+        room: &Loaded,
+        event_id: &ruma::EventId,
+    ) -> Result<Option<(u64, Gap)>> {
+        if room.gaps.is_empty() {
+            return Ok(None);
+        }
+        for wanted in gaps::list_wanted(self.sql(), self.scope(), event_id).await? {
+            let gap = room.gaps.iter().find(|it| it.gap == wanted.gap);
+            if let Some(gap) = gap.filter(|it| it.next > it.after + 1) {
+                return Ok(Some((gap.next - 1, *gap)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Positions for a part of the history, in the gap that it fills. Only what the missing
+    /// events lead to is given one. `events`: the oldest first.
+    pub(crate) async fn places<'a>(
+        &self,
+        room: &Loaded,
+        events: impl DoubleEndedIterator<Item = &'a Pdu>,
+    ) -> Result<Places> {
+        let mut wanted: HashMap<OwnedEventId, Gap> = HashMap::new();
+        let mut places = HashMap::new();
+        if room.gaps.is_empty() {
+            return Ok(places);
+        }
+        let mut gaps = room.gaps.clone();
+        for pdu in events.rev() {
+            let gap = match wanted.get(&pdu.event_id) {
+                Some(gap) => Some(*gap),
+                None => self.place_in_gap(room, &pdu.event_id).await?.map(|(_, gap)| gap),
+            };
+            let gap = gap.and_then(|gap| gaps.iter_mut().find(|it| it.gap == gap.gap));
+            let Some(gap) = gap.filter(|it| it.next > it.after + 1) else { continue };
+            gap.next -= 1;
+            places.insert(pdu.event_id.clone(), (gap.next, *gap));
+            wanted.extend(pdu.prev_events.iter().map(|id| (id.clone(), *gap)));
+        }
+        Ok(places)
+    }
+
+    /// Positions for events that have come, and for those that wait for them: some of these may be
+    /// missing in a gap, and what they wait for belongs there too.
+    pub(crate) async fn places_with_waiting(
+        &self,
+        room: &Loaded,
+        events: &[Arc<Pdu>],
+    ) -> Result<Places> {
+        if room.gaps.is_empty() {
+            return Ok(Places::new());
+        }
+        let mut part = events.to_vec();
+        let mut found: HashSet<_> = part.iter().map(|it| it.event_id.clone()).collect();
+        let mut looked_at = 0;
+        while room.pending > 0
+            && found.len() < events.len() + limits::WAITING_PART
+            && let Some(event_id) = part.get(looked_at).map(|it| it.event_id.clone())
+        {
+            looked_at += 1;
+            for (id, json) in pending::list_waiting(self.sql(), self.scope(), &event_id).await? {
+                if found.insert(id.clone()) {
+                    part.push(self.to_pdu(id, json)?);
+                }
+            }
+        }
+        part.sort_by_key(|it| it.depth);
+        self.places(room, part.iter().map(|it| &**it)).await
+    }
+
+    /// The states that a peer told, or the events of them that are not known.
+    pub(crate) async fn given_states(
+        &self,
+        room: &mut Loaded,
+        states: &[GivenState],
+    ) -> Result<std::result::Result<Given, Vec<OwnedEventId>>> {
+        let mut given = Vec::with_capacity(states.len());
+        for it in states {
+            let mut entries = HashMap::with_capacity(it.state.len());
+            let mut known = HashSet::new();
+            for page in it.state.chunks(limits::GRAPH_PAGE) {
+                let found = graph::find_nums(self.sql(), self.scope(), page).await?;
+                known.extend(found.into_iter().map(|(event_id, _)| event_id));
+                for (num, key, verdict) in graph::find_keys(self.sql(), self.scope(), page).await? {
+                    if verdict != Verdict::Rejected {
+                        let key = room.graph.keys.intern(&key.0, &key.1);
+                        if entries.insert(key, num).is_some() {
+                            return Err(Error::invalid_param("a state has two events for a key"));
+                        }
+                    }
+                }
+            }
+            let missing: Vec<_> =
+                it.state.iter().filter(|id| !known.contains(*id)).cloned().collect();
+            if !missing.is_empty() {
+                return Ok(Err(missing));
+            }
+            let mut state = State::from(room.state);
+            let current: StateAt = room.state;
+            for (key, num) in graph::list_entries(self.sql(), self.scope(), current).await? {
+                let key = room.graph.keys.intern(&key.0, &key.1);
+                match entries.remove(&key) {
+                    Some(same) if same == num => {}
+                    other => {
+                        state.changes.insert(key, other);
+                    }
+                }
+            }
+            state.changes.extend(entries.into_iter().map(|(key, num)| (key, Some(num))));
+            given.push((it.after.clone(), state));
+        }
+        Ok(Ok(given))
+    }
+}

@@ -1,0 +1,146 @@
+//! What is written of an event: its row, and what it changes of the current state.
+
+use std::sync::Arc;
+
+use ruma::{UserId, events::room::member::MembershipState};
+use skerry_core::{
+    authorize::StateKey,
+    engine::{StateAt, Verdict},
+    notify,
+};
+
+use crate::{
+    Error, Result,
+    messages::room::Position,
+    objects::room::{
+        Room,
+        loaded::{
+            decided::Entering,
+            draft::Transaction,
+            memory::Recent,
+            plan::Plan,
+            state_event::{StateEvent, membership_of},
+        },
+    },
+    store::room::{
+        events::{self, Stored, Unread},
+        graph, members, state,
+    },
+};
+
+impl Room {
+    /// The row of a new event, and what belongs to it.
+    pub(crate) fn insert_event(
+        &self,
+        plan: &mut Plan,
+        event: Entering<'_>,
+        transaction: Option<&Transaction>,
+        may_notify: impl FnOnce() -> bool,
+    ) -> Result<()> {
+        let scope = self.scope();
+        let Entering { num, position, pdu, states, replaces, standing } = event;
+        let is_visible = standing.verdict == Verdict::Accepted && states.is_some();
+        let is_new = is_visible && position == num;
+        let is_state = pdu.state_key.is_some();
+        let notifies = match is_new {
+            true => notify::evaluate(&pdu.event_type, &pdu.content, is_state, may_notify),
+            false => notify::Notifies::default(),
+        };
+        let stored = Stored {
+            num,
+            position,
+            states,
+            event_id: pdu.event_id.clone(),
+            event_type: pdu.event_type.to_string(),
+            state_key: pdu.state_key.clone(),
+            sender: pdu.sender.to_string(),
+            json: pdu.json.to_string(),
+            auth_content: None,
+            redacted_by: None,
+            replaces,
+            sent_by: match transaction {
+                Some(it) => Some(serde_json::to_string(&it.sent_by)?),
+                None => None,
+            },
+        };
+        let mentions = match notifies.highlights.as_slice() {
+            [] => None,
+            users => Some(serde_json::to_string(users)?),
+        };
+        let level = i64::from(notifies.all) + i64::from(notifies.highlight_all);
+        let unread = Unread {
+            position,
+            sender: stored.sender.clone(),
+            notifies: level,
+            mentions,
+            thread: notifies.thread,
+        };
+        plan.stmts.push(events::insert(scope, &stored, &standing, &unread));
+        let auth = standing.auth.clone().unwrap_or_default();
+        plan.stored.push((stored.event_id.clone(), num, auth));
+        if let Some(auth) = standing.auth.as_deref()
+            && standing.verdict != Verdict::Rejected
+        {
+            plan.stmts.push(graph::insert_edges(scope, num, auth));
+        }
+        if let Some(Transaction { sent_by, path }) = transaction {
+            let device_id = &sent_by.device_id;
+            let stmt = events::insert_transaction(scope, &pdu.sender, device_id, path, num);
+            plan.stmts.push(stmt);
+        }
+        if is_new {
+            plan.append(Recent { stored, unread });
+        }
+        Ok(())
+    }
+
+    /// A piece of the current state changes: its delta, its line in the log, its membership.
+    pub(crate) fn change_current(
+        &self,
+        plan: &mut Plan,
+        position: Position,
+        key: StateKey,
+        before: Option<&StateEvent>,
+        after: Option<StateEvent>,
+    ) -> Result<()> {
+        let scope = self.scope();
+        let text = (key.0.as_str(), key.1.as_str());
+        let event = after.as_ref().map(|(num, _)| *num);
+        let previous = before.map(|(num, _)| *num);
+        plan.state = StateAt { chain: 0, group: position };
+        plan.stmts.push(state::insert_delta(scope, plan.state, text, event));
+        plan.stmts.push(state::insert_log(scope, text, position, (event, previous)));
+        if key.0 == "m.room.member" {
+            self.change_member(plan, position, &key.1, before, after.as_ref())?;
+        }
+        plan.changed.insert(key, after);
+        Ok(())
+    }
+
+    fn change_member(
+        &self,
+        plan: &mut Plan,
+        position: Position,
+        user_id: &str,
+        before: Option<&StateEvent>,
+        after: Option<&StateEvent>,
+    ) -> Result<()> {
+        let scope = self.scope();
+        let user_id = UserId::parse(user_id)
+            .map_err(|_| Error::invalid_param("the state key is not a user ID"))?;
+        let membership =
+            after.map_or(MembershipState::Leave, |(_, event)| membership_of(event.content.get()));
+        let is_local = self.server.is_local(&user_id);
+        if let Some((_, before)) = before {
+            plan.count(&membership_of(before.content.get()), -1);
+        }
+        plan.count(&membership, 1);
+        let at = (position, after.map(|(num, _)| *num));
+        plan.stmts.push(members::upsert(scope, &user_id, &membership, at, is_local));
+        if is_local {
+            let pdu = after.map(|(_, event)| Arc::clone(event));
+            plan.memberships.push((user_id, membership, position, pdu));
+        }
+        Ok(())
+    }
+}

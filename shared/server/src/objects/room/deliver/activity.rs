@@ -1,0 +1,78 @@
+//! Delivering to members that something waits ([`skerry_core::delivery`]).
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{
+    StreamExt as _,
+    future::{self, Either},
+    stream,
+};
+use ruma::{OwnedUserId, UserId};
+use skerry_core::delivery::{ANSWER_TIMEOUT_MS, Answer, DELIVERIES_PER_ROUND};
+
+use crate::{
+    Result,
+    messages::{
+        room::Position,
+        user::{Delivered, RoomActivity},
+    },
+    objects::room::{Room, limits},
+    store::room::readers,
+};
+
+impl Room {
+    /// A member is given everything up to the head: they are to hear of the next event. Called
+    /// under the lock of the reading, so that what comes later finds them watching; a row says so
+    /// before the answer goes out.
+    pub(crate) async fn begin_reading(&self, user_id: &UserId) -> Result<()> {
+        let reader = user_id.to_owned();
+        let needs_row = self.deliveries().activity.read(&reader);
+        if needs_row {
+            self.write_batch(vec![readers::insert(self.scope(), user_id)], None).await?;
+            self.deliveries().activity.row_written(&reader);
+        }
+        Ok(())
+    }
+
+    /// Delivers what waits, after the reply.
+    pub(crate) fn deliver_later(self: &Arc<Self>) {
+        if !self.deliveries().activity.has_more() {
+            return;
+        }
+        let room = Arc::clone(self);
+        self.host.defer(Box::pin(async move { room.deliver().await }));
+    }
+
+    /// Delivers what waits, round by round. What is left after the last round, the alarm delivers.
+    pub(crate) async fn deliver(self: &Arc<Self>) {
+        for _ in 0..limits::DELIVERY_ROUNDS {
+            let now_ms = self.now_ms();
+            let round = self.deliveries().activity.next_round(now_ms, DELIVERIES_PER_ROUND);
+            if round.is_empty() {
+                return;
+            }
+            let deliveries = stream::iter(round)
+                .for_each_concurrent(limits::DELIVERIES_AT_ONCE, |(reader, position)| {
+                    self.deliver_to(reader, position)
+                });
+            let timeout = self.host.sleep(Duration::from_millis(ANSWER_TIMEOUT_MS));
+            if let Either::Right(_) = future::select(Box::pin(deliveries), timeout).await {
+                tracing::warn!(room_id = %self.id, "members did not answer in time");
+                return;
+            }
+        }
+    }
+
+    async fn deliver_to(&self, reader: OwnedUserId, position: Position) {
+        let activity = RoomActivity { room_id: self.id.clone(), position };
+        let answer = match self.host.objects().ask(&*reader, activity).await {
+            Ok(Delivered::Noted) => Answer::Noted,
+            Ok(Delivered::Unread) => Answer::Unread,
+            Err(error) => {
+                tracing::warn!(%error, %reader, "a member could not be told of activity");
+                Answer::Unreachable
+            }
+        };
+        self.deliveries().activity.answered(&reader, position, answer, self.now_ms());
+    }
+}

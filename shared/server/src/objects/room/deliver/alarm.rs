@@ -1,0 +1,42 @@
+//! The alarm: what was not delivered is delivered again.
+
+use std::sync::Arc;
+
+use skerry_core::delivery::{RETRY_MAX_MS, RETRY_MIN_MS};
+
+use crate::{Result, objects::room::Room};
+
+/// Doublings after which [`RETRY_MAX_MS`] is reached for certain.
+const MAX_DOUBLINGS: u32 = 16;
+
+impl Room {
+    /// Delivers what is due, and sets the next alarm before it begins.
+    pub(crate) async fn on_alarm(self: &Arc<Self>) -> Result<()> {
+        let guard = self.write().await?;
+        let head = guard.as_ref().map_or(0, |room| room.head);
+        let now_ms = self.now_ms();
+        self.deliveries().activity.alarm(now_ms, head);
+        let next_ms = self.deliveries().activity.next_due(now_ms);
+        self.commit_batch(Vec::new(), next_ms).await?;
+        drop(guard);
+        self.deliver().await;
+        let is_left = self.deliver_overdue_memberships().await?;
+        let retry_ms = self.membership_retry(is_left, self.now_ms());
+        // Under the lock: the batch may remove the row of a reader who reads at this moment.
+        let _guard = self.write().await?;
+        let next_ms = self.deliveries().activity.next_due(self.now_ms());
+        self.commit_batch(Vec::new(), next_ms.into_iter().chain(retry_ms).min()).await
+    }
+
+    /// When members are told again who could not be told of a membership.
+    fn membership_retry(&self, is_left: bool, now_ms: u64) -> Option<u64> {
+        let mut deliveries = self.deliveries();
+        if !is_left {
+            deliveries.failed_alarms = 0;
+            return None;
+        }
+        let doubled = RETRY_MIN_MS << deliveries.failed_alarms.min(MAX_DOUBLINGS);
+        deliveries.failed_alarms = deliveries.failed_alarms.saturating_add(1);
+        Some(now_ms + doubled.min(RETRY_MAX_MS))
+    }
+}

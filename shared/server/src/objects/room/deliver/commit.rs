@@ -1,0 +1,136 @@
+//! Commits, each with what is still to be written down of what was delivered; and what follows a
+//! commit.
+
+use std::sync::Arc;
+
+use futures_util::future::join;
+use ruma::events::room::member::MembershipState;
+use skerry_core::delivery::DELIVERY_GRACE_MS;
+use tokio::sync::RwLockWriteGuard;
+
+use crate::{
+    Result,
+    objects::room::{
+        Room,
+        loaded::{
+            Loaded,
+            plan::{Changed, Plan},
+        },
+    },
+    ports::{Row, Stmt},
+    store::room::{members, readers},
+};
+
+impl Room {
+    /// Writes the plan in one batch, with the alarm that repeats what a crash keeps from being
+    /// delivered; only then is the room what the plan says.
+    pub(crate) async fn commit(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
+        let now_ms = self.now_ms();
+        plan.schedule(room, now_ms);
+        let mut stmts = std::mem::take(&mut plan.stmts);
+        stmts.extend(plan.effects.agenda.stmts(self.scope()));
+        let memberships = (!plan.memberships.is_empty()).then_some(now_ms + DELIVERY_GRACE_MS);
+        let delivery = self.deliveries().activity.alarm_for(now_ms).or(memberships);
+        let agenda = plan.effects.agenda.alarm_by_ms();
+        self.commit_all(stmts, delivery, agenda).await?;
+        plan.apply(room);
+        Ok(())
+    }
+
+    /// Commits statements together with what is still to be written down.
+    pub(crate) async fn commit_batch(
+        &self,
+        stmts: Vec<Stmt>,
+        alarm_by_ms: Option<u64>,
+    ) -> Result<()> {
+        self.commit_all(stmts, alarm_by_ms, None).await
+    }
+
+    /// As [`Self::commit_batch`]; the alarm comes for deliveries and for the agenda, each of which
+    /// knows only of its own.
+    async fn commit_all(
+        &self,
+        mut stmts: Vec<Stmt>,
+        delivery_ms: Option<u64>,
+        agenda_ms: Option<u64>,
+    ) -> Result<()> {
+        let alarm_by_ms = delivery_ms.into_iter().chain(agenda_ms).min();
+        let scope = self.scope();
+        let (removals, memberships) = {
+            let mut deliveries = self.deliveries();
+            let memberships = std::mem::take(&mut deliveries.memberships);
+            (deliveries.activity.removals_for_batch(), memberships)
+        };
+        if !removals.is_empty() {
+            stmts.push(readers::remove_list(scope, &removals)?);
+        }
+        let told = memberships.iter();
+        stmts.extend(told.map(|(user, position)| members::update_told(scope, user, *position)));
+        if stmts.is_empty() && alarm_by_ms.is_none() {
+            return Ok(());
+        }
+        let result = self.write_batch(stmts, alarm_by_ms).await;
+        let mut deliveries = self.deliveries();
+        match &result {
+            Ok(_) => {
+                deliveries.activity.removals_committed();
+                if let Some(at_ms) = delivery_ms {
+                    deliveries.activity.alarm_set(at_ms);
+                }
+            }
+            Err(_) => {
+                deliveries.activity.removals_failed();
+                deliveries.activity.outcome_unknown();
+                deliveries.memberships.extend(memberships);
+            }
+        }
+        result.map(drop)
+    }
+
+    /// Writes one batch: every batch of the room goes this way. While it is not known to be
+    /// committed, memory is in doubt.
+    pub(crate) async fn write_batch(
+        &self,
+        stmts: Vec<Stmt>,
+        alarm_by_ms: Option<u64>,
+    ) -> Result<Vec<Vec<Row>>> {
+        let under_way = self.doubt.begin();
+        let rows = self.host.commit(stmts, alarm_by_ms).await?;
+        under_way.committed();
+        Ok(rows)
+    }
+
+    /// Lets go of the lock and delivers to everybody whom the plan concerns.
+    pub(crate) async fn deliver_plan(
+        self: &Arc<Self>,
+        guard: RwLockWriteGuard<'_, Option<Loaded>>,
+        plan: Plan,
+    ) {
+        self.deliver_changes(guard, plan.memberships).await;
+    }
+
+    /// Lets go of the lock, delivers changed memberships and brings about the effects of what was
+    /// committed, and delivers activity after the reply.
+    /// Whoever is to hear of it is named under the lock: from then on the delivery is outstanding.
+    pub(crate) async fn deliver_changes(
+        self: &Arc<Self>,
+        mut guard: RwLockWriteGuard<'_, Option<Loaded>>,
+        memberships: Vec<Changed>,
+    ) {
+        let head = guard.as_ref().map_or(0, |room| room.head);
+        {
+            let mut deliveries = self.deliveries();
+            for (user_id, membership, ..) in &memberships {
+                if *membership != MembershipState::Join {
+                    deliveries.activity.gone(user_id);
+                    self.typing().clear(user_id, self.now_ms());
+                }
+            }
+            deliveries.activity.advance(head);
+        }
+        let has_effects = guard.as_mut().is_some_and(|it| std::mem::take(&mut it.effects.has_new));
+        drop(guard);
+        join(self.deliver_memberships(memberships), self.bring_about(has_effects)).await;
+        self.deliver_later();
+    }
+}

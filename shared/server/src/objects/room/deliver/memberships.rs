@@ -1,0 +1,99 @@
+//! Telling users of their memberships.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use ruma::{UserId, events::room::member::MembershipState};
+use skerry_core::{Pdu, client_event, shown_state};
+
+use crate::{
+    Result,
+    messages::{RawJson, room::Position, user},
+    objects::room::{Room, limits, loaded::plan::Changed},
+    store::room::{events, members},
+};
+
+impl Room {
+    /// Tells users of their new membership, before the request is answered: side by side, so that
+    /// one who cannot be reached delays nobody. Whether somebody is left, whom the alarm will tell.
+    pub(crate) async fn deliver_memberships(self: &Arc<Self>, memberships: Vec<Changed>) -> bool {
+        let deliver = async |(user_id, membership, position, pdu): Changed| {
+            let told = self.deliver_membership(&user_id, membership, position, pdu.as_deref());
+            let failed = told.await.err();
+            if let Some(error) = &failed {
+                tracing::warn!(%error, %user_id, "a user could not be told of a membership");
+            }
+            failed.is_some()
+        };
+        let deliveries: Vec<_> = memberships.into_iter().map(deliver).collect();
+        let failed = stream::iter(deliveries).buffer_unordered(limits::DELIVERIES_AT_ONCE);
+        failed.any(async |it| it).await
+    }
+
+    /// Tells one user of their new membership.
+    async fn deliver_membership(
+        self: &Arc<Self>,
+        user_id: &UserId,
+        membership: MembershipState,
+        position: Position,
+        pdu: Option<&Pdu>,
+    ) -> Result<()> {
+        let stripped_state = match (&membership, pdu) {
+            (MembershipState::Invite | MembershipState::Knock, Some(pdu)) => {
+                self.stripped_state(pdu).await?
+            }
+            _ => Vec::new(),
+        };
+        let message = user::Membership {
+            room_id: self.id.clone(),
+            membership,
+            position,
+            sender: pdu.map_or_else(|| user_id.to_owned(), |it| it.sender.clone()),
+            stripped_state,
+        };
+        self.host.objects().ask(user_id, message).await?;
+        self.deliveries().memberships.push((user_id.to_owned(), position));
+        Ok(())
+    }
+
+    /// What an invitation or a knock shows of the room.
+    async fn stripped_state(self: &Arc<Self>, pdu: &Pdu) -> Result<Vec<RawJson>> {
+        let room = self.read().await?;
+        let mut keys: Vec<_> =
+            shown_state::stripped().map(|it| (it.to_owned(), String::new())).collect();
+        keys.push(("m.room.member".to_owned(), pdu.sender.to_string()));
+        let mut stripped = Vec::new();
+        for (_, (_, event)) in self.state_events(&room, &keys).await? {
+            if event.event_id != pdu.event_id {
+                stripped.push(client_event::strip(&event.json)?);
+            }
+        }
+        stripped.push(client_event::strip(&pdu.json)?);
+        Ok(stripped)
+    }
+
+    /// Tells members whom a crash or a failure kept from being told of their membership. Whether
+    /// somebody is left.
+    pub(crate) async fn deliver_overdue_memberships(self: &Arc<Self>) -> Result<bool> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let limit = limits::OVERDUE_MEMBERSHIPS;
+        let overdue = members::list_undelivered(sql, scope, limit).await?;
+        if overdue.is_empty() {
+            return Ok(false);
+        }
+        let is_full = overdue.len() as u64 >= limit;
+        let nums: Vec<_> = overdue.iter().filter_map(|it| it.event).collect();
+        let stored = events::list(sql, scope, &nums).await?;
+        let mut memberships = Vec::with_capacity(overdue.len());
+        for member in overdue {
+            let event = stored.iter().find(|it| Some(it.num) == member.event);
+            let pdu = match event {
+                Some(event) => Some(self.to_pdu(event.event_id.clone(), event.json.clone())?),
+                None => None,
+            };
+            memberships.push((member.user_id, member.membership, member.position, pdu));
+        }
+        let is_left = self.deliver_memberships(memberships).await;
+        Ok(is_left || is_full)
+    }
+}

@@ -1,0 +1,27 @@
+//! What the room shows for a while and keeps no history of: receipts and who is typing.
+
+mod announce;
+mod receipts;
+mod typing;
+
+use ruma::UserId;
+
+use crate::{
+    Result,
+    messages::{RawJson, room::Position},
+    objects::room::{Room, loaded::Loaded},
+};
+
+impl Room {
+    /// Ephemeral events that are new after a position: receipts and who is typing.
+    pub(super) async fn ephemeral_since(
+        &self,
+        room: &Loaded,
+        after: Position,
+        user_id: &UserId,
+    ) -> Result<Vec<RawJson>> {
+        let receipts = self.receipts_since(room, after, user_id).await?;
+        let typing = self.typing_since(after)?;
+        Ok(receipts.into_iter().chain(typing).collect())
+    }
+}

@@ -1,0 +1,71 @@
+//! The limits of a room, in one place.
+
+/// State keys whose events are kept in memory.
+pub const CACHED_STATE: usize = 5_000;
+/// Members of whom it is kept in memory what they may see and have not read.
+pub const CACHED_MEMBERS: usize = 2_000;
+/// The newest events that are kept in memory.
+pub const RECENT_EVENTS: usize = 20;
+/// Events of a timeline in `/sync`, whatever the filter asks for.
+pub const TIMELINE_EVENTS: u64 = 100;
+/// Events of a timeline in `/sync` when the filter does not say.
+pub const DEFAULT_TIMELINE_EVENTS: u64 = 10;
+/// Events of a page of history or of a context.
+pub const PAGE_EVENTS: u64 = 1_000;
+/// Stored events that one read looks at before it gives what it has found.
+pub const SCANNED_EVENTS: usize = 5_000;
+/// Unread events that are counted; more are as good as this many.
+pub const UNREAD_EVENTS: u64 = 1_000;
+/// Threads of which a user's receipts are kept; of the others they are as if never set.
+pub const RECEIPT_THREADS: usize = 500;
+/// Receipts in one `/sync` response.
+pub const RECEIPTS: u64 = 5_000;
+/// Heroes of a room without a name ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
+pub const HEROES: u64 = 5;
+/// Members told again of a membership by one alarm; the next one goes on with the rest.
+pub const OVERDUE_MEMBERSHIPS: u64 = 500;
+/// Members to whom something is delivered at the same time.
+pub const DELIVERIES_AT_ONCE: usize = 32;
+/// Rounds of deliveries after one event or alarm, of
+/// [`DELIVERIES_PER_ROUND`](skerry_core::delivery::DELIVERIES_PER_ROUND) each: within what a host
+/// allows of requests for one.
+pub const DELIVERY_ROUNDS: usize = 4;
+/// Longest time a client may say that its user will be typing.
+pub const TYPING_MS: u64 = 120_000;
+/// How long a change of who is typing is shown to clients that may not have seen it.
+pub const TYPING_SHOWN_MS: u64 = 120_000;
+/// How long receipts and typing are gathered, so that many of them are told as one.
+pub const EPHEMERAL_WINDOW_MS: u64 = 1_500;
+/// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
+pub const GRAPH_ENTRIES: usize = 200_000;
+/// What one statement reads for the engine.
+pub const GRAPH_PAGE: usize = 500;
+/// How often one decision may ask for more.
+pub const DECISION_ROUNDS: usize = 10_000;
+/// Positions left free where history is missing.
+pub const GAP: u64 = 1 << 20;
+/// Positions left free for the history before a join.
+pub const FIRST_GAP: u64 = 1 << 40;
+/// Events of the state and of the auth chain that a join may bring.
+pub const STAGED_EVENTS: u64 = 2_000_000;
+/// Staged events in memory at a time.
+pub const STAGED_PAGE: u64 = 500;
+/// Events that wait for others; beyond, the oldest of the server that has the most is dropped.
+pub const PENDING_EVENTS: u64 = 1_000;
+/// Events that wait for others which are looked at to find out where those belong.
+pub const WAITING_PART: usize = 50;
+/// How long after a commit the alarm brings about what the commit has put on the agenda, in
+/// milliseconds, where that was not done right after it.
+pub const EFFECT_GRACE_MS: u64 = 8_000;
+/// How long a reply waits for the effects of its commit, in milliseconds.
+pub const EFFECT_WAIT_MS: u64 = 1_000;
+/// How long one thing that is due may take, in milliseconds; then it has failed.
+pub const DUE_TIMEOUT_MS: u64 = 15_000;
+/// How long something that is due is left alone after its first failure, in milliseconds.
+pub const DUE_RETRY_MS: u64 = 10_000;
+/// How often that time is doubled at most: to about an hour and a half.
+pub const DUE_RETRY_DOUBLINGS: u32 = 9;
+/// Characters of a reason.
+pub const REASON_CHARS: usize = 2_000;

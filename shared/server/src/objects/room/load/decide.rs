@@ -1,0 +1,186 @@
+//! Decisions of the engine: what a decision asks for is loaded until it has all it needs.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use ruma::OwnedEventId;
+use skerry_core::{
+    authorize::StateKey,
+    engine::{self, Incomplete, KeyId, Known, Num, State, StateAt, View as _, states},
+};
+
+use crate::{
+    Error, Result,
+    objects::room::{
+        Room, limits,
+        loaded::{Loaded, graph::IsIncomplete, state_event::StateEvent},
+    },
+    store::room::{graph, state},
+};
+
+impl Room {
+    /// Makes a decision: loads what it asks for until it has all it needs.
+    pub(crate) async fn decide<T, E: From<Incomplete> + IsIncomplete>(
+        &self,
+        room: &mut Loaded,
+        decide: impl Fn(&Loaded) -> std::result::Result<T, E>,
+    ) -> Result<std::result::Result<T, E>> {
+        for _ in 0..limits::DECISION_ROUNDS {
+            match decide(room) {
+                Err(error) if error.is_incomplete() => self.load_noted(room).await?,
+                decided => return Ok(decided),
+            }
+        }
+        Err(Error::internal("a decision asked for more than it may"))
+    }
+
+    /// Loads what was noted.
+    async fn load_noted(&self, room: &mut Loaded) -> Result<()> {
+        let noted = room.graph.take_noted();
+        self.load_ids(room, noted.ids).await?;
+        self.load_events(room, noted.events).await?;
+        self.load_edges(room, noted.edges).await?;
+        let (sql, scope) = (self.sql(), self.scope());
+        for (num, before) in noted.citers {
+            let citers = graph::list_citers(sql, scope, num, before).await?;
+            room.graph.citers.insert((num, before), citers);
+        }
+        for (at, keys) in noted.states {
+            self.load_states(room, at, keys).await?;
+        }
+        for at in noted.differences {
+            let keys = self.differing_keys(room, &at).await?;
+            room.graph.differences.insert(at, keys);
+        }
+        Ok(())
+    }
+
+    async fn load_ids(&self, room: &mut Loaded, ids: HashSet<OwnedEventId>) -> Result<()> {
+        let ids: Vec<_> = ids.into_iter().collect();
+        for (event_id, num) in graph::find_nums(self.sql(), self.scope(), &ids).await? {
+            room.graph.ids.insert(event_id, Some(num));
+        }
+        for event_id in ids {
+            room.graph.ids.entry(event_id).or_insert(None);
+        }
+        Ok(())
+    }
+
+    async fn load_events(&self, room: &mut Loaded, nums: HashSet<Num>) -> Result<()> {
+        let nums: Vec<_> = nums.into_iter().collect();
+        for page in nums.chunks(limits::GRAPH_PAGE) {
+            for row in graph::list(self.sql(), self.scope(), page).await? {
+                let pdu = self.to_auth_pdu(row.event_id, row.json, row.auth_content)?;
+                let standing = (row.verdict, row.states);
+                let auth = row.auth.into();
+                let keys = &mut room.graph.keys;
+                let known = Known::new(row.num, pdu, auth, standing, &room.rules, keys);
+                let known = Arc::new(known);
+                room.graph.ids.insert(known.pdu.event_id.clone(), Some(known.num));
+                room.graph.events.insert(known.num, known);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_edges(&self, room: &mut Loaded, nums: HashSet<Num>) -> Result<()> {
+        let nums: Vec<_> = nums.into_iter().collect();
+        for page in nums.chunks(limits::GRAPH_PAGE) {
+            for node in graph::list_chain(self.sql(), self.scope(), page).await? {
+                let key = room.graph.keys.intern(&node.key.0, &node.key.1);
+                room.graph.edges.insert(node.num, (key, node.auth.into()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_states(
+        &self,
+        room: &mut Loaded,
+        at: StateAt,
+        keys: HashSet<KeyId>,
+    ) -> Result<()> {
+        let keys: Vec<_> = keys.into_iter().collect();
+        for page in keys.chunks(limits::GRAPH_PAGE) {
+            let named: Vec<StateKey> =
+                page.iter().filter_map(|key| room.graph.keys.get(*key).cloned()).collect();
+            for (key, num) in state::find(self.sql(), self.scope(), at, &named).await? {
+                let key = room.graph.keys.intern(&key.0, &key.1);
+                room.graph.states.insert((at, key), Some(num));
+            }
+            for key in page {
+                room.graph.states.entry((at, *key)).or_insert(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys in which states differ: those that a chain changes in groups that not all of
+    /// them have.
+    async fn differing_keys(&self, room: &mut Loaded, at: &[StateAt]) -> Result<Vec<KeyId>> {
+        let (sql, scope) = (self.sql(), self.scope());
+        // By chain: how many of the states have it, and the first and last group they see of it.
+        let mut chains: HashMap<u64, (usize, u64, u64)> = HashMap::new();
+        for at in at {
+            for StateAt { chain, group } in graph::lineage(sql, scope, *at).await? {
+                let entry = chains.entry(chain).or_insert((0, u64::MAX, 0));
+                *entry = (entry.0 + 1, entry.1.min(group), entry.2.max(group));
+            }
+        }
+        let mut keys = HashSet::new();
+        for (chain, (count, first, last)) in chains {
+            let after = if count == at.len() { first } else { 0 };
+            if after < last {
+                for key in graph::list_changed(sql, scope, chain, (after, last)).await? {
+                    keys.insert(room.graph.keys.intern(&key.0, &key.1));
+                }
+            }
+        }
+        let mut keys: Vec<_> = keys.into_iter().collect();
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// The event, when the room knows it.
+    pub(crate) async fn known(
+        &self,
+        room: &mut Loaded,
+        event_id: &ruma::EventId,
+    ) -> Result<Option<Arc<Known>>> {
+        let known =
+            self.decide(room, |it| match it.graph.find(event_id).ok_or(engine::Incomplete)? {
+                Some(num) => it.graph.event(num).map(Some).ok_or(engine::Incomplete),
+                None => Ok(None),
+            });
+        known.await?.map_err(|_| Error::internal("an event was not found"))
+    }
+
+    /// These pieces of a state.
+    pub(crate) async fn pieces(
+        &self,
+        room: &mut Loaded,
+        state: &State,
+        keys: &[KeyId],
+    ) -> Result<Vec<(StateKey, StateEvent)>> {
+        let found = self.decide(room, |it| {
+            let mut found = Vec::with_capacity(keys.len());
+            let mut complete = true;
+            for key in keys {
+                match states::lookup(&it.graph, state, *key) {
+                    Some(Some(num)) => match it.graph.event(num) {
+                        Some(known) => found.push((*key, num, Arc::clone(&known.pdu))),
+                        None => complete = false,
+                    },
+                    Some(None) => {}
+                    None => complete = false,
+                }
+            }
+            if complete { Ok(found) } else { Err(engine::Incomplete) }
+        });
+        let found = found.await?.map_err(|_| Error::internal("a state was not found"))?;
+        let name = |key: KeyId| room.graph.keys.get(key).cloned();
+        Ok(found.into_iter().filter_map(|(key, num, pdu)| Some((name(key)?, (num, pdu)))).collect())
+    }
+}

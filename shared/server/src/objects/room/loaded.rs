@@ -1,0 +1,87 @@
+//! What a room keeps in memory: small, and rebuilt from the store at any time.
+//!
+//! **Invariant:** types alone. Nothing here reads or writes.
+
+pub(super) mod decided;
+pub(super) mod deliveries;
+pub(super) mod doubt;
+pub(super) mod draft;
+pub(super) mod effects;
+pub(super) mod graph;
+pub(super) mod memory;
+pub(super) mod plan;
+pub(super) mod state_event;
+pub(super) mod typing;
+
+use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
+use skerry_core::engine::{Head, Num, StateAt};
+use tokio::sync::RwLockWriteGuard;
+
+use self::{effects::Effects, graph::Graph, memory::Memory, state_event::End};
+use crate::{Error, Result, messages::room::Position, store::room::gaps::Gap};
+
+/// A room in memory.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) version: RoomVersionId,
+    pub(crate) rules: RoomVersionRules,
+    /// The newest position of the stream.
+    pub(crate) head: Position,
+    /// The forward extremities: what the next event comes after.
+    pub(crate) ends: Vec<End>,
+    /// Whether the store says which they are: they are not just the newest event.
+    pub(crate) ends_stored: bool,
+    /// The current state.
+    pub(crate) state: StateAt,
+    pub(crate) joined: u64,
+    pub(crate) invited: u64,
+    /// The newest position of a receipt.
+    pub(crate) receipts_head: Position,
+    pub(crate) memory: Memory,
+    /// What the engine knows.
+    pub(crate) graph: Graph,
+    /// Where history is missing, the newest first.
+    pub(crate) gaps: Vec<Gap>,
+    /// Events that wait for others.
+    pub(crate) pending: u64,
+    /// Each event came after the one before it, and the current state has only ever changed by the
+    /// event that stands where it changed.
+    pub(crate) is_linear: bool,
+    /// What must follow its commits elsewhere, and what it has to do at a later time.
+    pub(crate) effects: Effects,
+}
+
+impl Loaded {
+    /// A room that has no events yet.
+    pub(crate) fn empty(version: RoomVersionId, rules: RoomVersionRules) -> Self {
+        Self {
+            version,
+            rules,
+            head: 0,
+            ends: Vec::new(),
+            ends_stored: false,
+            state: StateAt::default(),
+            joined: 0,
+            invited: 0,
+            receipts_head: 0,
+            memory: Memory::new(0),
+            graph: Graph::default(),
+            gaps: Vec::new(),
+            pending: 0,
+            is_linear: true,
+            effects: Effects::default(),
+        }
+    }
+
+    /// The room as the engine sees it.
+    pub(crate) fn engine_head<'a>(&'a self, create: Num, ends: &'a [Num]) -> Head<'a> {
+        Head { rules: &self.rules, create, extremities: ends, current: self.state }
+    }
+}
+
+/// The room that [`Room::write`](crate::objects::room::Room::write) has loaded.
+pub(crate) fn in_memory<'a>(
+    guard: &'a mut RwLockWriteGuard<'_, Option<Loaded>>,
+) -> Result<&'a mut Loaded> {
+    guard.as_mut().ok_or_else(|| Error::internal("the room is not loaded"))
+}

@@ -1,0 +1,50 @@
+//! What the room has to deliver to its members, as memory knows it.
+
+use std::collections::BTreeSet;
+
+use ruma::OwnedUserId;
+use skerry_core::delivery::Delivery;
+
+use crate::messages::room::Position;
+
+/// What is to be delivered, what was, and what the store does not know of yet.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    /// The store was read for it. A room that is loaded once more in the same process knows more
+    /// than its store does.
+    pub(crate) is_loaded: bool,
+    /// Who is to hear of events.
+    pub(crate) activity: Delivery<OwnedUserId>,
+    /// Members who were told of their membership at this position: the next batch writes it down.
+    pub(crate) memberships: Vec<(OwnedUserId, Position)>,
+    /// Alarms in a row after which some member could not be told of a membership.
+    pub(crate) failed_alarms: u32,
+}
+
+/// Receipts and typing that wait for the end of a window, so that many of them are told as one.
+#[derive(Debug, Default)]
+pub(crate) struct EphemeralWindow {
+    /// A window is open: whoever opened it will look at its end.
+    pub(crate) is_open: bool,
+    /// What has come since it opened.
+    pub(crate) pending: Option<EphemeralNews>,
+}
+
+/// What is to be told of receipts and typing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EphemeralNews {
+    /// Where the newest receipt stands; none: only who is typing changed.
+    pub(crate) receipt: Option<Position>,
+    /// Whose receipts they are: they are told on a way of their own.
+    pub(crate) own: BTreeSet<OwnedUserId>,
+}
+
+impl EphemeralNews {
+    /// Both together.
+    pub(crate) fn and(mut self, other: &Self) -> Self {
+        self.receipt = self.receipt.max(other.receipt);
+        // Who set one of several receipts has to hear of the others.
+        self.own.retain(|it| other.own.contains(it));
+        self
+    }
+}

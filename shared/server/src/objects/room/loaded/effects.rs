@@ -1,0 +1,59 @@
+//! What must follow a room's commits elsewhere, and what the room has to do at a later time.
+
+use std::collections::BTreeMap;
+
+use ruma::OwnedRoomAliasId;
+
+use crate::{
+    messages::room::Position,
+    objects::agenda::{self, Agenda, AgendaPlan},
+};
+
+/// The kinds of things that stand in a room's agenda.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// The room's entry in the directory is behind the room.
+    Directory,
+    /// An alias that was reserved for the room is to become its own.
+    Alias,
+}
+
+impl agenda::Due for Due {
+    const ALL: &'static [Self] = &[Self::Directory, Self::Alias];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Alias => "alias",
+        }
+    }
+}
+
+/// What a room in memory knows of its effects.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// What is to be done at a later time.
+    pub(crate) agenda: Agenda<Due>,
+    /// How often each thing that is due has failed, one time after the other.
+    pub(crate) failures: BTreeMap<Due, u32>,
+    /// A commit has put effects on the agenda that nobody has begun to bring about yet.
+    pub(crate) has_new: bool,
+    /// Whether the directory shows the room.
+    pub(crate) listed: bool,
+    /// Where the room last changed in what the directory shows of it; counts only while
+    /// [`Due::Directory`] is due.
+    pub(crate) directory_changed: Position,
+    /// The alias that was reserved for the room when it was created.
+    pub(crate) alias: Option<OwnedRoomAliasId>,
+}
+
+/// What a plan changes of a room's effects.
+#[derive(Debug, Default)]
+pub(crate) struct EffectsPlan {
+    /// What is to be done at a later time.
+    pub(crate) agenda: AgendaPlan<Due>,
+    /// Whether the directory is to show the room.
+    pub(crate) listed: bool,
+    /// A redaction takes away something that the directory shows.
+    pub(crate) redacts_shown: bool,
+}

@@ -1,0 +1,149 @@
+//! What the room engine has in memory of this room: events as integers, loaded when a decision
+//! asks for them. All of it can be dropped between two commands.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ruma::{EventId, OwnedEventId};
+use skerry_core::engine::{Edges, Incomplete, KeyId, Keys, Known, Num, StateAt, Undecided, View};
+
+use crate::objects::room::limits;
+
+/// What was asked and is not in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    pub(crate) ids: HashSet<OwnedEventId>,
+    pub(crate) events: HashSet<Num>,
+    pub(crate) edges: HashSet<Num>,
+    pub(crate) citers: HashSet<(Num, Num)>,
+    pub(crate) states: HashMap<StateAt, HashSet<KeyId>>,
+    pub(crate) differences: HashSet<Vec<StateAt>>,
+}
+
+/// The engine's memory of one room.
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    pub(crate) keys: Keys,
+    pub(crate) ids: HashMap<OwnedEventId, Option<Num>>,
+    pub(crate) events: HashMap<Num, Arc<Known>>,
+    pub(crate) edges: HashMap<Num, (KeyId, Box<[Num]>)>,
+    pub(crate) citers: HashMap<(Num, Num), Vec<Num>>,
+    pub(crate) states: HashMap<(StateAt, KeyId), Option<Num>>,
+    pub(crate) differences: HashMap<Vec<StateAt>, Vec<KeyId>>,
+    noted: Mutex<Noted>,
+}
+
+impl Graph {
+    /// What was noted since this was last asked.
+    pub(crate) fn take_noted(&self) -> Noted {
+        std::mem::take(&mut *self.noted())
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything when it has become too much.
+    pub(crate) fn trim(&mut self) {
+        let entries = self.events.len() * 20 + self.edges.len() + self.states.len();
+        if entries + self.ids.len() + self.keys.len() > limits::GRAPH_ENTRIES {
+            *self = Self::default();
+        }
+    }
+
+    /// Others name these events now.
+    fn forget_citers(&mut self, cited: &[Num]) {
+        if !self.citers.is_empty() {
+            self.citers.retain(|(it, _), _| !cited.contains(it));
+        }
+    }
+
+    /// An event has been stored, or is known better than before.
+    pub(crate) fn insert(&mut self, known: Arc<Known>) {
+        self.forget_citers(&known.auth);
+        self.ids.insert(known.pdu.event_id.clone(), Some(known.num));
+        if let Some(key) = known.key {
+            self.edges.insert(known.num, (key, known.auth.clone()));
+        }
+        self.events.insert(known.num, known);
+    }
+
+    /// An event has been stored; the engine need not remember it.
+    pub(crate) fn stored(&mut self, event_id: &EventId, num: Num, cited: &[Num]) {
+        if let Some(known) = self.ids.get_mut(event_id) {
+            *known = Some(num);
+        }
+        self.forget_citers(cited);
+    }
+}
+
+impl View for Graph {
+    fn find(&self, event_id: &EventId) -> Option<Option<Num>> {
+        let found = self.ids.get(event_id).copied();
+        if found.is_none() {
+            self.noted().ids.insert(event_id.to_owned());
+        }
+        found
+    }
+
+    fn event(&self, num: Num) -> Option<Arc<Known>> {
+        let found = self.events.get(&num).cloned();
+        if found.is_none() {
+            self.noted().events.insert(num);
+        }
+        found
+    }
+
+    fn edges(&self, num: Num) -> Option<Edges<'_>> {
+        let found = self.edges.get(&num);
+        if found.is_none() {
+            self.noted().edges.insert(num);
+        }
+        found.map(|(key, auth)| Edges { key: *key, auth: Cow::Borrowed(auth) })
+    }
+
+    fn cited_by(&self, num: Num, before: Num) -> Option<Vec<Num>> {
+        let found = self.citers.get(&(num, before)).cloned();
+        if found.is_none() {
+            self.noted().citers.insert((num, before));
+        }
+        found
+    }
+
+    fn state(&self, at: StateAt, key: KeyId) -> Option<Option<Num>> {
+        let found = self.states.get(&(at, key)).copied();
+        if found.is_none() {
+            self.noted().states.entry(at).or_default().insert(key);
+        }
+        found
+    }
+
+    fn differences(&self, at: &[StateAt]) -> Option<Vec<KeyId>> {
+        let found = self.differences.get(at).cloned();
+        if found.is_none() {
+            self.noted().differences.insert(at.to_vec());
+        }
+        found
+    }
+}
+
+/// An outcome that may say that more must be loaded first.
+pub(crate) trait IsIncomplete {
+    /// Whether it says so.
+    fn is_incomplete(&self) -> bool;
+}
+
+impl IsIncomplete for Incomplete {
+    fn is_incomplete(&self) -> bool {
+        true
+    }
+}
+
+impl IsIncomplete for Undecided {
+    fn is_incomplete(&self) -> bool {
+        matches!(self, Self::Incomplete)
+    }
+}

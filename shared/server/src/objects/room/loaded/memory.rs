@@ -1,0 +1,257 @@
+//! What a loaded room remembers so that most reads need no store: the newest events, what its
+//! members may see, and what they have not read. All of it can be dropped at any time.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ruma::{OwnedUserId, UserId};
+use skerry_core::{authorize::StateKey, visibility::Timeline};
+
+use crate::{
+    messages::room::{Position, UnreadCount},
+    objects::room::{limits, loaded::state_event::StateEvent},
+    store::room::events::{Stored, Unread},
+};
+
+/// An event, and what it is to those who have not read it.
+#[derive(Clone, Debug)]
+pub(crate) struct Recent {
+    pub(crate) stored: Stored,
+    pub(crate) unread: Unread,
+}
+
+/// How much of the room a member has not read, counted up to a position.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) upto: Position,
+    /// Read up to here by a receipt for the whole room, or because they joined here.
+    pub(crate) everywhere: Position,
+    /// Read up to here by thread, `main` among them.
+    pub(crate) by_thread: BTreeMap<String, Position>,
+    pub(crate) main: UnreadCount,
+    pub(crate) threads: BTreeMap<String, UnreadCount>,
+}
+
+/// A map that forgets everything rather than grow beyond its limit.
+#[derive(Debug)]
+struct Bounded<K, V> {
+    limit: usize,
+    map: HashMap<K, V>,
+}
+
+impl<K: Eq + Hash, V> Bounded<K, V> {
+    fn new(limit: usize) -> Self {
+        Self { limit, map: HashMap::new() }
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.map.len() >= self.limit && !self.map.contains_key(&key) {
+            self.map.clear();
+        }
+        self.map.insert(key, value);
+    }
+}
+
+/// What memory knows of a piece of state.
+pub(crate) enum Known {
+    Present(StateEvent),
+    Absent,
+    No,
+}
+
+/// The memory of one room.
+#[derive(Debug)]
+pub(crate) struct Memory(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Pieces of the current state that were needed; none: known to be absent.
+    state: Bounded<StateKey, Option<StateEvent>>,
+    timelines: Bounded<OwnedUserId, Arc<Timeline>>,
+    tallies: Bounded<OwnedUserId, Tally>,
+    /// Every event after `complete_after`, oldest first.
+    recent: VecDeque<Recent>,
+    complete_after: Position,
+}
+
+impl Memory {
+    /// Remembers nothing of what stands at or before `head`.
+    pub(crate) fn new(head: Position) -> Self {
+        Self(Mutex::new(Inner {
+            state: Bounded::new(limits::CACHED_STATE),
+            timelines: Bounded::new(limits::CACHED_MEMBERS),
+            tallies: Bounded::new(limits::CACHED_MEMBERS),
+            recent: VecDeque::new(),
+            complete_after: head,
+        }))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A piece of state is this, or absent.
+    pub(crate) fn remember_state(&self, key: StateKey, event: Option<StateEvent>) {
+        self.inner().state.insert(key, event);
+    }
+
+    /// What memory knows of a piece of state.
+    pub(crate) fn state(&self, key: &StateKey) -> Known {
+        match self.inner().state.map.get(key) {
+            Some(Some(event)) => Known::Present(event.clone()),
+            Some(None) => Known::Absent,
+            None => Known::No,
+        }
+    }
+
+    /// A piece of state has changed: what members may see may have changed with it.
+    pub(crate) fn state_changed(&self, key: StateKey, event: Option<StateEvent>) {
+        let mut inner = self.inner();
+        match key.0.as_str() {
+            "m.room.member" => {
+                if let Ok(user_id) = UserId::parse(&key.1) {
+                    inner.timelines.map.remove(&user_id);
+                    inner.tallies.map.remove(&user_id);
+                }
+            }
+            "m.room.history_visibility" => inner.timelines.map.clear(),
+            _ => {}
+        }
+        inner.state.insert(key, event);
+    }
+
+    /// An event was redacted: whatever was made of it is forgotten.
+    pub(crate) fn redacted(&self, head: Position) {
+        let mut inner = self.inner();
+        inner.state.map.clear();
+        inner.timelines.map.clear();
+        inner.tallies.map.clear();
+        inner.recent.clear();
+        inner.complete_after = head;
+    }
+
+    /// What a member may see, when it is known.
+    pub(crate) fn timeline(&self, user_id: &UserId) -> Option<Arc<Timeline>> {
+        self.inner().timelines.map.get(user_id).cloned()
+    }
+
+    /// What a member may see.
+    pub(crate) fn remember_timeline(&self, user_id: &UserId, timeline: &Arc<Timeline>) {
+        self.inner().timelines.insert(user_id.to_owned(), Arc::clone(timeline));
+    }
+
+    /// How much a member has not read, when it is known.
+    pub(crate) fn tally(&self, user_id: &UserId) -> Option<Tally> {
+        self.inner().tallies.map.get(user_id).cloned()
+    }
+
+    /// How much a member has not read.
+    pub(crate) fn remember_tally(&self, user_id: &UserId, tally: Tally) {
+        self.inner().tallies.insert(user_id.to_owned(), tally);
+    }
+
+    /// A member has read something.
+    pub(crate) fn forget_tally(&self, user_id: &UserId) {
+        self.inner().tallies.map.remove(user_id);
+    }
+
+    /// The room has a new newest event.
+    pub(crate) fn append(&self, event: Recent) {
+        let mut inner = self.inner();
+        if inner.recent.len() >= limits::RECENT_EVENTS
+            && let Some(oldest) = inner.recent.pop_front()
+        {
+            inner.complete_after = oldest.stored.position;
+        }
+        inner.recent.push_back(event);
+    }
+
+    /// The newest events with `after < position <= upto`, newest first, when memory has `limit` of
+    /// them or all.
+    pub(crate) fn newest(
+        &self,
+        (after, upto): (Position, Position),
+        limit: usize,
+    ) -> Option<Vec<Stored>> {
+        let inner = self.inner();
+        let last = inner.recent.partition_point(|it| it.stored.position <= upto);
+        let first = inner.recent.partition_point(|it| it.stored.position <= after);
+        let is_whole = after >= inner.complete_after;
+        if !is_whole && last.saturating_sub(first) < limit {
+            return None;
+        }
+        let newest = inner.recent.range(first..last.max(first)).rev().take(limit);
+        Some(newest.map(|it| it.stored.clone()).collect())
+    }
+
+    /// Every event after a position, oldest first, when memory has them all.
+    pub(crate) fn events_after<T>(
+        &self,
+        after: Position,
+        take: impl Fn(&Recent) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let inner = self.inner();
+        if after < inner.complete_after {
+            return None;
+        }
+        let first = inner.recent.partition_point(|it| it.stored.position <= after);
+        Some(inner.recent.iter().skip(first).filter_map(take).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::EventId;
+
+    use super::*;
+
+    fn recent(position: Position) -> Recent {
+        let stored = Stored {
+            num: position,
+            position,
+            states: None,
+            event_id: EventId::parse("$event").unwrap(),
+            event_type: "m.room.message".into(),
+            state_key: None,
+            sender: "@a:b".into(),
+            json: "{}".into(),
+            auth_content: None,
+            redacted_by: None,
+            replaces: None,
+            sent_by: None,
+        };
+        let unread =
+            Unread { position, sender: "@a:b".into(), notifies: 1, mentions: None, thread: None };
+        Recent { stored, unread }
+    }
+
+    #[test]
+    fn memory_answers_only_for_what_it_has_whole() {
+        let memory = Memory::new(10);
+        let after = |position| memory.events_after(position, |it| Some(it.stored.position));
+        assert_eq!(after(9), None, "an event at 10 was never seen");
+        assert_eq!(after(10), Some(vec![]));
+        memory.append(recent(12));
+        assert_eq!(after(10), Some(vec![12]));
+        assert_eq!(after(12), Some(vec![]));
+        for position in 13..13 + limits::RECENT_EVENTS as u64 {
+            memory.append(recent(position));
+        }
+        assert_eq!(after(11), None, "12 was dropped");
+        assert_eq!(after(12).unwrap().len(), limits::RECENT_EVENTS);
+        let newest = |after, upto, limit| {
+            let found = memory.newest((after, upto), limit)?;
+            Some(found.iter().map(|it| it.position).collect::<Vec<_>>())
+        };
+        assert_eq!(newest(0, 20, 3), Some(vec![20, 19, 18]), "enough of them are there");
+        assert_eq!(newest(0, 14, 3), None, "12 was dropped");
+        assert_eq!(newest(12, 14, 3), Some(vec![14, 13]), "there are no more");
+        assert_eq!(newest(14, 14, 3), Some(vec![]));
+        memory.redacted(50);
+        assert_eq!(after(49), None);
+        assert_eq!(newest(0, 60, 1), None);
+    }
+}

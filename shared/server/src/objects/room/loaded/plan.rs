@@ -1,0 +1,163 @@
+//! A plan: what a command writes in one atomic batch, and what the room will be once it is written.
+
+use std::{collections::HashMap, sync::Arc};
+
+use ruma::{OwnedEventId, OwnedUserId, events::room::member::MembershipState};
+use skerry_core::{
+    Pdu,
+    authorize::StateKey,
+    engine::{Known, Num, StateAt},
+    shown_state,
+};
+
+use crate::{
+    messages::room::Position,
+    objects::room::{
+        limits,
+        loaded::{
+            Loaded,
+            effects::{Due, EffectsPlan},
+            memory::Recent,
+            state_event::{End, StateEvent},
+        },
+    },
+    ports::Stmt,
+};
+
+/// A membership that has changed: whose, to what, where, and by which event.
+pub(crate) type Changed = (OwnedUserId, MembershipState, Position, Option<Arc<Pdu>>);
+
+/// A decision: what to write, and what the room will be once it is written.
+#[derive(Debug)]
+#[must_use = "a plan does nothing until it is committed"]
+pub(crate) struct Plan {
+    pub(crate) stmts: Vec<Stmt>,
+    pub(crate) head: Position,
+    /// The forward extremities.
+    pub(crate) ends: Vec<End>,
+    /// Whether the store says which they are.
+    pub(crate) ends_stored: bool,
+    /// As [`Loaded::is_linear`].
+    pub(crate) is_linear: bool,
+    /// The current state.
+    pub(crate) state: StateAt,
+    pub(crate) changed: HashMap<StateKey, Option<StateEvent>>,
+    appended: Vec<Recent>,
+    /// Events that are stored, and those they name as authorizing them.
+    pub(crate) stored: Vec<(OwnedEventId, Num, Box<[Num]>)>,
+    /// Those of them that the engine remembers.
+    pub(crate) known: Vec<Arc<Known>>,
+    joined: i64,
+    invited: i64,
+    /// Local users whose membership changed, in order.
+    pub(crate) memberships: Vec<Changed>,
+    /// What must follow elsewhere.
+    pub(crate) effects: EffectsPlan,
+}
+
+impl Plan {
+    /// Nothing yet.
+    pub(crate) fn new(room: &Loaded) -> Self {
+        Self {
+            stmts: Vec::new(),
+            head: room.head,
+            ends: room.ends.clone(),
+            ends_stored: room.ends_stored,
+            is_linear: room.is_linear,
+            state: room.state,
+            changed: HashMap::new(),
+            appended: Vec::new(),
+            stored: Vec::new(),
+            known: Vec::new(),
+            joined: 0,
+            invited: 0,
+            memberships: Vec::new(),
+            effects: EffectsPlan { listed: room.effects.listed, ..EffectsPlan::default() },
+        }
+    }
+
+    /// Takes the next position of the stream.
+    pub(crate) fn next_position(&mut self) -> Position {
+        self.head += 1;
+        self.head
+    }
+
+    /// Leaves positions free for history that may come.
+    pub(crate) fn leave_gap(&mut self, positions: u64) {
+        self.head += positions;
+    }
+
+    /// The newest position taken.
+    pub(crate) fn head(&self) -> Position {
+        self.head
+    }
+
+    /// The room has a new newest event that clients see.
+    pub(crate) fn append(&mut self, event: Recent) {
+        self.appended.push(event);
+    }
+
+    /// A stored event of this type is redacted.
+    pub(crate) fn redact(&mut self, event_type: &str, is_state: bool) {
+        self.effects.redacts_shown |= is_state && shown_state::is_in_directory(event_type);
+    }
+
+    /// Puts on the agenda what follows from all that is planned: called once, before the commit.
+    /// A room that is not listed writes nothing here.
+    pub(crate) fn schedule(&mut self, room: &Loaded, now_ms: u64) {
+        let is_listing = self.effects.listed != room.effects.listed;
+        if (is_listing || (self.effects.listed && self.changes_entry()))
+            && room.effects.agenda.at_ms(Due::Directory).is_none()
+        {
+            self.effects.agenda.set(Due::Directory, now_ms + limits::EFFECT_GRACE_MS);
+        }
+    }
+
+    /// Whether what the directory shows of a room changes.
+    fn changes_entry(&self) -> bool {
+        // Of members it shows how many there are.
+        let is_shown = |key: &StateKey| key.1.is_empty() && shown_state::is_in_directory(&key.0);
+        self.joined != 0 || self.effects.redacts_shown || self.changed.keys().any(is_shown)
+    }
+
+    /// The room as the plan leaves it.
+    pub(crate) fn apply(&mut self, room: &mut Loaded) {
+        if self.effects.listed != room.effects.listed
+            || (self.effects.listed && self.changes_entry())
+        {
+            room.effects.directory_changed = self.head;
+            room.effects.has_new = true;
+        }
+        room.effects.has_new |= self.effects.agenda.sets(Due::Alias);
+        room.effects.listed = self.effects.listed;
+        room.effects.agenda.apply(std::mem::take(&mut self.effects.agenda));
+        room.head = self.head;
+        room.ends = std::mem::take(&mut self.ends);
+        room.ends_stored = self.ends_stored;
+        room.is_linear = self.is_linear;
+        room.state = self.state;
+        for (key, event) in self.changed.drain() {
+            room.memory.state_changed(key, event);
+        }
+        for event in self.appended.drain(..) {
+            room.memory.append(event);
+        }
+        for (event_id, num, auth) in self.stored.drain(..) {
+            room.graph.stored(&event_id, num, &auth);
+        }
+        for known in self.known.drain(..) {
+            room.graph.insert(known);
+        }
+        room.joined = room.joined.saturating_add_signed(self.joined);
+        room.invited = room.invited.saturating_add_signed(self.invited);
+    }
+
+    /// Counts a change of membership.
+    pub(crate) fn count(&mut self, membership: &MembershipState, by: i64) {
+        match membership {
+            MembershipState::Join => self.joined += by,
+            MembershipState::Invite => self.invited += by,
+            _ => {}
+        }
+    }
+}

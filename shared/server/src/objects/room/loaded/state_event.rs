@@ -1,0 +1,22 @@
+//! Pieces of state and forward extremities as a room has them in memory.
+
+use std::sync::Arc;
+
+use ruma::events::room::member::MembershipState;
+use serde::Deserialize;
+use skerry_core::{Pdu, engine::Num};
+
+/// A piece of state: the number of its event, and the event.
+pub(crate) type StateEvent = (Num, Arc<Pdu>);
+
+/// A forward extremity: its number, and the event.
+pub(crate) type End = (Num, Arc<Pdu>);
+
+/// The membership in the content of a membership event.
+pub(crate) fn membership_of(content: &str) -> MembershipState {
+    #[derive(Deserialize)]
+    struct Content {
+        membership: MembershipState,
+    }
+    serde_json::from_str::<Content>(content).map_or(MembershipState::Leave, |it| it.membership)
+}

@@ -1,0 +1,73 @@
+//! Lazy loading of members ([spec]).
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members
+
+use std::collections::BTreeSet;
+
+use ruma::{OwnedUserId, UserId, api::client::filter::LazyLoadOptions};
+use skerry_core::authorize::StateKey;
+
+use crate::{messages::room::SyncRoom, store::room::events::Stored};
+
+/// Lazy loading of members ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members
+pub(crate) struct Lazy<'a> {
+    pub(crate) is_on: bool,
+    /// Members that the client needs for this timeline.
+    needed: BTreeSet<&'a str>,
+    timeline: &'a [Stored],
+}
+
+impl<'a> Lazy<'a> {
+    /// What lazy loading makes of this request and timeline.
+    pub(crate) fn new(
+        command: &'a SyncRoom,
+        timeline: &'a [Stored],
+        heroes: &'a [OwnedUserId],
+    ) -> Self {
+        let LazyLoadOptions::Enabled { include_redundant_members } =
+            command.state.lazy_load_options
+        else {
+            return Self { is_on: false, needed: BTreeSet::new(), timeline };
+        };
+        let mut needed: BTreeSet<_> = timeline.iter().map(|it| it.sender.as_str()).collect();
+        // The specification wants the heroes' events wherever the heroes are.
+        needed.extend(heroes.iter().map(|it| it.as_str()));
+        if command.from.is_none() || command.full_state {
+            needed.insert(command.caller.user_id.as_str());
+        }
+        if !include_redundant_members && !command.full_state {
+            for known in &command.known_members {
+                needed.remove(known.as_str());
+            }
+        }
+        Self { is_on: true, needed, timeline }
+    }
+
+    /// Needed members whose events are not among these.
+    pub(crate) fn missing(&self, state: &[Stored]) -> Vec<StateKey> {
+        let present: BTreeSet<_> = state
+            .iter()
+            .filter(|it| it.event_type == "m.room.member")
+            .filter_map(|it| it.state_key.as_deref())
+            .collect();
+        self.needed
+            .difference(&present)
+            .map(|it| ("m.room.member".to_owned(), (*it).to_owned()))
+            .collect()
+    }
+
+    /// Members whose events the client has after this response.
+    pub(crate) fn sent(&self, state: &[Stored]) -> Vec<OwnedUserId> {
+        if !self.is_on {
+            return Vec::new();
+        }
+        state
+            .iter()
+            .chain(self.timeline)
+            .filter(|it| it.event_type == "m.room.member")
+            .filter_map(|it| UserId::parse(it.state_key.as_deref()?).ok())
+            .collect()
+    }
+}

@@ -1,0 +1,59 @@
+//! A room's summary in a `/sync` response: heroes and member counts.
+
+use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+
+use crate::{
+    Result,
+    messages::room::SyncRoom,
+    objects::room::{Room, limits, loaded::Loaded},
+    store::room::{members, state::Change},
+};
+
+impl Room {
+    /// Heroes and member counts, when they may have changed.
+    pub(crate) async fn summary(
+        &self,
+        room: &Loaded,
+        command: &SyncRoom,
+        changes: &[Change],
+    ) -> Result<(Option<Vec<OwnedUserId>>, Option<(u64, u64)>)> {
+        let is_new = command.from.is_none() || command.full_state;
+        let touches = |name: &str| changes.iter().any(|it| it.key.0 == name);
+        let members_changed = is_new || touches("m.room.member");
+        let names = ["m.room.name", "m.room.canonical_alias"];
+        if !members_changed && !names.iter().any(|it| touches(it)) {
+            return Ok((None, None));
+        }
+        let counts = members_changed.then_some((room.joined, room.invited));
+        let keys: Vec<_> = names.iter().map(|it| ((*it).to_owned(), String::new())).collect();
+        let named = self.state_events(room, &keys).await?.iter().any(|(_, (_, event))| {
+            let content: serde_json::Value =
+                serde_json::from_str(event.content.get()).unwrap_or_default();
+            ["name", "alias"].iter().any(|it| {
+                content.get(it).and_then(|it| it.as_str()).is_some_and(|it| !it.is_empty())
+            })
+        });
+        if named {
+            return Ok((None, counts));
+        }
+        Ok((Some(self.heroes(&command.caller.user_id).await?), counts))
+    }
+
+    /// The first members but the asker: joined and invited ones, or else those who left.
+    async fn heroes(&self, asker: &UserId) -> Result<Vec<OwnedUserId>> {
+        let groups = [
+            [MembershipState::Join, MembershipState::Invite],
+            [MembershipState::Leave, MembershipState::Ban],
+        ];
+        for group in groups {
+            let mut found =
+                members::list(self.sql(), self.scope(), &group, limits::HEROES + 1).await?;
+            found.retain(|it| it.user_id != asker);
+            found.truncate(usize::try_from(limits::HEROES).unwrap_or(usize::MAX));
+            if !found.is_empty() {
+                return Ok(found.into_iter().map(|it| it.user_id).collect());
+            }
+        }
+        Ok(Vec::new())
+    }
+}

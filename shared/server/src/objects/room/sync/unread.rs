@@ -1,0 +1,155 @@
+//! How much of the room a member has not read ([spec]).
+//!
+//! What was counted is kept in memory, so that a message costs a reader its own count and not
+//! that of everything before it.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
+
+use std::collections::BTreeMap;
+
+use ruma::{EventId, OwnedEventId, UserId};
+
+use crate::{
+    Result,
+    messages::room::{Position, UnreadCount},
+    objects::room::{
+        Room, limits,
+        loaded::{Loaded, memory::Tally},
+    },
+    store::room::{
+        events::{self, Unread},
+        receipts,
+    },
+};
+
+/// The thread of events that are in none.
+const MAIN: &str = "main";
+
+impl Room {
+    /// What of the room a user has not read, outside threads and by thread. `since` is where they
+    /// joined: what came before does not count.
+    pub(crate) async fn unread(
+        &self,
+        room: &Loaded,
+        user_id: &UserId,
+        since: Position,
+        by_thread: bool,
+    ) -> Result<(UnreadCount, BTreeMap<OwnedEventId, UnreadCount>)> {
+        let mut tally = match room.memory.tally(user_id) {
+            Some(tally) => tally,
+            None => self.new_tally(user_id, since).await?,
+        };
+        let counts = |it: &Unread| {
+            (it.sender != user_id.as_str() && (it.notifies > 0 || it.mentions.is_some()))
+                .then(|| it.clone())
+        };
+        let known = room.memory.events_after(tally.upto, |it| counts(&it.unread));
+        let events = match known {
+            Some(events) => events,
+            None => {
+                let (sql, scope, limit) = (self.sql(), self.scope(), limits::UNREAD_EVENTS);
+                events::list_unread(sql, scope, tally.upto, user_id, limit).await?
+            }
+        };
+        for event in &events {
+            tally.count(event, user_id);
+        }
+        tally.upto = room.head;
+        let counts = tally.counts(by_thread);
+        room.memory.remember_tally(user_id, tally);
+        Ok(counts)
+    }
+
+    /// A tally that has counted nothing yet.
+    async fn new_tally(&self, user_id: &UserId, since: Position) -> Result<Tally> {
+        let mut tally = Tally { everywhere: since, ..Tally::default() };
+        for receipt in receipts::list_by_user(self.sql(), self.scope(), user_id).await? {
+            let at = receipt.event_position;
+            if receipt.thread.is_empty() {
+                tally.everywhere = tally.everywhere.max(at);
+            } else {
+                let read = tally.by_thread.entry(receipt.thread).or_default();
+                *read = (*read).max(at);
+            }
+        }
+        tally.upto = tally.everywhere;
+        Ok(tally)
+    }
+}
+
+impl Tally {
+    /// Counts one event of somebody else.
+    fn count(&mut self, event: &Unread, user_id: &UserId) {
+        let thread = event.thread.as_deref().unwrap_or(MAIN);
+        if self.by_thread.get(thread).is_some_and(|read| *read >= event.position) {
+            return;
+        }
+        let is_mentioned = event.mentions.as_deref().is_some_and(|mentions| {
+            serde_json::from_str::<Vec<String>>(mentions)
+                .is_ok_and(|it| it.iter().any(|it| it == user_id.as_str()))
+        });
+        let is_loud = event.notifies > 1 || is_mentioned;
+        if event.notifies == 0 && !is_loud {
+            return;
+        }
+        let count = match &event.thread {
+            Some(root) => self.threads.entry(root.clone()).or_default(),
+            None => &mut self.main,
+        };
+        let full = limits::UNREAD_EVENTS;
+        count.notifications = (count.notifications + 1).min(full);
+        count.highlights = (count.highlights + u64::from(is_loud)).min(full);
+    }
+
+    /// The counts, threads apart or together with everything else.
+    fn counts(&self, by_thread: bool) -> (UnreadCount, BTreeMap<OwnedEventId, UnreadCount>) {
+        let mut main = self.main;
+        let mut threads = BTreeMap::new();
+        for (root, count) in &self.threads {
+            match EventId::parse(root) {
+                Ok(root) if by_thread => {
+                    threads.insert(root, *count);
+                }
+                _ => {
+                    main.notifications += count.notifications;
+                    main.highlights += count.highlights;
+                }
+            }
+        }
+        (main, threads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    fn event(position: Position, notifies: i64, mentions: &str, thread: &str) -> Unread {
+        let some = |it: &str| (!it.is_empty()).then(|| it.to_owned());
+        let sender = "@bob:b".to_owned();
+        Unread { position, sender, notifies, mentions: some(mentions), thread: some(thread) }
+    }
+
+    #[test]
+    fn what_counts_as_unread() {
+        let alice = user_id!("@alice:b");
+        let mut tally = Tally::default();
+        tally.by_thread.insert("main".into(), 3);
+        tally.by_thread.insert("$root".into(), 6);
+        tally.count(&event(2, 1, "", ""), alice); // read in the main timeline
+        tally.count(&event(4, 1, "", ""), alice);
+        tally.count(&event(5, 1, "", "$root"), alice); // read in its thread
+        tally.count(&event(7, 1, r#"["@alice:b"]"#, "$root"), alice);
+        tally.count(&event(8, 0, r#"["@carol:b"]"#, ""), alice); // not for alice
+        tally.count(&event(9, 2, "", ""), alice);
+        let (main, threads) = tally.counts(true);
+        assert_eq!((main.notifications, main.highlights), (2, 1));
+        let thread = threads.values().next().unwrap();
+        assert_eq!((thread.notifications, thread.highlights), (1, 1));
+        let (all, threads) = tally.counts(false);
+        assert_eq!((all.notifications, all.highlights), (3, 2));
+        assert!(threads.is_empty());
+    }
+}

@@ -1,0 +1,15 @@
+//! What this isolate remembers of valid access tokens.
+
+use std::sync::Arc;
+
+use skerry::sessions::Sessions;
+
+thread_local! {
+    static SESSIONS: Arc<Sessions> = Arc::default();
+}
+
+/// The memory of this isolate. Others have their own: what ends a token in one of them is heard
+/// of in the others when the time is over for which an answer is remembered.
+pub(crate) fn of_this_isolate() -> Arc<Sessions> {
+    SESSIONS.with(Clone::clone)
+}
