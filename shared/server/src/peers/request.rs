@@ -83,7 +83,8 @@ impl Peers<'_> {
         Ok(response.bytes().await?)
     }
 
-    /// Sends a message to the first endpoint of a server that can be reached. A refusal is an error.
+    /// Sends a message to the first endpoint of a server that can be reached. A refusal is an
+    /// error.
     async fn send(
         &self,
         server: &ServerName,
