@@ -85,6 +85,7 @@ pub async fn run(options: Options) -> Result<()> {
     let ports = Ports {
         global: sqlite.clone(),
         sessions: registry.sessions(),
+        filters: Arc::default(),
         objects: Arc::new(objects),
         clock,
         random: Arc::new(SystemRandom),

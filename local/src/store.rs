@@ -47,6 +47,12 @@ pub fn insert_object(scope: i64, kind: &'static str, name: &str) -> Stmt {
     .bind(name)
 }
 
+/// Forgets an object that has no rows any more, and its alarm.
+pub fn remove_object(scope: i64) -> [Stmt; 2] {
+    ["DELETE FROM objects WHERE scope = ?", "DELETE FROM alarms WHERE scope = ?"]
+        .map(|sql| Stmt::new(sql).bind(scope))
+}
+
 /// Brings the alarm of an object forward, unless one is set for an earlier time. The one that goes
 /// off at this moment, by the time it was set for, is none that is yet to come.
 pub fn upsert_alarm(scope: i64, at_ms: u64, went_off_ms: u64) -> Stmt {

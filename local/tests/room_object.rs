@@ -5,5 +5,6 @@
 mod room_object {
     mod commits;
     mod effects;
+    mod removal;
     mod stand;
 }

@@ -89,6 +89,7 @@ impl House {
         let ports = Ports {
             global: sqlite.clone(),
             sessions: registry.sessions(),
+            filters: Arc::default(),
             objects: Arc::new(LocalObjects(registry)),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),

@@ -21,9 +21,11 @@ use skerry::{
     messages::{
         Ask, RawJson,
         room::{self, Position},
+        secret::Secret,
         user::{
-            self, Changes, CreateFilter, GetAccountData, GetChanges, GetFilter, Membership, Read,
-            ReadRoom, RoomActivity, SetAccountData, SetTag, ToUser,
+            self, Changes, CreateFilter, Device, GetAccountData, GetChanges, GetFilter, Membership,
+            NewSession, NewTokens, Read, ReadRoom, Register, RoomActivity, SetAccountData, SetTag,
+            ToUser,
         },
     },
     objects::{
@@ -101,6 +103,10 @@ impl ObjectHost for Host {
         false
     }
 
+    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
+        Err(Error::internal("nothing is destroyed here"))
+    }
+
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {
         Ok(None)
     }
@@ -154,7 +160,28 @@ impl World {
         let sqlite = Sqlite::open(directory.path()).await.unwrap();
         store::migrate(&sqlite).await.unwrap();
         let host = Arc::new(Host { sqlite, woken: AtomicU64::default(), _directory: directory });
-        Self { user: build(&host), host }
+        let world = Self { user: build(&host), host };
+        world.register().await;
+        world
+    }
+
+    /// The account, with one session: device `D`, token `d`.
+    async fn register(&self) {
+        let device = Device {
+            device_id: owned_device_id!("D"),
+            display_name: None,
+            last_seen_ms: None,
+            last_seen_ip: None,
+        };
+        let tokens =
+            NewTokens { access_hash: "d".to_owned(), refresh_hash: None, expires_at_ms: None };
+        self.ask(Register {
+            password: Secret::new("correct horse battery".to_owned()),
+            is_admin: false,
+            reservation: None,
+            session: Some(NewSession { device, tokens }),
+        })
+        .await;
     }
 
     /// The object is dropped and built again on its store.
@@ -190,7 +217,7 @@ impl World {
             since,
             include_leave: false,
             full_state: false,
-            device_id: owned_device_id!("D"),
+            access_hash: "d".to_owned(),
             lazy_loads: false,
             looked_at: None,
             limit: 100,
@@ -247,7 +274,7 @@ async fn a_token_outlives_the_object() {
     let mut world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
     assert_eq!(world.from(None).await, Some(None), "new to the client");
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     assert_eq!(world.from(Some(token)).await, None);
     world.restart();
     world.activity(9).await;
@@ -265,7 +292,7 @@ async fn a_token_outlives_the_object() {
 async fn what_happens_during_a_read_is_not_lost() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let first = world.read(1, 3).await;
+    let first = world.read(world.position().await, 3).await;
     world.activity(4).await;
     let position = world.changes(Some(first)).await.position;
     // One device reads up to 4; meanwhile another gets further, and the user changes something.
@@ -281,7 +308,7 @@ async fn what_happens_during_a_read_is_not_lost() {
 async fn a_room_nobody_reads_stays_new_to_every_token() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     world.activity(4).await;
     // The room's events are filtered out for a while: nothing is read, the token goes on.
     let later = SyncToken::at(world.changes(Some(token)).await.position);
@@ -292,7 +319,7 @@ async fn a_room_nobody_reads_stays_new_to_every_token() {
 async fn who_comes_back_begins_anew() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 5).await;
+    let token = world.read(world.position().await, 5).await;
     world.membership(a_room(), MembershipState::Leave, 8).await;
     let left = world.changes(Some(token)).await;
     assert_eq!(left.left.first().map(|it| it.from), Some(Some(5)));
@@ -307,7 +334,7 @@ async fn who_comes_back_begins_anew() {
 async fn marks_stay_few() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 1).await;
-    let first = world.read(1, 1).await;
+    let first = world.read(world.position().await, 1).await;
     for position in 2..200 {
         world.activity(position).await;
         world.read(world.position().await, position).await;
@@ -334,7 +361,7 @@ async fn an_invitation_from_someone_ignored_is_not_told() {
 async fn account_data_is_told_once_and_bounded() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     world.set(Some(a_room()), "u.x", json!({ "a": 1 })).await;
     let changes = world.changes(Some(token)).await;
     let [room] = &*changes.joined else { panic!("one room") };

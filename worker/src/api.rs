@@ -69,6 +69,7 @@ async fn cx(env: &Env) -> Result<Cx> {
     let ports = Ports {
         global,
         sessions: sessions::of_this_isolate(),
+        filters: sessions::filters_of_this_isolate(),
         objects: Arc::new(objects),
         clock,
         random: Arc::new(EdgeRandom),

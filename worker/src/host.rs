@@ -157,6 +157,19 @@ impl EdgeHost {
     }
 }
 
+impl EdgeHost {
+    /// Both deletions are begun in the same event, with nothing in between.
+    async fn delete_all(&self) -> Result<()> {
+        let alarm = self.storage.delete_alarm().map_err(js::map_error)?;
+        let rows = self.storage.delete_all().map_err(js::map_error)?;
+        self.alarm.set(Alarm::Unset);
+        self.sql.was_deleted();
+        JsFuture::from(alarm).await.map_err(js::map_error)?;
+        JsFuture::from(rows).await.map_err(js::map_error)?;
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl ObjectHost for EdgeHost {
     fn sql(&self) -> &dyn Sql {
@@ -181,6 +194,11 @@ impl ObjectHost for EdgeHost {
 
     fn is_waited_for(&self) -> bool {
         !self.state.get_websockets().is_empty()
+    }
+
+    /// The store is the object's own, and is dropped as a whole.
+    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
+        SendFuture::new(self.delete_all()).await
     }
 
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {

@@ -27,6 +27,13 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     pub(crate) fn set_alarm(this: &Storage, at_ms: f64) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(method, catch, js_name = deleteAlarm)]
+    pub(crate) fn delete_alarm(this: &Storage) -> Result<Promise, JsValue>;
+
+    /// Deletes the whole store, tables and all.
+    #[wasm_bindgen(method, catch, js_name = deleteAll)]
+    pub(crate) fn delete_all(this: &Storage) -> Result<Promise, JsValue>;
+
     #[wasm_bindgen(method, getter)]
     pub(crate) fn sql(this: &Storage) -> ObjectDatabase;
 

@@ -49,6 +49,11 @@ impl ObjectSql {
         Ok(results)
     }
 
+    /// The tables are gone: the next write makes them anew.
+    pub(crate) fn was_deleted(&self) {
+        self.is_ready.store(false, Ordering::Relaxed);
+    }
+
     fn read(&self, stmt: Stmt) -> Result<Vec<Row>> {
         check(&stmt)?;
         if !self.is_ready.load(Ordering::Relaxed) {

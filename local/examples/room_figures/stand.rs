@@ -28,7 +28,7 @@ use skerry::{
 use skerry_core::SigningKey;
 use skerry_local::{sqlite::Sqlite, store};
 
-use crate::alone::Host;
+use crate::alone::{Host, nobody};
 
 /// Rows of an answer that is worth a line.
 const LARGE_ANSWER: u64 = 5_000;
@@ -64,7 +64,7 @@ impl Stand {
     /// The room's object: it has nothing in memory.
     pub(crate) fn room(&self, id: &RoomId) -> Arc<Room> {
         let id: OwnedRoomId = id.to_owned();
-        Room::new(id, self.server.clone(), Arc::new(Host(self.sql.clone())))
+        Room::new(id, self.server.clone(), Arc::new(Host(self.sql.clone(), nobody())))
     }
 
     /// One number that the database answers with.

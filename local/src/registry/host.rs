@@ -15,6 +15,7 @@ use skerry::{
     objects::{Object as _, user::User},
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
+    store::agenda,
 };
 
 use super::{LocalObjects, Registry};
@@ -122,6 +123,21 @@ impl ObjectHost for LocalHost {
 
     fn is_waited_for(&self) -> bool {
         self.user_id().is_some_and(|it| self.registry().waiters.has(it))
+    }
+
+    async fn destroy(&self, pages: Vec<Stmt>) -> Result<()> {
+        if self.retired.load(Ordering::Acquire) {
+            return Err(Error::internal(format!("this instance of {} was replaced", self.name)));
+        }
+        let sql = &*self.registry().sql;
+        for page in pages {
+            while !sql.batch(vec![page.clone()]).await?.concat().is_empty() {}
+        }
+        let mut rest = store::remove_object(self.scope).to_vec();
+        rest.push(agenda::remove_all(self.scope));
+        sql.batch(rest).await?;
+        self.known.store(false, Ordering::Release);
+        Ok(())
     }
 
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {

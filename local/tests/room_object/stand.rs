@@ -37,6 +37,9 @@ use tempfile::TempDir;
 /// The room's.
 pub(crate) const SCOPE: i64 = 7;
 
+/// When the host calls again after an alarm that failed.
+const HOST_RETRY_MS: u64 = 30_000;
+
 /// What becomes of the next commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -56,6 +59,8 @@ pub(crate) struct Host {
     pub(crate) sqlite: Arc<Sqlite>,
     pub(crate) fate: Mutex<Fate>,
     pub(crate) alarm_by_ms: Mutex<Option<u64>>,
+    /// After how many pages the removal of the room fails.
+    pub(crate) destroyed_pages: Mutex<Option<usize>>,
     global: Global,
     deferred: Mutex<Vec<Deferred>>,
     clock: Time,
@@ -149,6 +154,22 @@ impl ObjectHost for Host {
         false
     }
 
+    async fn destroy(&self, pages: Vec<Stmt>) -> Result<()> {
+        for page in pages {
+            while !self.sqlite.batch(vec![page.clone()]).await?.concat().is_empty() {
+                if *self.destroyed_pages.lock().unwrap() == Some(0) {
+                    return Err(Error::internal("the process died"));
+                }
+                if let Some(left) = &mut *self.destroyed_pages.lock().unwrap() {
+                    *left -= 1;
+                }
+            }
+        }
+        self.sqlite.batch(vec![skerry::store::agenda::remove_all(SCOPE)]).await?;
+        *self.alarm_by_ms.lock().unwrap() = None;
+        Ok(())
+    }
+
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {
         Ok(*self.alarm_by_ms.lock().unwrap())
     }
@@ -231,6 +252,7 @@ impl Stand {
             sqlite,
             fate: Mutex::default(),
             alarm_by_ms: Mutex::default(),
+            destroyed_pages: Mutex::default(),
             deferred: Mutex::default(),
             clock: Time(AtomicU64::new(1_000_000)),
             _directory: directory,
@@ -271,12 +293,34 @@ impl Stand {
         self.room = Room::new(self.room_id.clone(), Arc::clone(&self.server), host);
     }
 
+    /// How the room is created.
+    pub(crate) fn creation(&self) -> Create {
+        creation(&self.server).1
+    }
+
+    /// Rows of a table.
+    pub(crate) async fn count(&self, table: &str) -> u64 {
+        let sql = format!("SELECT count(*) FROM {table} WHERE scope = ?").into_boxed_str();
+        let count = Stmt::new(Box::leak(sql)).bind(SCOPE);
+        (&*self.host.sqlite as &dyn Sql).row(count).await.unwrap().unwrap().take(0).unwrap()
+    }
+
+    /// Lets time pass, in milliseconds.
+    pub(crate) fn pass(&self, ms: u64) {
+        self.host.clock.0.fetch_add(ms, Ordering::Relaxed);
+    }
+
     /// Waits for the alarm, if one is set, and gives how long that took.
     pub(crate) async fn alarm(&self) -> Option<u64> {
         let at_ms = self.host.alarm_by_ms.lock().unwrap().take()?;
         let now_ms = self.host.clock.now_ms();
         self.host.clock.0.store(at_ms.max(now_ms), Ordering::Relaxed);
-        self.room.alarm().await.unwrap();
+        if self.room.alarm().await.is_err() {
+            // As hosts do: they call again.
+            let mut alarm = self.host.alarm_by_ms.lock().unwrap();
+            let again_ms = self.host.clock.now_ms() + HOST_RETRY_MS;
+            *alarm = alarm.into_iter().chain([again_ms]).min();
+        }
         self.run_deferred().await;
         Some(at_ms.saturating_sub(now_ms))
     }

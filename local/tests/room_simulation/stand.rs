@@ -15,7 +15,7 @@ use skerry_core::SigningKey;
 use skerry_local::{sqlite::Sqlite, store};
 use tempfile::TempDir;
 
-use super::alone::Host;
+use super::alone::{Host, nobody};
 
 /// A server with one room.
 pub struct Stand {
@@ -44,7 +44,7 @@ impl Stand {
             },
         });
         let sql = Arc::new(sqlite);
-        let host = Arc::new(Host(Arc::clone(&sql)));
+        let host = Arc::new(Host(Arc::clone(&sql), nobody()));
         let room = Room::new(room_id.to_owned(), Arc::clone(&server), host);
         Self { _directory: directory, server, sql, room }
     }
@@ -56,7 +56,7 @@ impl Stand {
 
     /// The room forgets all that it does not have in its store.
     pub fn restart(&mut self, room_id: &RoomId) {
-        let host = Arc::new(Host(Arc::clone(&self.sql)));
+        let host = Arc::new(Host(Arc::clone(&self.sql), nobody()));
         self.room = Room::new(room_id.to_owned(), Arc::clone(&self.server), host);
     }
 }

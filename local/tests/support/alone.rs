@@ -15,8 +15,13 @@ use skerry_local::machine::{SystemClock, SystemRandom};
 /// The only room's.
 pub(crate) const SCOPE: i64 = 1;
 
-/// What the room stands on.
-pub(crate) struct Host<S>(pub(crate) Arc<S>);
+/// What the room stands on: its store, and the other objects.
+pub(crate) struct Host<S>(pub(crate) Arc<S>, pub(crate) Arc<dyn Objects>);
+
+/// The other objects of a room that is alone.
+pub(crate) fn nobody() -> Arc<dyn Objects> {
+    Arc::new(Nobody)
+}
 
 #[async_trait]
 impl<S: Sql + 'static> ObjectHost for Host<S> {
@@ -36,6 +41,10 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
 
     fn is_waited_for(&self) -> bool {
         false
+    }
+
+    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
+        Err(Error::internal("nothing is destroyed here"))
     }
 
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {
@@ -59,7 +68,7 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
     }
 
     fn objects(&self) -> &dyn Objects {
-        &Nobody
+        &*self.1
     }
 
     fn global(&self) -> &dyn Sql {

@@ -295,6 +295,10 @@ impl ObjectHost for Host {
         &self.global
     }
 
+    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
+        Err(Error::internal("a user is not destroyed"))
+    }
+
     fn http(&self) -> &dyn Http {
         &Offline
     }

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod bootstrap;
 pub mod error;
+pub mod filters;
 pub mod messages;
 pub mod objects;
 pub mod peers;

@@ -25,6 +25,7 @@ pub use self::{
 };
 use crate::{
     Error, Result,
+    filters::Filters,
     messages::{Ask, Recipient, room, user},
     server::Server,
     sessions::Sessions,
@@ -145,6 +146,15 @@ pub trait ObjectHost: Send + Sync {
     /// Whether somebody waits in [`Objects::wait_for_changes`] on this object.
     fn is_waited_for(&self) -> bool;
 
+    /// Removes the object's whole store, its alarm and its name. What is asked of the object
+    /// afterwards finds nothing, and what it writes begins a new store.
+    ///
+    /// `pages` are statements that each remove some rows of one table and give a row for each that
+    /// is removed. A host that cannot drop the store of one object as a whole repeats each of them
+    /// until nothing is left, a batch at a time; the object's agenda goes last. When it fails, some
+    /// rows are left, and it is to be asked again.
+    async fn destroy(&self, pages: Vec<Stmt>) -> Result<()>;
+
     /// The time of the alarm that is set, or that is going off at this moment. Asked when an object
     /// is loaded: an alarm may have been set for what memory alone knew.
     async fn alarm_at_ms(&self) -> Result<Option<u64>>;
@@ -194,6 +204,8 @@ pub struct Ports {
     pub objects: Arc<dyn Objects>,
     /// What this process remembers of valid access tokens.
     pub sessions: Arc<Sessions>,
+    /// What this process remembers of stored filters.
+    pub filters: Arc<Filters>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

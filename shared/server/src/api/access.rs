@@ -7,7 +7,7 @@
 //! [spec]: https://spec.matrix.org/unstable/client-server-api/#using-access-tokens
 
 use http::{HeaderMap, header};
-use ruma::{UserId, api::error::ErrorKind};
+use ruma::{OwnedUserId, UserId, api::error::ErrorKind};
 use skerry_core::token::{self, TokenKind};
 
 use super::Cx;
@@ -31,6 +31,48 @@ pub(super) enum Access {
     /// A token that the user's object has checked for this very request: nothing that is
     /// remembered counts.
     Account,
+    /// A token that names a user: their object checks it with what it is asked anyway.
+    Unchecked,
+}
+
+/// An access token that nobody has checked.
+#[derive(Clone, Debug)]
+pub struct UncheckedToken {
+    /// The user it names.
+    pub user_id: OwnedUserId,
+    /// Its hash ([`token::hash`]).
+    pub access_hash: String,
+}
+
+impl UncheckedToken {
+    /// The token of a request that needs one.
+    pub(super) fn read(cx: &Cx, headers: &HeaderMap) -> Result<Self> {
+        let text = bearer(headers).ok_or_else(missing_token)?;
+        // What is no token is not asked about: no object is made of what somebody invents.
+        let user_id = TokenKind::Access.user_named(text, &cx.server.name);
+        let user_id =
+            user_id.ok_or_else(|| Error::unknown_token(false, "the access token is unknown"))?;
+        Ok(Self { user_id, access_hash: token::hash(text) })
+    }
+
+    /// Checks the token, by what is remembered of it where `may_remember`.
+    pub(super) async fn check(&self, cx: &Cx, may_remember: bool) -> Result<Session> {
+        let Self { user_id, access_hash } = self;
+        let (sessions, now_ms) = (&cx.ports.sessions, cx.ports.clock.now_ms());
+        if may_remember && let Some(caller) = sessions.find(access_hash, now_ms) {
+            return Ok(Session { caller, access_hash: access_hash.clone() });
+        }
+        let ticket = sessions.begin();
+        let question = Authenticate { access_hash: access_hash.clone() };
+        let answer = cx.ports.objects.ask(&**user_id, question).await?;
+        let at_most_ms = cx.server.config.session_cache_ms;
+        sessions.insert(ticket, access_hash.clone(), &answer, now_ms, at_most_ms);
+        Ok(Session { caller: answer.caller, access_hash: access_hash.clone() })
+    }
+}
+
+fn missing_token() -> Error {
+    Error::api(ErrorKind::MissingToken, "an access token is required")
 }
 
 /// An authenticated session: its user, its device and the token it came with.
@@ -44,13 +86,10 @@ pub struct Session {
 
 /// Checks the sender of a request.
 pub(super) async fn check(cx: &Cx, access: Access, headers: &HeaderMap) -> Result<Option<Session>> {
+    let may_remember = access != Access::Account;
     match (access, bearer(headers)) {
-        (Access::Anyone, _) | (Access::Optional, None) => Ok(None),
-        (Access::Required | Access::Account, None) => {
-            Err(Error::api(ErrorKind::MissingToken, "an access token is required"))
-        }
-        (Access::Account, Some(text)) => session(cx, text, false).await.map(Some),
-        (_, Some(text)) => session(cx, text, true).await.map(Some),
+        (Access::Anyone | Access::Unchecked, _) | (Access::Optional, None) => Ok(None),
+        _ => UncheckedToken::read(cx, headers)?.check(cx, may_remember).await.map(Some),
     }
 }
 
@@ -60,24 +99,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_at_checked(SCHEME.len())?;
     scheme.eq_ignore_ascii_case(SCHEME).then(|| token.trim()).filter(|it| !it.is_empty())
-}
-
-async fn session(cx: &Cx, text: &str, may_remember: bool) -> Result<Session> {
-    // What is no token is not asked about: no object is made of what somebody invents.
-    let Some(user_id) = TokenKind::Access.user_named(text, &cx.server.name) else {
-        return Err(Error::unknown_token(false, "the access token is unknown"));
-    };
-    let access_hash = token::hash(text);
-    let (sessions, now_ms) = (&cx.ports.sessions, cx.ports.clock.now_ms());
-    if may_remember && let Some(caller) = sessions.find(&access_hash, now_ms) {
-        return Ok(Session { caller, access_hash });
-    }
-    let ticket = sessions.begin();
-    let question = Authenticate { access_hash: access_hash.clone() };
-    let answer = cx.ports.objects.ask(&*user_id, question).await?;
-    let at_most_ms = cx.server.config.session_cache_ms;
-    sessions.insert(ticket, access_hash.clone(), &answer, now_ms, at_most_ms);
-    Ok(Session { caller: answer.caller, access_hash })
 }
 
 /// Asks a user's object to change the account. Unless that is refused, what is remembered of the

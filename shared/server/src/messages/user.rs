@@ -186,8 +186,8 @@ pub struct GetChanges {
     pub include_leave: bool,
     /// All rooms, whether they have something new or not.
     pub full_state: bool,
-    /// The device that asks.
-    pub device_id: OwnedDeviceId,
+    /// The hash of the access token of the device that asks. It is checked first.
+    pub access_hash: String,
     /// Members that the device has been sent need not be sent again (lazy loading).
     pub lazy_loads: bool,
     /// Of who waits: up to here nothing was found that the client wants to see.
@@ -227,6 +227,8 @@ pub struct Changes {
     pub position: StreamPosition,
     /// Which memory of the user they come from: [`Read`] brings it back.
     pub instance: Instance,
+    /// The device that asked.
+    pub device_id: OwnedDeviceId,
     /// The client has no token, or one that is not of this stream: it is given everything.
     pub is_from_beginning: bool,
     /// How much of receipts and typing is given with these changes.
@@ -266,10 +268,16 @@ pub struct RoomChange {
 
 impl Changes {
     /// No changes, up to this position.
-    pub fn none(position: StreamPosition, instance: Instance, ephemeral: EphemeralVersion) -> Self {
+    pub fn none(
+        position: StreamPosition,
+        instance: Instance,
+        ephemeral: EphemeralVersion,
+        device_id: OwnedDeviceId,
+    ) -> Self {
         Self {
             position,
             instance,
+            device_id,
             is_from_beginning: false,
             ephemeral,
             rest: None,

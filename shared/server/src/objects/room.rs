@@ -87,6 +87,7 @@ impl Object for Room {
             Command::ChangeMembership(it) => {
                 Reply::ChangeMembership(self.change_membership(*it).await?)
             }
+            Command::IsJoined(it) => Reply::IsJoined(self.is_joined(&it.user_id).await?),
             Command::Forget(it) => Reply::Forget(self.forget(&it.user_id).await?),
             Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
             Command::SetReceipts(it) => Reply::SetReceipts(self.set_receipts(*it).await?),
@@ -116,6 +117,7 @@ impl Object for Room {
         };
         // What is due does not depend on what could be delivered.
         self.run_agenda().await?;
+        self.expire_attempt().await?;
         delivered
     }
 }

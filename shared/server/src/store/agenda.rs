@@ -22,6 +22,11 @@ pub fn upsert(scope: i64, due: &'static str, at_ms: u64) -> Stmt {
     .bind(at_ms)
 }
 
+/// Nothing is to be done any more.
+pub fn remove_all(scope: i64) -> Stmt {
+    Stmt::new("DELETE FROM agenda WHERE scope = ?").bind(scope)
+}
+
 /// Something is done.
 pub fn remove(scope: i64, due: &'static str) -> Stmt {
     Stmt::new("DELETE FROM agenda WHERE scope = ? AND due = ?").bind(scope).bind(due)

@@ -1,7 +1,9 @@
 //! The private store of a `Room` object.
 
 pub mod events;
+pub mod expiry;
 pub mod gaps;
+pub mod given;
 pub mod graph;
 pub mod members;
 pub mod meta;
@@ -9,5 +11,6 @@ pub mod pending;
 pub mod readers;
 pub mod receipts;
 pub mod redactions;
+pub mod removal;
 pub mod staged;
 pub mod state;

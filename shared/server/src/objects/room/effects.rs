@@ -7,4 +7,6 @@
 
 mod agenda;
 mod aliases;
+mod destroy;
 mod directory;
+mod expire;

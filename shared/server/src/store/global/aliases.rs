@@ -88,6 +88,11 @@ pub fn remove_pending(alias: &RoomAliasId, room_id: &RoomId) -> Stmt {
     .bind(room_id.as_str())
 }
 
+/// Removes all aliases of a room.
+pub fn remove_all(room_id: &RoomId) -> Stmt {
+    Stmt::new("DELETE FROM aliases WHERE room_id = ?").bind(room_id.as_str())
+}
+
 /// Removes an alias, if it still leads to this room: between the check of who may and the
 /// removal it may have been given to another.
 pub fn remove(alias: &RoomAliasId, room_id: &RoomId) -> Stmt {

@@ -325,17 +325,18 @@ pub fn insert_transaction(
     sender: &UserId,
     device_id: &DeviceId,
     path: &str,
-    position: Position,
+    (position, now_ms): (Position, u64),
 ) -> Stmt {
     Stmt::new(
-        "INSERT INTO room_transactions (scope, sender, device_id, path, position) \
-         VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO room_transactions (scope, sender, device_id, path, position, created_ms) \
+         VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(scope)
     .bind(sender.as_str())
     .bind(device_id.as_str())
     .bind(path)
     .bind(position)
+    .bind(now_ms)
 }
 
 /// What an event is to those who have not read it.

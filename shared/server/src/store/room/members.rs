@@ -79,6 +79,25 @@ pub fn update_told(scope: i64, user_id: &UserId, position: Position) -> Stmt {
         .bind(position)
 }
 
+/// Whether a local user, other than this one, has to do with the room: has any membership but one
+/// that has ended, or has not forgotten the room. `local`: how their IDs end.
+pub async fn is_wanted(
+    sql: &dyn Sql,
+    scope: i64,
+    local: &str,
+    except: Option<&UserId>,
+) -> Result<bool> {
+    let stmt = Stmt::new(
+        "SELECT 1 FROM room_members WHERE scope = ? AND substr(user_id, -length(?)) = ? \
+         AND user_id <> ? AND (forgotten = 0 OR membership NOT IN ('leave', 'ban')) LIMIT 1",
+    )
+    .bind(scope)
+    .bind(local)
+    .bind(local)
+    .bind(except.map_or("", UserId::as_str));
+    Ok(sql.row(stmt).await?.is_some())
+}
+
 /// Members who may not have been told of their membership, whoever was asked longest ago first.
 pub async fn list_undelivered(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<Member>> {
     let stmt = Stmt::new(

@@ -75,6 +75,11 @@ pub fn update_listed(scope: i64, listed: bool) -> Stmt {
     Stmt::new("UPDATE room_meta SET listed = ? WHERE scope = ?").bind(listed).bind(scope)
 }
 
+/// The room is gone.
+pub fn remove(scope: i64) -> Stmt {
+    Stmt::new("DELETE FROM room_meta WHERE scope = ?").bind(scope)
+}
+
 /// What stands beside the newest event: the extremities, and numbers that are taken.
 pub fn update_ends(scope: i64, extremities: Option<&[Num]>, taken: Position) -> Stmt {
     Stmt::new("UPDATE room_meta SET extremities = ?, taken = max(taken, ?) WHERE scope = ?")

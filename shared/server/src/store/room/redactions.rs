@@ -20,11 +20,27 @@ pub async fn list(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Vec<N
 }
 
 /// A redaction waits for its event.
-pub fn insert(scope: i64, event_id: &EventId, redaction: Num) -> Stmt {
-    Stmt::new("INSERT OR IGNORE INTO room_redactions (scope, event_id, redaction) VALUES (?, ?, ?)")
-        .bind(scope)
-        .bind(event_id.as_str())
-        .bind(redaction)
+pub fn insert(scope: i64, event_id: &EventId, redaction: Num, now_ms: u64) -> Stmt {
+    Stmt::new(
+        "INSERT OR IGNORE INTO room_redactions (scope, event_id, redaction, received_ms) \
+         VALUES (?, ?, ?, ?)",
+    )
+    .bind(scope)
+    .bind(event_id.as_str())
+    .bind(redaction)
+    .bind(now_ms)
+}
+
+/// Forgets the oldest redactions, so that at most `limit` wait.
+pub fn remove_excess(scope: i64, limit: u64) -> Stmt {
+    Stmt::new(
+        "DELETE FROM room_redactions WHERE scope = ? AND redaction <= \
+         (SELECT redaction FROM room_redactions WHERE scope = ? \
+         ORDER BY redaction DESC LIMIT 1 OFFSET ?)",
+    )
+    .bind(scope)
+    .bind(scope)
+    .bind(limit)
 }
 
 /// The event has come.

@@ -6,7 +6,7 @@ use axum::Router;
 use ruma::api::client::membership::forget_room::v3::{Request, Response};
 
 use crate::{
-    Result,
+    Error, Result,
     api::{Cx, mount::authenticated},
     messages::{Caller, room, user},
 };
@@ -19,7 +19,11 @@ pub(super) fn routes(router: Router) -> Router {
 async fn forget_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     let user_id = caller.user_id;
     let objects = &cx.ports.objects;
-    objects.ask(&*request.room_id, room::Forget { user_id: user_id.clone() }).await?;
+    match objects.ask(&*request.room_id, room::Forget { user_id: user_id.clone() }).await {
+        // A room that everybody has forgotten is there no more.
+        Ok(()) | Err(Error::UnknownRoom) => {}
+        Err(error) => return Err(error),
+    }
     objects.ask(&*user_id, user::Forget { room_id: request.room_id }).await?;
     Ok(Response::new())
 }

@@ -245,7 +245,11 @@ impl Room {
     }
 
     /// The events before this one of which no state is known.
-    async fn missing_prev(&self, room: &mut Loaded, pdu: &Pdu) -> Result<Vec<OwnedEventId>> {
+    pub(crate) async fn missing_prev(
+        &self,
+        room: &mut Loaded,
+        pdu: &Pdu,
+    ) -> Result<Vec<OwnedEventId>> {
         let mut missing = Vec::new();
         for event_id in &pdu.prev_events {
             let known = self.known(room, event_id).await?;
@@ -319,7 +323,10 @@ impl Room {
             let awaited: Vec<_> = auth.iter().chain(&prev).cloned().collect();
             let server = event.pdu.sender.server_name();
             let stmts = pending::insert(scope, &event.pdu, server, &awaited, self.now_ms())?;
-            self.write_batch(stmts.into(), None).await?;
+            let mut plan = Plan::new(room);
+            plan.stmts.extend(stmts);
+            plan.expire_at(self.now_ms() + limits::PENDING_EVENT_MS);
+            self.commit_quietly(room, &mut plan).await?;
             room.pending = pending::count(sql, scope).await?;
             if room.pending > limits::PENDING_EVENTS
                 && let Some(excess) = pending::find_excess(sql, scope).await?

@@ -11,7 +11,7 @@ use skerry_core::{
 use crate::{
     Error, Result,
     objects::room::{
-        Room,
+        Room, limits,
         loaded::{Loaded, plan::Plan},
     },
     ports::Stmt,
@@ -33,7 +33,13 @@ impl Room {
         let mut redacted = false;
         if let Some(target) = redaction::target(pdu, &room.rules) {
             match graph::find_nums(sql, scope, std::slice::from_ref(&target)).await?.pop() {
-                None => plan.stmts.push(redactions::insert(scope, &target, num)),
+                None => {
+                    let now_ms = self.now_ms();
+                    plan.expire_at(now_ms + limits::WAITING_REDACTION_MS);
+                    plan.stmts.push(redactions::insert(scope, &target, num, now_ms));
+                    let most = limits::WAITING_REDACTIONS;
+                    plan.stmts.push(redactions::remove_excess(scope, most));
+                }
                 Some((_, at)) => {
                     if let Some(stored) = events::list(sql, scope, &[at]).await?.pop()
                         && stored.redacted_by.is_none()

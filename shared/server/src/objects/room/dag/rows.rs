@@ -13,7 +13,7 @@ use crate::{
     Error, Result,
     messages::room::Position,
     objects::room::{
-        Room,
+        Room, limits,
         loaded::{
             decided::Entering,
             draft::Transaction,
@@ -85,7 +85,10 @@ impl Room {
         }
         if let Some(Transaction { sent_by, path }) = transaction {
             let device_id = &sent_by.device_id;
-            let stmt = events::insert_transaction(scope, &pdu.sender, device_id, path, num);
+            let now_ms = self.now_ms();
+            plan.expire_at(now_ms + limits::TRANSACTION_MS);
+            let at = (num, now_ms);
+            let stmt = events::insert_transaction(scope, &pdu.sender, device_id, path, at);
             plan.stmts.push(stmt);
         }
         if is_new {

@@ -26,13 +26,26 @@ impl Room {
     /// delivered; only then is the room what the plan says.
     pub(crate) async fn commit(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
         let now_ms = self.now_ms();
-        plan.schedule(room, now_ms);
+        let memberships = (!plan.memberships.is_empty()).then_some(now_ms + DELIVERY_GRACE_MS);
+        let delivery_ms = self.deliveries().activity.alarm_for(now_ms).or(memberships);
+        self.commit_plan(room, plan, delivery_ms).await
+    }
+
+    /// As [`Self::commit`], of what nobody is to hear of.
+    pub(crate) async fn commit_quietly(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
+        self.commit_plan(room, plan, None).await
+    }
+
+    async fn commit_plan(
+        &self,
+        room: &mut Loaded,
+        plan: &mut Plan,
+        delivery_ms: Option<u64>,
+    ) -> Result<()> {
+        plan.schedule(room, self.now_ms());
         let mut stmts = std::mem::take(&mut plan.stmts);
         stmts.extend(plan.effects.agenda.stmts(self.scope()));
-        let memberships = (!plan.memberships.is_empty()).then_some(now_ms + DELIVERY_GRACE_MS);
-        let delivery = self.deliveries().activity.alarm_for(now_ms).or(memberships);
-        let agenda = plan.effects.agenda.alarm_by_ms();
-        self.commit_all(stmts, delivery, agenda).await?;
+        self.commit_all(stmts, delivery_ms, plan.effects.agenda.alarm_by_ms()).await?;
         plan.apply(room);
         Ok(())
     }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     Error, Result,
     objects::{
-        agenda::AgendaPlan,
+        agenda::{Agenda, AgendaPlan},
         room::{
             Room, limits,
             loaded::{effects::Due, in_memory},
@@ -43,7 +43,8 @@ impl Room {
         let now_ms = self.now_ms();
         let (due, next_ms) = match self.read().await {
             Ok(room) => (room.effects.agenda.due(now_ms), room.effects.agenda.next_ms()),
-            Err(Error::UnknownRoom) => return Ok(()),
+            // What a join that is under way has put on the agenda is still to be waited for.
+            Err(Error::UnknownRoom) => (Vec::new(), self.next_of_store().await?),
             Err(error) => return Err(error),
         };
         if due.is_empty() {
@@ -65,12 +66,19 @@ impl Room {
         self.put_off(&outcomes.await).await
     }
 
+    async fn next_of_store(&self) -> Result<Option<u64>> {
+        let agenda: Agenda<Due> = Agenda::load(self.sql(), self.scope()).await?;
+        Ok(agenda.next_ms())
+    }
+
     /// Does one thing that is due, in a bounded time.
     async fn run_due(self: &Arc<Self>, due: Due) -> Result<()> {
         let work = async {
             match due {
                 Due::Directory => self.update_directory().await,
                 Due::Alias => self.confirm_alias().await,
+                Due::Expire => self.expire().await,
+                Due::Destroy => self.destroy().await,
             }
         };
         let timeout = self.host.sleep(Duration::from_millis(limits::DUE_TIMEOUT_MS));

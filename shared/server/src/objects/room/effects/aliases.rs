@@ -25,6 +25,6 @@ impl Room {
         let room = in_memory(&mut guard)?;
         let mut plan = Plan::new(room);
         plan.effects.agenda.clear(Due::Alias);
-        self.commit(room, &mut plan).await
+        self.commit_quietly(room, &mut plan).await
     }
 }

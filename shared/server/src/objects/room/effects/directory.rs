@@ -31,7 +31,7 @@ impl Room {
         let mut plan = Plan::new(room);
         plan.effects.listed = listed;
         plan.stmts.push(meta::update_listed(self.scope(), listed));
-        self.commit(room, &mut plan).await?;
+        self.commit_quietly(room, &mut plan).await?;
         let has_effects = std::mem::take(&mut room.effects.has_new);
         drop(guard);
         self.bring_about(has_effects).await;
@@ -60,7 +60,7 @@ impl Room {
             if room.effects.directory_changed <= info.position && room.effects.listed == listed {
                 let mut plan = Plan::new(room);
                 plan.effects.agenda.clear(Due::Directory);
-                return self.commit(room, &mut plan).await;
+                return self.commit_quietly(room, &mut plan).await;
             }
         }
     }

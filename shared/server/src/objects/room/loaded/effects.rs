@@ -16,15 +16,21 @@ pub(crate) enum Due {
     Directory,
     /// An alias that was reserved for the room is to become its own.
     Alias,
+    /// Rows may have become too old to be kept.
+    Expire,
+    /// No local user may have to do with the room any more.
+    Destroy,
 }
 
 impl agenda::Due for Due {
-    const ALL: &'static [Self] = &[Self::Directory, Self::Alias];
+    const ALL: &'static [Self] = &[Self::Directory, Self::Alias, Self::Expire, Self::Destroy];
 
     fn name(self) -> &'static str {
         match self {
             Self::Directory => "directory",
             Self::Alias => "alias",
+            Self::Expire => "expire",
+            Self::Destroy => "destroy",
         }
     }
 }
@@ -56,4 +62,8 @@ pub(crate) struct EffectsPlan {
     pub(crate) listed: bool,
     /// A redaction takes away something that the directory shows.
     pub(crate) redacts_shown: bool,
+    /// The current state is replaced as a whole.
+    pub(crate) replaces_state: bool,
+    /// When the first of the rows that are written becomes too old to be kept.
+    pub(crate) expires_ms: Option<u64>,
 }

@@ -102,8 +102,15 @@ impl Plan {
         self.effects.redacts_shown |= is_state && shown_state::is_in_directory(event_type);
     }
 
+    /// A row is written that is kept until then.
+    pub(crate) fn expire_at(&mut self, at_ms: u64) {
+        let expires_ms = &mut self.effects.expires_ms;
+        *expires_ms = Some(expires_ms.map_or(at_ms, |it| it.min(at_ms)));
+    }
+
     /// Puts on the agenda what follows from all that is planned: called once, before the commit.
-    /// A room that is not listed writes nothing here.
+    /// A room that is not listed, and that keeps something for a
+    /// time already, writes nothing here.
     pub(crate) fn schedule(&mut self, room: &Loaded, now_ms: u64) {
         let is_listing = self.effects.listed != room.effects.listed;
         if (is_listing || (self.effects.listed && self.changes_entry()))
@@ -111,13 +118,21 @@ impl Plan {
         {
             self.effects.agenda.set(Due::Directory, now_ms + limits::EFFECT_GRACE_MS);
         }
+        if let Some(at_ms) = self.effects.expires_ms
+            && room.effects.agenda.at_ms(Due::Expire).is_none_or(|it| it > at_ms)
+        {
+            self.effects.agenda.set(Due::Expire, at_ms);
+        }
     }
 
     /// Whether what the directory shows of a room changes.
     fn changes_entry(&self) -> bool {
         // Of members it shows how many there are.
         let is_shown = |key: &StateKey| key.1.is_empty() && shown_state::is_in_directory(&key.0);
-        self.joined != 0 || self.effects.redacts_shown || self.changed.keys().any(is_shown)
+        self.joined != 0
+            || self.effects.redacts_shown
+            || self.effects.replaces_state
+            || self.changed.keys().any(is_shown)
     }
 
     /// The room as the plan leaves it.
