@@ -14,6 +14,7 @@ mod testing;
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use ruma::api::error::Error as Refusal;
 use skerry_core::server_keys::KeysError;
 
@@ -22,6 +23,10 @@ use crate::{
     ports::{Clock, Dns, Http, ObjectHost, Ports, Random, dns::DnsError, http::HttpError},
     server::Server,
 };
+
+/// What this server calls itself. Some places refuse requests without it.
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("Skerry/", env!("CARGO_PKG_VERSION")));
 
 /// The way to other servers.
 #[derive(Clone, Copy)]

@@ -1,5 +1,9 @@
 //! Requests over a TCP socket: to a host under another name than the one that the certificate is
 //! for.
+//!
+//! Cloudflare opens no sockets to addresses of its own. A server behind Cloudflare is reached where
+//! it delegates by `.well-known` to the name of its certificate, and not where SRV alone leads to
+//! it.
 
 use std::{
     pin::Pin,

@@ -18,7 +18,7 @@ use skerry_core::discovery::{
 };
 use url::Url;
 
-use super::{PeerError, Peers, memory::Delegation};
+use super::{PeerError, Peers, USER_AGENT, memory::Delegation};
 use crate::ports::http::Request;
 
 /// How long finding out whether a server delegates may take, with all redirects.
@@ -139,6 +139,7 @@ impl Peers<'_> {
             let mut request =
                 Request::new(Method::GET, url.clone(), well_known::MAX_BYTES, timeout);
             request.addresses = self.server.config.addresses_of(server);
+            request.headers.insert(header::USER_AGENT, USER_AGENT);
             let response = self.http.send(request).await.map_err(|error| unreachable(&error))?;
             let status = response.status.as_u16();
             if well_known::is_redirect(status) {

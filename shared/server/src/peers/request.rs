@@ -8,6 +8,7 @@ mod tests;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header;
 use ruma::{
     ServerName,
     api::{
@@ -21,7 +22,7 @@ use ruma::{
 use skerry_core::discovery::Endpoint;
 use url::Position;
 
-use super::{Limits, PeerError, Peers};
+use super::{Limits, PeerError, Peers, USER_AGENT};
 use crate::ports::http::{Body, Request, Response};
 
 /// What ruma puts before a path: the endpoint takes its place.
@@ -83,8 +84,7 @@ impl Peers<'_> {
         Ok(response.bytes().await?)
     }
 
-    /// Sends a message to the first endpoint of a server that can be reached. A refusal is an
-    /// error.
+    /// Sends a message to the first endpoint of a server that is reached. A refusal is an error.
     async fn send(
         &self,
         server: &ServerName,
@@ -124,9 +124,11 @@ impl Peers<'_> {
         if url[Position::BeforePath..Position::AfterQuery] != *target {
             return Err(PeerError::Request(format!("no server can be asked for {target}")));
         }
+        let mut headers = message.headers().clone();
+        headers.insert(header::USER_AGENT, USER_AGENT);
         Ok(Request {
             server_name: Some(endpoint.server_name.clone()),
-            headers: message.headers().clone(),
+            headers,
             body: Body::Whole(message.body().clone()),
             addresses: self.server.config.addresses_of(server),
             ..Request::new(message.method().clone(), url, limits.max_answer_bytes, limits.timeout)

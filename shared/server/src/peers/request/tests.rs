@@ -69,6 +69,7 @@ fn a_request_is_signed_with_its_query() {
     let recorded = world.http.requests().pop().unwrap();
     assert_eq!((&*recorded.host, &*recorded.certificate_host), ("b.example:1", "b.example"));
     assert_eq!(recorded.addresses, Addresses::Public);
+    assert!(recorded.headers[http::header::USER_AGENT].to_str().unwrap().starts_with("Skerry/"));
 }
 
 #[test]
