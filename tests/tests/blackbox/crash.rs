@@ -1,11 +1,14 @@
 //! `kill -9` in the middle of work: what was acknowledged is there, once, and old tokens work.
 
-use skerry_tests::{Host, Options, Server, User, Value, ids, json, message, path};
+use skerry_tests::{Host, Options, Server, User, Value, ids, json, message, path, unique};
 use tokio::{sync::mpsc, time::Instant};
+
+use super::effects::{entry, until};
 
 private_server![native: Native => [
     no_acknowledged_event_is_lost_or_doubled_by_a_crash,
     a_crash_in_the_middle_of_room_creation_leaves_no_half_room,
+    the_directory_is_right_after_a_crash,
 ]];
 
 /// How many rounds of sending and killing.
@@ -152,5 +155,39 @@ async fn a_crash_in_the_middle_of_room_creation_leaves_no_half_room(host: Host) 
         let room = room.as_str().expect("a room ID");
         assert_eq!(alice.state(room, "m.room.name", "").ok().await["name"], "whole");
         alice.say(room, "usable").await;
+    }
+}
+
+/// S-P3
+async fn the_directory_is_right_after_a_crash(host: Host) {
+    let mut server = Server::start(host, Options::default());
+    let mut alice = User::register(&server, "alice").await;
+    let word = unique("Buoy");
+    let room = alice.create_room(&json!({ "visibility": "public", "name": word })).await;
+    for round in 0..3 {
+        let renaming = async {
+            for number in 0.. {
+                let name = json!({ "name": format!("{word} {round} {number}") });
+                let request = alice.setting(&room, "m.room.name", "", &name);
+                if request.try_send().await.is_err() {
+                    break;
+                }
+            }
+        };
+        let killing = async {
+            // In the middle of the renaming, at another point in each round.
+            for _ in 0..=round {
+                entry(&User::register(&server, "bob").await, &word).await;
+            }
+            server.kill();
+        };
+        tokio::join!(renaming, killing);
+        server.restart();
+        alice = alice.at(&server);
+        let name = alice.state(&room, "m.room.name", "").ok().await["name"].clone();
+        until("the name that the room has", async || {
+            entry(&alice, &word).await.is_some_and(|it| it["name"] == name)
+        })
+        .await;
     }
 }
