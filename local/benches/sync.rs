@@ -13,7 +13,10 @@ use skerry::{
         room::{Create, NewState, RoomSync, Send, SyncRoom},
     },
     ports::{Clock as _, Objects},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
 };
 use skerry_core::{SigningKey, pdu, room_version};
 use skerry_local::{
@@ -36,6 +39,7 @@ fn server() -> Server {
             registration_token_hash: None,
             public_base_url: None,
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+            session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
         },
     }
 }

@@ -10,9 +10,9 @@ use std::{
 use clap::{Parser, ValueEnum};
 use ruma::OwnedServerName;
 use serde::Deserialize;
-use skerry::{
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration},
-    store::global::tokens,
+use skerry::server::{
+    Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+    hash_registration_token,
 };
 
 /// Skerry, a Matrix homeserver.
@@ -162,9 +162,13 @@ impl Options {
         };
         Config {
             registration,
-            registration_token_hash: self.registration_token.as_deref().map(tokens::hash),
+            registration_token_hash: self
+                .registration_token
+                .as_deref()
+                .map(hash_registration_token),
             public_base_url: self.public_base_url.clone(),
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+            session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
         }
     }
 }

@@ -25,6 +25,7 @@ use skerry::{
     objects::{CommandOf, Object, ReplyOf, room::Room, user::User},
     ports::{Clock, Objects, Sql},
     server::Server,
+    sessions::Sessions,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -52,6 +53,7 @@ pub struct Registry {
     users: Slots<User>,
     waiters: Waiters,
     alarms: Alarms,
+    sessions: Arc<Sessions>,
     /// The scope for the next object. It is used up, not yet written: the object's first commit
     /// writes it, so that a question about an object that does not exist leaves no trace.
     next_scope: AtomicI64,
@@ -77,6 +79,7 @@ impl Registry {
             users: Slots::new(MAX_LIVE_USERS),
             waiters: Waiters::default(),
             alarms: Alarms::default(),
+            sessions: Arc::default(),
             next_scope,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -87,6 +90,12 @@ impl Registry {
             .spawn(stopping.clone().run_until_cancelled_owned(alarms::work(registry.clone())));
         registry.tasks.spawn(stopping.run_until_cancelled_owned(sweep(registry.clone())));
         Ok(registry)
+    }
+
+    /// What is remembered of valid access tokens. The objects see to it that nothing is
+    /// remembered of a token that has ended.
+    pub fn sessions(&self) -> Arc<Sessions> {
+        self.sessions.clone()
     }
 
     /// Answers everyone who waits for news at once, from now on: a shutdown need not wait for

@@ -13,7 +13,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use skerry::{
     Error, Result,
     api::{self, Cx},
-    bootstrap::bootstrap,
+    bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
     objects::absent_rooms::WithAbsentRooms,
     ports::Ports,
     server::Registration,
@@ -69,14 +69,17 @@ pub async fn run(options: Options) -> Result<()> {
     store::migrate(&*sqlite).await?;
     let clock = Arc::new(SystemClock);
     let config = options.server_config(&name);
+    let first_token = FirstToken::EachStart;
     let (server, first_token) =
-        bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config).await?;
+        bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config, first_token).await?;
     let server = Arc::new(server);
     let registry = Registry::new(sqlite.clone(), clock.clone(), server.clone()).await?;
     let objects = LocalObjects(registry.clone());
     let objects = WithAbsentRooms::new(objects, Arc::default(), clock.clone());
     let ports = Ports {
         global: sqlite.clone(),
+        sessions: registry.sessions(),
+        filters: Arc::default(),
         objects: Arc::new(objects),
         clock,
         random: Arc::new(SystemRandom),
@@ -87,7 +90,7 @@ pub async fn run(options: Options) -> Result<()> {
         .await
         .map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))?;
     let url = base_url(&listener, tls.is_some())?;
-    welcome(&url, &name, server.config.registration, first_token.as_deref(), &data_dir)?;
+    welcome(&url, &name, server.config.registration, &first_token, &data_dir)?;
 
     let cx = Cx { ports, server };
     let http = Http::new(listener, tls, api::router(), cx);
@@ -153,19 +156,19 @@ fn welcome(
     url: &str,
     name: &OwnedServerName,
     registration: Registration,
-    first_token: Option<&str>,
+    first_token: &FirstTokenOutcome,
     data_dir: &Path,
 ) -> Result<()> {
     let next = match (first_token, registration) {
-        (Some(token), _) => format!(
+        (FirstTokenOutcome::Made(token), _) => format!(
             "register the first account, the admin, with this token, shown only once: {token}"
         ),
-        (None, Registration::Open) => {
+        (_, Registration::Open) => {
             "everybody may register: open a Matrix client, such as Element, with this homeserver"
                 .to_owned()
         }
-        (None, Registration::Token) => "who has a registration token may register".to_owned(),
-        (None, Registration::Closed) => "nobody may register; accounts can log in".to_owned(),
+        (_, Registration::Token) => "who has a registration token may register".to_owned(),
+        (_, Registration::Closed) => "nobody may register; accounts can log in".to_owned(),
     };
     let file = std::path::absolute(data_dir.join(FILE_NAME)).map_err(Error::internal)?;
     let mut out = io::stdout().lock();

@@ -1,16 +1,16 @@
 //! The statements of the global store on a real database.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ruma::{RoomAliasId, RoomId, UserId};
-use serde_json::json;
 use skerry::{
     messages::room::PublicInfo,
     ports::Sql as _,
     store::global::{
+        accounts::{self, ListedAccount},
         aliases,
         directory::{self, Entry, Page},
-        profiles,
+        registration_tokens::{self, RESERVATION_MS},
     },
 };
 use skerry_local::{sqlite::Sqlite, store};
@@ -195,17 +195,68 @@ async fn a_reserved_alias_is_free_again_unless_its_room_confirms_it() {
 }
 
 #[tokio::test]
-async fn a_profile_has_a_size() {
+async fn a_deactivated_account_stays_listed_as_one() {
     let (_directory, sqlite) = fresh().await;
     let alice: &UserId = "@alice:localhost".try_into().unwrap();
-    let set = async |field: &'static str, chars: usize| {
-        let upsert = profiles::upsert(alice, field, &json!("ß".repeat(chars)));
-        !sqlite.batch(vec![upsert]).await.unwrap()[0].is_empty()
+    let listed = ListedAccount { is_admin: true, created_at_ms: 1, deactivated_at_ms: None };
+    let gone = ListedAccount { is_admin: false, deactivated_at_ms: Some(2), ..listed };
+    for (told, expected) in [(listed, listed), (gone, gone), (listed, gone)] {
+        sqlite.batch(vec![accounts::upsert(alice, &told)]).await.unwrap();
+        assert_eq!(accounts::find(&sqlite, alice).await.unwrap(), Some(expected));
+    }
+}
+
+/// Reserves a use, and says whether there was one.
+async fn reserve(sqlite: &Sqlite, token: &str, user: &str, now_ms: u64) -> bool {
+    let user_id: &UserId = user.try_into().unwrap();
+    let stmt = registration_tokens::reserve(token, user_id, now_ms);
+    !sqlite.batch(vec![stmt]).await.unwrap()[0].is_empty()
+}
+
+#[tokio::test]
+async fn the_uses_of_a_registration_token_are_counted_where_they_are_reserved() {
+    let (_directory, sqlite) = fresh().await;
+    sqlite.batch(vec![registration_tokens::upsert("two", Some(2), false)]).await.unwrap();
+    let now_ms = 10 * RESERVATION_MS;
+    assert!(!reserve(&sqlite, "unknown", "@a:x", now_ms).await);
+    assert!(reserve(&sqlite, "two", "@a:x", now_ms).await);
+    assert!(reserve(&sqlite, "two", "@a:x", now_ms + 1).await, "renewed, not counted twice");
+    assert!(reserve(&sqlite, "two", "@b:x", now_ms + 2).await);
+    assert!(!reserve(&sqlite, "two", "@c:x", now_ms + 3).await);
+    let find = async |at_ms| registration_tokens::find(&sqlite, "two", at_ms).await.unwrap();
+    assert_eq!(find(now_ms + 3).await, None);
+    let spent = registration_tokens::update_spent("two", "@b:x".try_into().unwrap());
+    sqlite.batch(vec![spent]).await.unwrap();
+    let later_ms = now_ms + 2 * RESERVATION_MS;
+    assert!(find(later_ms).await.is_some(), "a reservation that is over may be nobody's");
+    assert!(!reserve(&sqlite, "two", "@c:x", later_ms).await, "that is not known yet");
+    let overdue = registration_tokens::list_overdue(&sqlite, "two", later_ms).await.unwrap();
+    let [overdue] = &*overdue else { panic!("{overdue:?}") };
+    assert_eq!(overdue.user_id, "@a:x");
+    assert!(reserve(&sqlite, "two", "@a:x", later_ms).await);
+    let remove = registration_tokens::remove_overdue(overdue);
+    sqlite.batch(vec![remove.clone()]).await.unwrap();
+    assert!(!reserve(&sqlite, "two", "@c:x", later_ms).await, "it was renewed meanwhile");
+    let later_ms = later_ms + RESERVATION_MS;
+    let overdue = registration_tokens::list_overdue(&sqlite, "two", later_ms).await.unwrap();
+    sqlite.batch(vec![registration_tokens::remove_overdue(&overdue[0])]).await.unwrap();
+    assert!(reserve(&sqlite, "two", "@c:x", later_ms).await);
+}
+
+#[tokio::test]
+async fn one_account_is_the_first_whatever_token_makes_it() {
+    let (_directory, sqlite) = fresh().await;
+    let made = sqlite.batch(vec![registration_tokens::insert_for_admin("printed")]).await.unwrap();
+    assert_eq!(made[0].len(), 1);
+    let again = sqlite.batch(vec![registration_tokens::insert_for_admin("other")]).await.unwrap();
+    assert_eq!(again[0].len(), 0, "it is made once");
+    let by_operator = async |user: &str| {
+        let user_id = user.try_into().unwrap();
+        let stmt = registration_tokens::reserve_first("operator", user_id, 1);
+        !sqlite.batch(vec![stmt]).await.unwrap()[0].is_empty()
     };
-    let most = usize::try_from(profiles::MAX_PROFILE_BYTES).unwrap();
-    assert!(set("a", 10).await);
-    assert!(!set("b", most / 2).await, "with the other field it is too large");
-    assert!(set("a", (most - 3) / 2).await, "alone it just fits");
-    assert!(!set("a", most / 2).await);
-    assert_eq!(profiles::list(&sqlite, alice).await.unwrap().len(), 1);
+    assert!(by_operator("@a:x").await && by_operator("@a:x").await);
+    assert!(!by_operator("@b:x").await);
+    assert!(!reserve(&sqlite, "printed", "@b:x", 1).await);
+    assert!(!reserve(&sqlite, "printed", "@a:x", 1).await);
 }

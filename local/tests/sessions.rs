@@ -14,13 +14,15 @@ use std::sync::{
 
 use axum::{Router, body::Body};
 use http::{Method, Request, StatusCode, header};
+use ruma::UserId;
 use serde_json::{Value, json};
 use skerry::{
     api::{self, Cx},
-    bootstrap::bootstrap,
-    ports::{Clock, Ports, Sql as _},
+    bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
+    messages::user::GetAccount,
+    ports::{Clock, Ports, Stmt},
     server::{Config, Registration},
-    store::global::{accounts, tokens},
+    store::global::registration_tokens::{self, RESERVATION_MS},
 };
 use skerry_local::{
     machine::SystemRandom,
@@ -32,6 +34,8 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 const LIFETIME_MS: u64 = 60_000;
+/// Longer than any test: nothing is right because it was forgotten.
+const CACHE_MS: u64 = 1_000_000_000_000;
 const PASSWORD: &str = "correct horse battery";
 
 /// A clock that stands still until it is moved.
@@ -46,7 +50,6 @@ impl Clock for TestClock {
 struct House {
     _directory: TempDir,
     clock: Arc<TestClock>,
-    sqlite: Arc<Sqlite>,
     router: Router,
     cx: Cx,
 }
@@ -62,20 +65,28 @@ impl House {
             registration_token_hash: None,
             public_base_url: None,
             access_token_lifetime_ms: LIFETIME_MS,
+            session_cache_ms: CACHE_MS,
         };
         let name = "example.org".try_into().unwrap();
+        let each_start = FirstToken::EachStart;
         let (server, first_token) =
-            bootstrap(&*sqlite, &*clock, &SystemRandom, name, config).await.unwrap();
+            bootstrap(&*sqlite, &*clock, &SystemRandom, name, config, each_start).await.unwrap();
+        let first_token = match first_token {
+            FirstTokenOutcome::Made(token) => Some(token),
+            _ => None,
+        };
         let server = Arc::new(server);
         let registry = Registry::new(sqlite.clone(), clock.clone(), server.clone()).await.unwrap();
         let ports = Ports {
             global: sqlite.clone(),
+            sessions: registry.sessions(),
+            filters: Arc::default(),
             objects: Arc::new(LocalObjects(registry)),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
         };
         let cx = Cx { ports, server };
-        (Self { _directory: directory, clock, sqlite, router: api::router(), cx }, first_token)
+        (Self { _directory: directory, clock, router: api::router(), cx }, first_token)
     }
 
     async fn open() -> Self {
@@ -255,29 +266,6 @@ async fn what_is_answered_to_authentication_data() {
 }
 
 #[tokio::test]
-async fn a_login_that_overlaps_a_password_change_gets_no_session() {
-    let house = House::open().await;
-    let alice = house.register("alice").await;
-    let user_id = alice["user_id"].as_str().unwrap().try_into().unwrap();
-    let caller = skerry::messages::Caller { user_id, device_id: "D".into() };
-    let account = accounts::find(&*house.sqlite, &caller.user_id).await.unwrap().unwrap();
-    let checked = account.password_hash.unwrap();
-    let change = accounts::update_password(&caller.user_id, "another hash");
-    house.sqlite.batch(vec![change]).await.unwrap();
-    let session = tokens::NewSession {
-        caller: &caller,
-        access_hash: "access",
-        refresh_hash: Some("refresh"),
-        expires_at_ms: None,
-    };
-    let batch = tokens::insert_session(&session, &checked);
-    let returned = house.sqlite.batch(batch).await.unwrap();
-    assert!(returned.last().unwrap().is_empty());
-    assert!(tokens::find_access_token(&*house.sqlite, "access").await.unwrap().is_none());
-    assert!(tokens::find_refresh_token(&*house.sqlite, "refresh").await.unwrap().is_none());
-}
-
-#[tokio::test]
 async fn the_first_token_makes_one_admin() {
     let (house, token) = House::new(Registration::Token).await;
     let token = token.unwrap();
@@ -295,9 +283,184 @@ async fn the_first_token_makes_one_admin() {
     assert_ne!(register("carol").await, StatusCode::OK);
     let mut admins = 0;
     for name in ["@alice:example.org", "@bob:example.org"] {
-        let user_id = name.try_into().unwrap();
-        let account = accounts::find(&*house.sqlite, user_id).await.unwrap();
+        let user_id: &UserId = name.try_into().unwrap();
+        let account = house.cx.ports.objects.ask(user_id, GetAccount {}).await.unwrap();
         admins += u32::from(account.is_some_and(|it| it.is_admin));
     }
     assert_eq!(admins, 1);
+}
+
+/// The use that somebody reserved who never came is free again, and only then.
+#[tokio::test]
+async fn a_reservation_whose_account_never_came_to_be_is_free_again() {
+    let (house, token) = House::new(Registration::Token).await;
+    let token = token.unwrap();
+    let global = &*house.cx.ports.global;
+    let ghost = "@ghost:example.org".try_into().unwrap();
+    let hash = skerry_core::token::hash(&token);
+    let reserve = registration_tokens::reserve(&hash, ghost, house.cx.ports.clock.now_ms());
+    global.batch(vec![reserve]).await.unwrap();
+    let register = async |name: &str| {
+        let auth = json!({ "type": "m.login.registration_token", "token": token });
+        let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
+        house.post("/register", &body).await.0.as_u16()
+    };
+    house.pass(RESERVATION_MS - 1);
+    assert_eq!(register("alice").await, 401);
+    house.pass(1);
+    assert_eq!(register("alice").await, 200);
+    // The use is spent by an account that is there, also where that was not recorded in time.
+    let spent = Stmt::new("SELECT 1 FROM registration_token_uses WHERE is_spent = 1");
+    while global.row(spent.clone()).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let forget = Stmt::new("UPDATE registration_token_uses SET is_spent = 0");
+    global.batch(vec![forget]).await.unwrap();
+    house.pass(RESERVATION_MS);
+    assert_eq!(register("bob").await, 403);
+}
+
+/// Review C12: where many processes start, one of them makes the token.
+#[tokio::test]
+async fn the_first_token_is_made_once_or_anew_by_each_start() {
+    let (house, _) = House::new(Registration::Token).await;
+    let (global, clock) = (&*house.cx.ports.global, &*house.clock);
+    let start = async |first_token| {
+        let (name, config) = (house.cx.server.name.clone(), house.cx.server.config.clone());
+        let started = bootstrap(global, clock, &SystemRandom, name, config, first_token);
+        started.await.unwrap().1
+    };
+    assert_eq!(start(FirstToken::Once).await, FirstTokenOutcome::MadeBefore);
+    assert_eq!(start(FirstToken::Never).await, FirstTokenOutcome::NotWanted);
+    let FirstTokenOutcome::Made(token) = start(FirstToken::EachStart).await else {
+        panic!("a start makes a token")
+    };
+    let auth = json!({ "type": "m.login.registration_token", "token": token });
+    let body = json!({ "username": "alice", "password": PASSWORD, "auth": auth });
+    assert_eq!(house.post("/register", &body).await.0, StatusCode::OK);
+    // The list of accounts, by which a start goes, is written behind the answer. A further token
+    // makes no second admin.
+    if let FirstTokenOutcome::Made(token) = start(FirstToken::EachStart).await {
+        let auth = json!({ "type": "m.login.registration_token", "token": token });
+        let body = json!({ "username": "bob", "password": PASSWORD, "auth": auth });
+        assert_ne!(house.post("/register", &body).await.0, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn the_first_account_made_with_the_operators_token_is_the_admin() {
+    let (mut house, _) = House::new(Registration::Token).await;
+    let server = Arc::get_mut(&mut house.cx.server);
+    assert!(server.is_none(), "the objects have it too");
+    let config = Config {
+        registration_token_hash: Some(skerry_core::token::hash("sesame")),
+        ..house.cx.server.config.clone()
+    };
+    let (name, never) = (house.cx.server.name.clone(), FirstToken::Never);
+    let clock = house.clock.clone();
+    let started =
+        bootstrap(&*house.cx.ports.global, &*clock, &SystemRandom, name, config, never).await;
+    house.cx.server = Arc::new(started.unwrap().0);
+    let register = async |name: &str| {
+        let auth = json!({ "type": "m.login.registration_token", "token": "sesame" });
+        let body = json!({ "username": name, "password": PASSWORD, "auth": auth });
+        let (status, reply) = house.post("/register", &body).await;
+        assert_eq!(status, StatusCode::OK, "{reply}");
+        let user_id: &UserId = reply["user_id"].as_str().unwrap().try_into().unwrap();
+        house.cx.ports.objects.ask(user_id, GetAccount {}).await.unwrap().unwrap().is_admin
+    };
+    let (first, second) = tokio::join!(register("alice"), register("bob"));
+    assert!(first != second, "of two at once, one is the first");
+    assert!(!register("carol").await);
+}
+
+/// What is remembered of tokens here is remembered for longer than any test takes.
+#[tokio::test]
+async fn a_token_that_ends_is_refused_at_once() {
+    let house = House::open().await;
+    let alice = house.register("alice").await;
+    let (phone, tablet) = (house.log_in("alice").await, house.log_in("alice").await);
+    let token = alice["access_token"].as_str().unwrap();
+    let joined = async |session: &Value| {
+        let token = session["access_token"].as_str().unwrap();
+        house.ask(Method::GET, "/joined_rooms", token, &Value::Null).await.0.as_u16()
+    };
+    for session in [&alice, &phone, &tablet] {
+        assert_eq!(joined(session).await, 200);
+    }
+    let auth = json!({ "type": "m.login.password", "password": PASSWORD,
+        "identifier": { "type": "m.id.user", "user": "alice" } });
+    let path = format!("/devices/{}", phone["device_id"].as_str().unwrap());
+    let (status, _) = house.ask(Method::DELETE, &path, token, &json!({ "auth": auth })).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((joined(&phone).await, joined(&tablet).await), (401, 200));
+    let (_, renewed) = house.refresh(&tablet["refresh_token"]).await;
+    assert_eq!(joined(&tablet).await, 200);
+    assert_eq!(joined(&renewed).await, 200);
+    assert_eq!(joined(&tablet).await, 401, "its successor was used");
+    let (status, _) = house.ask(Method::POST, "/logout/all", token, &json!({})).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((joined(&alice).await, joined(&renewed).await), (401, 401));
+}
+
+/// A flood of questions about a token while it ends: no answer from before is remembered after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_overlaps_the_end_of_a_token_leaves_nothing_behind() {
+    let house = House::open().await;
+    house.register("alice").await;
+    for _ in 0..10 {
+        let session = house.log_in("alice").await;
+        let token = session["access_token"].as_str().unwrap();
+        let look =
+            async || house.ask(Method::GET, "/joined_rooms", token, &Value::Null).await.0.as_u16();
+        let looks = async {
+            for _ in 0..20 {
+                look().await;
+            }
+        };
+        let end = async { house.ask(Method::POST, "/logout", token, &json!({})).await.0 };
+        let ((), _, status) = tokio::join!(looks, look(), end);
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(look().await, 401);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_token_of_the_user_it_names_is_unknown_and_makes_nothing() {
+    let house = House::open().await;
+    let alice = house.register("alice").await;
+    house.register("bob").await;
+    let token = alice["access_token"].as_str().unwrap();
+    let (_, random) = token.split_at(token.len() - 43);
+    let naming = |localpart: &str| {
+        let user_id = format!("@{localpart}:example.org");
+        let user_id: &UserId = user_id.as_str().try_into().unwrap();
+        let made = skerry_core::token::TokenKind::Access.make(user_id, &[7; 32]);
+        format!("{}{random}", made.split_at(made.len() - 43).0)
+    };
+    assert_eq!(naming("alice"), token);
+    let refresh_token = house.log_in("alice").await["refresh_token"].as_str().unwrap().to_owned();
+    let count = Stmt::new("SELECT COUNT(*) FROM objects");
+    let before = house.cx.ports.global.row(count.clone()).await.unwrap();
+    for text in [
+        &*naming("bob"),
+        &naming("nobody"),
+        &refresh_token,
+        "invented",
+        "ska_",
+        &token[..token.len() - 1],
+        &format!("{token}x"),
+        &token.to_uppercase(),
+    ] {
+        for path in ["/joined_rooms", "/account/whoami", "/sync"] {
+            let (status, reply) = house.ask(Method::GET, path, text, &Value::Null).await;
+            assert_eq!(status.as_u16(), 401, "{text} {path}: {reply}");
+            assert_eq!(reply["errcode"], "M_UNKNOWN_TOKEN", "{text} {path}");
+        }
+        let (status, reply) = house.refresh(&json!(text)).await;
+        let is_refresh_token = text == refresh_token;
+        assert_eq!(status.as_u16(), if is_refresh_token { 200 } else { 401 }, "{text}: {reply}");
+    }
+    let after = house.cx.ports.global.row(count).await.unwrap();
+    assert_eq!(before, after, "no object is made of what somebody invents");
 }

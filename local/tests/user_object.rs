@@ -1,10 +1,10 @@
-//! The `User` object over SQLite: its stream, its limits and its errands.
+//! The `User` object over SQLite: its stream, its limits and its outbox.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,19 +12,20 @@ use std::{
 
 use async_trait::async_trait;
 use ruma::{
-    OwnedRoomId, RoomId, UserId, events::room::member::MembershipState, owned_device_id,
-    owned_user_id, room_id, user_id,
+    RoomId, UserId, events::room::member::MembershipState, owned_device_id, owned_user_id, room_id,
+    user_id,
 };
 use serde_json::{Value as JsonValue, json, value::to_raw_value};
 use skerry::{
     Error, Result,
     messages::{
-        Ask, Caller, RawJson,
+        Ask, RawJson,
         room::{self, Position},
+        secret::Secret,
         user::{
-            self, Changes, CreateFilter, Deactivate, Device, GetAccountData, GetChanges, GetFilter,
-            Membership, PutDevice, Read, ReadRoom, RoomActivity, SetAccountData, SetTag, ToUser,
-            UpdateProfile,
+            self, Changes, CreateFilter, Device, GetAccountData, GetChanges, GetFilter, Membership,
+            NewSession, NewTokens, Read, ReadRoom, Register, RoomActivity, SetAccountData, SetTag,
+            ToUser,
         },
     },
     objects::{
@@ -42,21 +43,15 @@ fn a_room() -> &'static RoomId {
     room_id!("!a:localhost")
 }
 
-/// A host of one object. Its rooms answer as the test says, and what is deferred is run by it.
+/// A host of one object.
 struct Host {
     sqlite: Sqlite,
     woken: AtomicU64,
-    alarm_at_ms: Mutex<Option<u64>>,
-    deferred: Mutex<Vec<Deferred>>,
-    rooms: Rooms,
     _directory: TempDir,
 }
 
-#[derive(Default)]
-struct Rooms {
-    asked: Mutex<Vec<(OwnedRoomId, JsonValue)>>,
-    refuses: Mutex<Option<fn() -> Error>>,
-}
+/// Nobody else: nothing here asks another object.
+struct Nobody;
 
 struct StoppedClock;
 
@@ -67,15 +62,9 @@ impl Clock for StoppedClock {
 }
 
 #[async_trait]
-impl Objects for Rooms {
-    async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
-        let json = serde_json::to_value(&command).unwrap();
-        self.asked.lock().unwrap().push((room_id.to_owned(), json));
-        match (*self.refuses.lock().unwrap(), command) {
-            (Some(error), _) => Err(error()),
-            (None, room::Command::UpdateProfile(_)) => Ok(room::Reply::UpdateProfile(())),
-            (None, _) => Ok(room::Reply::ChangeMembership(())),
-        }
+impl Objects for Nobody {
+    async fn room(&self, _: &RoomId, _: room::Command) -> Result<room::Reply> {
+        Err(Error::internal("there is no room"))
     }
 
     async fn user(&self, _: &UserId, _: user::Command) -> Result<user::Reply> {
@@ -102,12 +91,8 @@ impl ObjectHost for Host {
         7
     }
 
-    async fn commit(&self, stmts: Vec<Stmt>, alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>> {
-        let results = self.sqlite.batch(stmts).await?;
-        if alarm_by_ms.is_some() {
-            *self.alarm_at_ms.lock().unwrap() = alarm_by_ms;
-        }
-        Ok(results)
+    async fn commit(&self, stmts: Vec<Stmt>, _alarm_by_ms: Option<u64>) -> Result<Vec<Vec<Row>>> {
+        self.sqlite.batch(stmts).await
     }
 
     fn wake(&self) {
@@ -123,11 +108,11 @@ impl ObjectHost for Host {
     }
 
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {
-        Ok(*self.alarm_at_ms.lock().unwrap())
+        Ok(None)
     }
 
     fn defer(&self, work: Deferred) {
-        self.deferred.lock().unwrap().push(work);
+        tokio::spawn(work);
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -143,7 +128,7 @@ impl ObjectHost for Host {
     }
 
     fn objects(&self) -> &dyn Objects {
-        &self.rooms
+        &Nobody
     }
 
     fn global(&self) -> &dyn Sql {
@@ -166,15 +151,29 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = Sqlite::open(directory.path()).await.unwrap();
         store::migrate(&sqlite).await.unwrap();
-        let host = Arc::new(Host {
-            sqlite,
-            woken: AtomicU64::default(),
-            alarm_at_ms: Mutex::default(),
-            deferred: Mutex::default(),
-            rooms: Rooms::default(),
-            _directory: directory,
-        });
-        Self { user: build(&host), host }
+        let host = Arc::new(Host { sqlite, woken: AtomicU64::default(), _directory: directory });
+        let world = Self { user: build(&host), host };
+        world.register().await;
+        world
+    }
+
+    /// The account, with one session: device `D`, token `d`.
+    async fn register(&self) {
+        let device = Device {
+            device_id: owned_device_id!("D"),
+            display_name: None,
+            last_seen_ms: None,
+            last_seen_ip: None,
+        };
+        let tokens =
+            NewTokens { access_hash: "d".to_owned(), refresh_hash: None, expires_at_ms: None };
+        self.ask(Register {
+            password: Secret::new("correct horse battery".to_owned()),
+            is_admin: false,
+            reservation: None,
+            session: Some(NewSession { device, tokens }),
+        })
+        .await;
     }
 
     /// The object is dropped and built again on its store.
@@ -210,7 +209,7 @@ impl World {
             since,
             include_leave: false,
             full_state: false,
-            device_id: owned_device_id!("D"),
+            access_hash: "d".to_owned(),
             lazy_loads: false,
             looked_at: None,
             limit: 100,
@@ -243,19 +242,6 @@ impl World {
         let mut rows = self.host.sqlite.rows(Stmt::new(stmt)).await.unwrap();
         rows[0].take(0).unwrap()
     }
-
-    async fn run_deferred(&self) {
-        let deferred = std::mem::take(&mut *self.host.deferred.lock().unwrap());
-        for work in deferred {
-            work.await;
-        }
-    }
-
-    fn asked(&self) -> Vec<(OwnedRoomId, JsonValue)> {
-        let mut asked = std::mem::take(&mut *self.host.rooms.asked.lock().unwrap());
-        asked.sort_by(|a, b| a.0.cmp(&b.0));
-        asked
-    }
 }
 
 fn build(host: &Arc<Host>) -> Arc<User> {
@@ -280,7 +266,7 @@ async fn a_token_outlives_the_object() {
     let mut world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
     assert_eq!(world.from(None).await, Some(None), "new to the client");
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     assert_eq!(world.from(Some(token)).await, None);
     world.restart();
     world.activity(9).await;
@@ -298,7 +284,7 @@ async fn a_token_outlives_the_object() {
 async fn what_happens_during_a_read_is_not_lost() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let first = world.read(1, 3).await;
+    let first = world.read(world.position().await, 3).await;
     world.activity(4).await;
     let position = world.changes(Some(first)).await.position;
     // One device reads up to 4; meanwhile another gets further, and the user changes something.
@@ -314,7 +300,7 @@ async fn what_happens_during_a_read_is_not_lost() {
 async fn a_room_nobody_reads_stays_new_to_every_token() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     world.activity(4).await;
     // The room's events are filtered out for a while: nothing is read, the token goes on.
     let later = SyncToken::at(world.changes(Some(token)).await.position);
@@ -325,7 +311,7 @@ async fn a_room_nobody_reads_stays_new_to_every_token() {
 async fn who_comes_back_begins_anew() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 5).await;
+    let token = world.read(world.position().await, 5).await;
     world.membership(a_room(), MembershipState::Leave, 8).await;
     let left = world.changes(Some(token)).await;
     assert_eq!(left.left.first().map(|it| it.from), Some(Some(5)));
@@ -340,7 +326,7 @@ async fn who_comes_back_begins_anew() {
 async fn marks_stay_few() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 1).await;
-    let first = world.read(1, 1).await;
+    let first = world.read(world.position().await, 1).await;
     for position in 2..200 {
         world.activity(position).await;
         world.read(world.position().await, position).await;
@@ -367,7 +353,7 @@ async fn an_invitation_from_someone_ignored_is_not_told() {
 async fn account_data_is_told_once_and_bounded() {
     let world = World::new().await;
     world.membership(a_room(), MembershipState::Join, 3).await;
-    let token = world.read(1, 3).await;
+    let token = world.read(world.position().await, 3).await;
     world.set(Some(a_room()), "u.x", json!({ "a": 1 })).await;
     let changes = world.changes(Some(token)).await;
     let [room] = &*changes.joined else { panic!("one room") };
@@ -453,61 +439,4 @@ async fn the_same_filter_has_the_same_id_and_the_oldest_goes() {
     let get = async |id: &str| world.ask(GetFilter { filter_id: id.to_owned() }).await.is_some();
     assert!(!get("0").await && get("1").await && !get("x").await);
     assert_eq!(world.count("SELECT COUNT(*) FROM user_filters").await, limits::FILTERS);
-}
-
-#[tokio::test]
-async fn a_profile_reaches_every_joined_room_in_the_end() {
-    let mut world = World::new().await;
-    world.membership(a_room(), MembershipState::Join, 1).await;
-    world.membership(room_id!("!b:localhost"), MembershipState::Join, 1).await;
-    world.membership(room_id!("!c:localhost"), MembershipState::Invite, 1).await;
-    *world.host.rooms.refuses.lock().unwrap() = Some(|| Error::internal("out of order"));
-    let displayname = Some("Ann".to_owned());
-    world.ask(UpdateProfile { displayname, avatar_url: None }).await;
-    world.run_deferred().await;
-    assert_eq!(world.asked().len(), 2);
-    assert!(world.host.alarm_at_ms.lock().unwrap().is_some());
-    // The next attempt is another process's.
-    world.restart();
-    *world.host.rooms.refuses.lock().unwrap() = None;
-    world.user.alarm().await.unwrap();
-    let asked = world.asked();
-    assert_eq!(asked.len(), 2);
-    assert_eq!(asked[0].1["update_profile"]["displayname"], "Ann");
-    world.user.alarm().await.unwrap();
-    assert_eq!(world.asked().len(), 0, "each room is asked until it answers, not longer");
-}
-
-#[tokio::test]
-async fn a_closed_account_leaves_all_rooms_and_nothing_private() {
-    let world = World::new().await;
-    world.membership(a_room(), MembershipState::Join, 1).await;
-    world.membership(room_id!("!b:localhost"), MembershipState::Invite, 1).await;
-    world.membership(room_id!("!c:localhost"), MembershipState::Leave, 1).await;
-    world.set(None, "m.direct", json!({})).await;
-    let device_id = owned_device_id!("D");
-    let device = Device {
-        device_id: device_id.clone(),
-        display_name: None,
-        last_seen_ms: None,
-        last_seen_ip: None,
-    };
-    world.ask(PutDevice { device, keep_name: false }).await;
-    world.ask(CreateFilter { filter: raw(&json!({})) }).await;
-    // A room that refuses has answered.
-    *world.host.rooms.refuses.lock().unwrap() = Some(|| Error::forbidden("banned"));
-    let caller = Caller { user_id: owned_user_id!("@ann:localhost"), device_id };
-    world.ask(Deactivate { caller }).await;
-    world.run_deferred().await;
-    let asked = world.asked();
-    assert_eq!(asked.len(), 2);
-    assert!(asked.iter().all(|it| it.1["change_membership"]["action"] == "leave"), "{asked:?}");
-    for table in [
-        "SELECT COUNT(*) FROM user_account_data",
-        "SELECT COUNT(*) FROM user_devices",
-        "SELECT COUNT(*) FROM user_filters",
-        "SELECT COUNT(*) FROM user_outbox",
-    ] {
-        assert_eq!(world.count(table).await, 0, "{table}");
-    }
 }

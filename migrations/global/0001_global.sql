@@ -1,57 +1,40 @@
 -- The global store: what must be found without knowing an object's name. D1 at the edge, the same
 -- tables in the native database. No blobs: D1 makes arrays of numbers of them.
 
--- A deactivated account keeps its row, so that nobody else can ever have its ID.
+-- The accounts, for administrators: a list that the users' objects bring here when something
+-- changes. Nothing is decided by it.
 CREATE TABLE accounts (
     user_id TEXT NOT NULL PRIMARY KEY,
-    -- argon2id in PHC form; NULL: no password logs in.
-    password_hash TEXT,
     is_admin INTEGER NOT NULL,
     created_at_ms INTEGER NOT NULL,
     deactivated_at_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- Access tokens by their SHA-256. On the path of every request: one read by primary key.
-CREATE TABLE access_tokens (
-    token_hash TEXT NOT NULL PRIMARY KEY,
-    user_id TEXT NOT NULL,
-    device_id TEXT NOT NULL,
-    -- NULL: it does not expire.
-    expires_at_ms INTEGER,
-    -- The refresh token that was given together with it.
-    refresh_hash TEXT,
-    -- 1: made by a refresh and not used yet, so what it replaces is still valid.
-    unconfirmed INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX access_tokens_by_device ON access_tokens (user_id, device_id);
-
--- Refresh tokens by their SHA-256.
-CREATE TABLE refresh_tokens (
-    token_hash TEXT NOT NULL PRIMARY KEY,
-    user_id TEXT NOT NULL,
-    device_id TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX refresh_tokens_by_device ON refresh_tokens (user_id, device_id);
-
--- Profiles, a row a field; the value is JSON.
-CREATE TABLE profiles (
-    user_id TEXT NOT NULL,
-    field TEXT NOT NULL,
-    value TEXT NOT NULL,
-    PRIMARY KEY (user_id, field)
-) STRICT, WITHOUT ROWID;
-
--- Tokens that allow to register, by their SHA-256.
+-- Tokens with which accounts may be registered, by their SHA-256.
 CREATE TABLE registration_tokens (
     token_hash TEXT NOT NULL PRIMARY KEY,
     -- NULL: any number.
     uses_allowed INTEGER,
-    uses INTEGER NOT NULL,
     -- 1: made at the first start, for the account of who runs the server.
     makes_admin INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Who uses the registration tokens that have a limit, and the operator's token where it makes the
+-- first account. A use is reserved before the account is registered; where no account came to be,
+-- the use becomes free again.
+CREATE TABLE registration_token_uses (
+    token_hash TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    makes_admin INTEGER NOT NULL,
+    reserved_at_ms INTEGER NOT NULL,
+    -- 1: the account is there.
+    is_spent INTEGER NOT NULL,
+    PRIMARY KEY (token_hash, user_id)
+) STRICT, WITHOUT ROWID;
+
+-- There is one first account.
+CREATE UNIQUE INDEX registration_token_uses_admin ON registration_token_uses (makes_admin)
+    WHERE makes_admin = 1;
 
 -- The keys that sign this server's events. The newest one is in use.
 CREATE TABLE signing_keys (

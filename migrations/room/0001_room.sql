@@ -203,10 +203,23 @@ CREATE TABLE room_staged (
     seq INTEGER NOT NULL,
     event_id TEXT NOT NULL,
     json TEXT NOT NULL,
+    type TEXT NOT NULL,
+    state_key TEXT,
+    -- The IDs of the events that authorize it, a JSON array.
+    auth_events TEXT NOT NULL,
     -- Whether it is part of the state, or else only of its auth chain.
     is_state INTEGER NOT NULL,
     PRIMARY KEY (scope, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- The attempt to join that events are staged for.
+CREATE TABLE room_join_attempt (
+    scope INTEGER PRIMARY KEY,
+    attempt TEXT NOT NULL,
+    version TEXT NOT NULL,
+    -- When the last of them came.
+    staged_ms INTEGER NOT NULL
+) STRICT;
 
 -- Redactions that came before what they redact.
 CREATE TABLE room_redactions (

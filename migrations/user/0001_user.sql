@@ -45,6 +45,31 @@ CREATE TABLE user_account_data (
 
 CREATE INDEX user_account_data_by_seq ON user_account_data (scope, seq);
 
+-- One row: the account. As long as there is none, nobody has registered the name. A deactivated
+-- account keeps its row, so that nobody else can ever have its ID.
+CREATE TABLE user_account (
+    scope INTEGER PRIMARY KEY,
+    -- argon2id in PHC form; NULL: no password logs in.
+    password_hash TEXT,
+    is_admin INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    deactivated_at_ms INTEGER
+) STRICT;
+
+-- Access tokens by their SHA-256, each with the refresh token that was given together with it.
+CREATE TABLE user_tokens (
+    scope INTEGER NOT NULL,
+    access_hash TEXT NOT NULL,
+    refresh_hash TEXT,
+    device_id TEXT NOT NULL,
+    -- When the access token expires; NULL: never.
+    expires_at_ms INTEGER,
+    -- 1: made by a refresh and not used yet, so what it replaces is still valid.
+    is_unconfirmed INTEGER NOT NULL,
+    PRIMARY KEY (scope, access_hash)
+) STRICT, WITHOUT ROWID;
+
+-- A device is here exactly as long as tokens of it are.
 CREATE TABLE user_devices (
     scope INTEGER NOT NULL,
     device_id TEXT NOT NULL,
@@ -54,6 +79,14 @@ CREATE TABLE user_devices (
     PRIMARY KEY (scope, device_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The profile, a row a field; the value is JSON.
+CREATE TABLE user_profile (
+    scope INTEGER NOT NULL,
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (scope, field)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE user_filters (
     scope INTEGER NOT NULL,
     filter_id INTEGER NOT NULL,
@@ -61,14 +94,20 @@ CREATE TABLE user_filters (
     PRIMARY KEY (scope, filter_id)
 ) STRICT, WITHOUT ROWID;
 
--- What rooms are still to be asked. A row is removed when its room has answered.
+-- What must still be done elsewhere for what was committed here. A row is removed when it has been
+-- done; rows of a kind that the program does not know stay.
 CREATE TABLE user_outbox (
     scope INTEGER NOT NULL,
-    room_id TEXT NOT NULL,
-    -- The command, as JSON.
+    kind TEXT NOT NULL,
+    -- The room it is about; empty: none.
+    about TEXT NOT NULL,
+    -- What the kind needs to know besides, JSON.
     command TEXT NOT NULL,
-    -- When it was written: a later command replaces an earlier one, also while that is under way.
+    -- When in the stream it was written: a later entry replaces an earlier one, also while that
+    -- is under way.
     seq INTEGER NOT NULL,
     attempts INTEGER NOT NULL,
-    PRIMARY KEY (scope, room_id)
+    -- Not to be tried before.
+    due_ms INTEGER NOT NULL,
+    PRIMARY KEY (scope, kind, about)
 ) STRICT, WITHOUT ROWID;

@@ -3,9 +3,11 @@
 //! **Invariant**: hashes, signatures and event IDs are ruma's, none are Skerry's: the suite does
 //! not check a server by the server's own code.
 
+mod join;
 mod room;
 mod sight;
 
+pub use join::{Answer, Attempt};
 pub use room::{PeerRoom, outcomes};
 pub use sight::StateIds;
 

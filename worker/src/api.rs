@@ -22,7 +22,7 @@ use crate::{
     js::map_worker_error,
     machine::{EdgeClock, EdgeRandom},
     objects::EdgeObjects,
-    server,
+    server, sessions,
 };
 
 /// The largest answer: none is a stream.
@@ -64,7 +64,14 @@ async fn cx(env: &Env) -> Result<Cx> {
     let clock = Arc::new(EdgeClock);
     let absent = ABSENT_ROOMS.with(Arc::clone);
     let objects = WithAbsentRooms::new(EdgeObjects(env.clone()), absent, clock.clone());
-    let ports = Ports { global, objects: Arc::new(objects), clock, random: Arc::new(EdgeRandom) };
+    let ports = Ports {
+        global,
+        sessions: sessions::of_this_isolate(),
+        filters: sessions::filters_of_this_isolate(),
+        objects: Arc::new(objects),
+        clock,
+        random: Arc::new(EdgeRandom),
+    };
     Ok(Cx { ports, server })
 }
 

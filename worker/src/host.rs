@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::LocalBoxFuture;
+use ruma::UserId;
 use skerry::{
     Error, Result,
     ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
@@ -27,7 +28,7 @@ use crate::{
     machine::{EdgeClock, EdgeRandom},
     object_sql::ObjectSql,
     objects::EdgeObjects,
-    server,
+    server, sessions,
 };
 
 /// Every object has a database of its own, so the column says nothing.
@@ -200,6 +201,15 @@ impl ObjectHost for EdgeHost {
         match self.alarm.get() {
             Alarm::GoingOff => Ok(Some(EdgeClock.now_ms())),
             _ => SendFuture::new(self.find_alarm()).await,
+        }
+    }
+
+    /// The isolate may be another than that of the Worker which asked; that one forgets too.
+    fn forget_sessions(&self) {
+        let name = self.name();
+        match name.as_deref().map(<&UserId>::try_from) {
+            Ok(Ok(user_id)) => sessions::of_this_isolate().forget(user_id),
+            _ => tracing::error!("only a user's object has sessions"),
         }
     }
 

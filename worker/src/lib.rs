@@ -15,6 +15,7 @@ mod machine;
 mod object_sql;
 mod objects;
 mod server;
+mod sessions;
 mod shell;
 #[cfg(feature = "test-routes")]
 mod test_routes;

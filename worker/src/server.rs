@@ -6,10 +6,12 @@ use std::{cell::RefCell, sync::Arc};
 use ruma::OwnedServerName;
 use skerry::{
     Error, Result,
-    bootstrap::bootstrap,
+    bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
     ports::Sql,
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
-    store::global::tokens,
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, MANY_PROCESSES_SESSION_CACHE_MS, Registration,
+        Server, hash_registration_token,
+    },
 };
 use worker::{Env, console_log};
 
@@ -19,12 +21,12 @@ thread_local! {
     static SERVER: RefCell<Option<Arc<Server>>> = const { RefCell::new(None) };
 }
 
-/// The homeserver, for requests from outside. The first one of an isolate shows the operator a
-/// token for the first account, as long as there is none.
+/// The homeserver, for requests from outside. The first of all shows the operator a token for the
+/// first account; the first one of each isolate says what to do when that was not seen.
 pub(crate) async fn for_api(global: &dyn Sql, env: &Env) -> Result<Arc<Server>> {
     match cached() {
         Some(server) => Ok(server),
-        None => load(global, env, Asks::Outside).await,
+        None => load(global, env, FirstToken::Once).await,
     }
 }
 
@@ -32,7 +34,7 @@ pub(crate) async fn for_api(global: &dyn Sql, env: &Env) -> Result<Arc<Server>> 
 pub(crate) async fn for_object(global: &dyn Sql, env: &Env) -> Result<Arc<Server>> {
     match cached() {
         Some(server) => Ok(server),
-        None => load(global, env, Asks::Object).await,
+        None => load(global, env, FirstToken::Never).await,
     }
 }
 
@@ -40,25 +42,22 @@ fn cached() -> Option<Arc<Server>> {
     SERVER.with_borrow(Clone::clone)
 }
 
-#[derive(Clone, Copy)]
-enum Asks {
-    Outside,
-    Object,
-}
-
-async fn load(global: &dyn Sql, env: &Env, asks: Asks) -> Result<Arc<Server>> {
+async fn load(global: &dyn Sql, env: &Env, first_token: FirstToken) -> Result<Arc<Server>> {
     let name = name(env)?;
     let config = config(env, &name)?;
-    let registration = match asks {
-        Asks::Outside => config.registration,
-        Asks::Object => Registration::Closed,
-    };
-    let for_start = Config { registration, ..config.clone() };
-    let (server, first_token) = bootstrap(global, &EdgeClock, &EdgeRandom, name, for_start).await?;
-    if let Some(token) = first_token {
-        console_log!("register the first account, the admin, with this token: {token}");
+    let (server, first_token) =
+        bootstrap(global, &EdgeClock, &EdgeRandom, name, config, first_token).await?;
+    match first_token {
+        FirstTokenOutcome::NotWanted => {}
+        FirstTokenOutcome::Made(token) => {
+            console_log!("register the first account, the admin, with this token: {token}");
+        }
+        FirstTokenOutcome::MadeBefore => console_log!(
+            "a token for the first account, the admin, was shown in this log once. If it is lost, \
+             choose one: `npx wrangler secret put REGISTRATION_TOKEN`"
+        ),
     }
-    let server = Arc::new(Server { config, ..server });
+    let server = Arc::new(server);
     SERVER.set(Some(server.clone()));
     Ok(server)
 }
@@ -79,9 +78,12 @@ fn config(env: &Env, name: &OwnedServerName) -> Result<Config> {
     };
     Ok(Config {
         registration,
-        registration_token_hash: variable(env, "REGISTRATION_TOKEN").as_deref().map(tokens::hash),
+        registration_token_hash: variable(env, "REGISTRATION_TOKEN")
+            .as_deref()
+            .map(hash_registration_token),
         public_base_url: variable(env, "PUBLIC_BASE_URL"),
         access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+        session_cache_ms: MANY_PROCESSES_SESSION_CACHE_MS,
     })
 }
 

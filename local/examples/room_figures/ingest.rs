@@ -29,6 +29,9 @@ pub(crate) async fn measure(folder: &Path, members: u64) {
     println!("  database: {} MiB", stand.bytes().await >> 20);
 }
 
+/// The only attempt to join.
+const ATTEMPT: &str = "first";
+
 /// Joins a room of so many members.
 pub(crate) async fn run(stand: &Stand, peers: &Peers, members: u64) {
     let (mut world, state, chain) = World::found(peers);
@@ -36,8 +39,8 @@ pub(crate) async fn run(stand: &Stand, peers: &Peers, members: u64) {
     forget_peak();
     let mut staging = Duration::ZERO;
     let mut making = Duration::ZERO;
-    for (events, is_state) in [(state, true), (chain, false)] {
-        staging += stage(stand, &room, peers, &events, is_state).await;
+    for (begins, events, is_state) in [(true, state, true), (false, chain, false)] {
+        staging += stage(stand, &room, peers, &events, (begins, is_state)).await;
     }
     for first in (1..members).step_by(usize::try_from(CHUNK).expect("small")) {
         let began = Instant::now();
@@ -48,7 +51,7 @@ pub(crate) async fn run(stand: &Stand, peers: &Peers, members: u64) {
             events.push(world.join(&user_id, &format!("Member {number}"), prev, peers));
         }
         making += began.elapsed();
-        staging += stage(stand, &room, peers, &events, true).await;
+        staging += stage(stand, &room, peers, &events, (false, true)).await;
         world.tip = events.pop().expect("a chunk has events");
     }
     println!("  making the events: {:.2} s", making.as_secs_f64());
@@ -57,7 +60,8 @@ pub(crate) async fn run(stand: &Stand, peers: &Peers, members: u64) {
     let user_id = stand::caller().user_id;
     let event = world.join(&user_id, "Local", &world.tip, peers);
     let event = raw(&[event]).pop().expect("one event");
-    let join = Join { room_version: room_version::DEFAULT, event, keys: peers.keys() };
+    let attempt = ATTEMPT.to_owned();
+    let join = Join { attempt, room_version: room_version::DEFAULT, event, keys: peers.keys() };
     let (joined, cost) = stand::ask(stand, &room, join).await;
     assert!(matches!(joined.outcome, Outcome::Accepted { .. }), "{joined:?}");
     println!("  join: {cost}, {}", memory());
@@ -68,9 +72,11 @@ async fn stage(
     room: &std::sync::Arc<Room>,
     peers: &Peers,
     events: &[Pdu],
-    is_state: bool,
+    (begins, is_state): (bool, bool),
 ) -> Duration {
     let stage = Stage {
+        attempt: ATTEMPT.to_owned(),
+        begins,
         room_version: room_version::DEFAULT,
         events: raw(events),
         is_state,

@@ -20,12 +20,15 @@ use skerry::{
     },
     objects::{Object as _, room::Room},
     ports::{Row, Sql, Stmt},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
 };
 use skerry_core::SigningKey;
 use skerry_local::{sqlite::Sqlite, store};
 
-use crate::alone::Host;
+use crate::alone::{Host, nobody};
 
 /// Rows of an answer that is worth a line.
 const LARGE_ANSWER: u64 = 5_000;
@@ -51,6 +54,7 @@ impl Stand {
                 registration_token_hash: None,
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         };
         Self { server: Arc::new(server), sql: Arc::new(sql) }
@@ -59,7 +63,7 @@ impl Stand {
     /// The room's object: it has nothing in memory.
     pub(crate) fn room(&self, id: &RoomId) -> Arc<Room> {
         let id: OwnedRoomId = id.to_owned();
-        Room::new(id, self.server.clone(), Arc::new(Host(self.sql.clone())))
+        Room::new(id, self.server.clone(), Arc::new(Host(self.sql.clone(), nobody())))
     }
 
     /// One number that the database answers with.

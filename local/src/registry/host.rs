@@ -144,6 +144,13 @@ impl ObjectHost for LocalHost {
         store::find_alarm(&*self.registry().sql, self.scope).await
     }
 
+    fn forget_sessions(&self) {
+        match <&UserId>::try_from(self.name.as_str()) {
+            Ok(user_id) => self.registry().sessions.forget(user_id),
+            Err(_) => tracing::error!(kind = self.kind, "only a user's object has sessions"),
+        }
+    }
+
     fn defer(&self, work: Deferred) {
         self.registry().tasks.spawn(work);
     }

@@ -204,16 +204,18 @@ async fn a_room_that_somebody_is_invited_to_again_is_not_removed() {
 async fn what_a_join_that_died_has_staged_is_removed() {
     let (stand, _) = Stand::open().await;
     let stage = || Stage {
+        attempt: "only".to_owned(),
+        begins: true,
         room_version: RoomVersionId::V12,
         events: Vec::new(),
         is_state: true,
         keys: Vec::new(),
     };
     stand.ask(stage()).await.unwrap();
-    stand.pass(DAY_MS - 1);
+    stand.pass(skerry::objects::room::limits::STAGED_MS - 1);
     stand.ask(stage()).await.unwrap();
     stand.alarm().await.unwrap();
-    assert_eq!(left(&stand).await, ["agenda"], "the join goes on");
+    assert_eq!(left(&stand).await, ["room_join_attempt"], "the join goes on");
     stand.alarm().await.expect("an alarm, as long as something is staged");
     assert_eq!(left(&stand).await, Vec::<String>::new());
 }

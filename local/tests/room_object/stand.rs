@@ -24,7 +24,10 @@ use skerry::{
     },
     objects::{Object as _, room::Room},
     ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
     store::global::{aliases, directory},
 };
 use skerry_core::{SigningKey, pdu, room_version};
@@ -231,6 +234,7 @@ impl Stand {
                 registration_token_hash: None,
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         });
         let (room_id, create) = creation(&server);

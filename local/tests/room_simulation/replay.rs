@@ -258,16 +258,17 @@ impl<'a> Replay<'a> {
         let room_version = &world.version;
         let (state, rest): (Vec<_>, Vec<_>) =
             all.iter().partition(|it| state.contains(&it.event_id));
-        for (is_state, events) in [(true, state), (false, rest)] {
+        let attempt = || "only".to_owned();
+        for (begins, is_state, events) in [(true, true, state), (false, false, rest)] {
             let (events, keys) = (events.iter().map(|it| raw(it)).collect(), self.keys.clone());
-            let room_version = room_version.clone();
-            let stage = Stage { room_version, events, is_state, keys };
+            let (attempt, room_version) = (attempt(), room_version.clone());
+            let stage = Stage { attempt, begins, room_version, events, is_state, keys };
             for it in self.stand.ask(stage).await {
                 assert_eq!(verdict(&it.outcome), Some(Verdict::Accepted), "{}: {it:?}", self.at);
             }
         }
         let (room_version, keys) = (room_version.clone(), self.keys.clone());
-        let join = Join { room_version, event: raw(pdu), keys };
+        let join = Join { attempt: attempt(), room_version, event: raw(pdu), keys };
         let it = self.stand.ask(join).await;
         assert_eq!(verdict(&it.outcome), Some(Verdict::Accepted), "{}: {it:?}", self.at);
     }

@@ -6,13 +6,16 @@ use ruma::RoomId;
 use skerry::{
     messages::{Ask, room::ToRoom},
     objects::{Object as _, room::Room},
-    server::{Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, Registration, Server},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
 };
 use skerry_core::SigningKey;
 use skerry_local::{sqlite::Sqlite, store};
 use tempfile::TempDir;
 
-use super::alone::Host;
+use super::alone::{Host, nobody};
 
 /// A server with one room.
 pub struct Stand {
@@ -36,10 +39,11 @@ impl Stand {
                 registration_token_hash: None,
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         });
         let sql = Arc::new(sqlite);
-        let host = Arc::new(Host(Arc::clone(&sql)));
+        let host = Arc::new(Host(Arc::clone(&sql), nobody()));
         let room = Room::new(room_id.to_owned(), Arc::clone(&server), host);
         Self { _directory: directory, server, sql, room }
     }
@@ -51,7 +55,7 @@ impl Stand {
 
     /// The room forgets all that it does not have in its store.
     pub fn restart(&mut self, room_id: &RoomId) {
-        let host = Arc::new(Host(Arc::clone(&self.sql)));
+        let host = Arc::new(Host(Arc::clone(&self.sql), nobody()));
         self.room = Room::new(room_id.to_owned(), Arc::clone(&self.server), host);
     }
 }

@@ -9,14 +9,20 @@ use skerry::{
     messages::{room, user},
     ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
+    store::agenda,
 };
 use skerry_local::machine::{SystemClock, SystemRandom};
 
 /// The only room's.
 pub(crate) const SCOPE: i64 = 1;
 
-/// What the room stands on.
-pub(crate) struct Host<S>(pub(crate) Arc<S>);
+/// What the room stands on: its store, and the other objects.
+pub(crate) struct Host<S>(pub(crate) Arc<S>, pub(crate) Arc<dyn Objects>);
+
+/// The other objects of a room that is alone.
+pub(crate) fn nobody() -> Arc<dyn Objects> {
+    Arc::new(Nobody)
+}
 
 #[async_trait]
 impl<S: Sql + 'static> ObjectHost for Host<S> {
@@ -38,8 +44,11 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
         false
     }
 
-    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
-        Err(Error::internal("nothing is destroyed here"))
+    async fn destroy(&self, pages: Vec<Stmt>) -> Result<()> {
+        for page in pages {
+            while !self.0.batch(vec![page.clone()]).await?.concat().is_empty() {}
+        }
+        self.0.batch(vec![agenda::remove_all(SCOPE)]).await.map(drop)
     }
 
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {
@@ -63,7 +72,7 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
     }
 
     fn objects(&self) -> &dyn Objects {
-        &Nobody
+        &*self.1
     }
 
     fn global(&self) -> &dyn Sql {

@@ -11,15 +11,18 @@ pub mod delivery;
 pub mod engine;
 mod event_json;
 pub mod filter;
+pub mod join_order;
 pub mod notify;
 pub mod pdu;
 pub mod receipt;
 pub mod redact;
 pub mod room_version;
+pub mod sessions;
 pub mod shown_state;
 pub mod signing_key;
 pub mod state_res;
 pub mod sync_token;
+pub mod token;
 pub mod user_stream;
 pub mod visibility;
 

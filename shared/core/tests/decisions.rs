@@ -291,6 +291,59 @@ fn a_state_is_believed_where_outliers_cannot_be_judged() {
 }
 
 #[test]
+fn a_server_that_comes_back_takes_the_state_it_is_given_for_the_rooms() {
+    in_every_version(|version| {
+        let (mut room, mut other) = (Room::new(version), Room::new(version));
+        // By the clocks of those who set them, the old topic is the newer one.
+        room.unique += 1_000;
+        let old = room.send(ALICE, "m.room.topic", Some(""), json!({"topic": "old"})).0;
+        assert_eq!(other.receive(&old), Verdict::Accepted);
+        room.unique -= 500;
+        let new = room.send(ALICE, "m.room.topic", Some(""), json!({"topic": "new"})).0;
+        room.must(ALICE, "m.room.message", None, json!({"body": "never heard of"}));
+        let join = room.send(DAVE, "m.room.member", Some(DAVE), json!({"membership": "join"})).0;
+        assert!(server::insert_outlier(&mut other.store, true, &new));
+        let mut state = (**other.store.current()).clone();
+        let topic = other.known(&new).key.unwrap();
+        state.insert(topic, other.known(&new).num);
+        let told = engine::State::from(other.store.add_state(state));
+        let given = [(join.event_id.clone(), told)];
+        let mut decide = |mode| server::decide(&mut other.store, true, &join, &given, mode);
+        let (_, live) = decide(Mode::Live).unwrap();
+        assert_eq!(live.extremities.len(), 2, "{version}: as if both went on at the same time");
+        // Version 1 goes by depth.
+        let wins = live.current_changes.contains_key(&topic);
+        assert_eq!(wins, *version == RoomVersionId::V1, "{version}: the old topic wins");
+        let (event, back) = decide(Mode::Rejoin).unwrap();
+        assert_eq!((back.verdict, &*back.extremities), (Verdict::Accepted, &[event.num][..]));
+        other.store.commit(event, &back, true);
+        let now = other.store.current_event("m.room.topic", "").unwrap();
+        assert_eq!(now.pdu.event_id, new.event_id, "{version}");
+        assert!(other.store.current_event("m.room.member", DAVE).is_some(), "{version}");
+    });
+}
+
+#[test]
+fn a_server_that_comes_back_is_not_held_up_by_what_it_last_heard() {
+    let version = room_version::DEFAULT;
+    let (mut room, mut other) = (Room::new(&version), Room::new(&version));
+    let place = room.head();
+    // Here the room has been closed, of which the servers that are in it have not heard.
+    let closed = json!({"join_rule": "invite"});
+    let closed = room.make(ALICE, "m.room.join_rules", Some(""), closed, &place);
+    assert_eq!(other.receive(&closed), Verdict::Accepted);
+    let join = json!({"membership": "join"});
+    let join = room.make(DAVE, "m.room.member", Some(DAVE), join, &place);
+    let mut decide = |mode| server::decide(&mut other.store, true, &join, &[], mode).unwrap();
+    assert_eq!(decide(Mode::Live).1.verdict, Verdict::SoftFailed);
+    let (event, back) = decide(Mode::Rejoin);
+    assert_eq!((back.verdict, &*back.extremities), (Verdict::Accepted, &[event.num][..]));
+    other.store.commit(event, &back, true);
+    let rules = other.store.current_event("m.room.join_rules", "").unwrap();
+    assert!(rules.pdu.content.get().contains("public"), "the current state is that of the join");
+}
+
+#[test]
 fn t6a_bans_need_power_and_more_of_it_than_their_target() {
     in_every_version(|version| {
         let v12 = *version == RoomVersionId::V12;

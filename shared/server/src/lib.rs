@@ -6,10 +6,12 @@
 pub mod api;
 pub mod bootstrap;
 pub mod error;
+pub mod filters;
 pub mod messages;
 pub mod objects;
 pub mod ports;
 pub mod server;
+pub mod sessions;
 pub mod store;
 
 pub use self::error::{Error, Result};

@@ -9,6 +9,7 @@
 //! anything the asker may not see.
 
 pub mod room;
+pub mod secret;
 pub mod user;
 
 use std::fmt::Debug;

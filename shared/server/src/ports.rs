@@ -15,8 +15,10 @@ use ruma::{RoomId, UserId};
 pub use self::sql::{FromRow, Row, Sql, Stmt, Value};
 use crate::{
     Error, Result,
+    filters::Filters,
     messages::{Ask, Recipient, room, user},
     server::Server,
+    sessions::Sessions,
 };
 
 /// A future that a host runs after the reply has been given.
@@ -147,6 +149,11 @@ pub trait ObjectHost: Send + Sync {
     /// is loaded: an alarm may have been set for what memory alone knew.
     async fn alarm_at_ms(&self) -> Result<Option<u64>>;
 
+    /// Tokens of this (user) object have ended: what the host's process remembers of who holds
+    /// them ([`Sessions`]) counts for nothing from now on. A host that remembers nothing has
+    /// nothing to forget.
+    fn forget_sessions(&self) {}
+
     /// Runs work after the reply. It may be lost in a crash: what must not be lost is kept in
     /// the store and taken up again by the alarm.
     fn defer(&self, work: Deferred);
@@ -179,6 +186,10 @@ pub struct Ports {
     pub global: Arc<dyn Sql>,
     /// All objects.
     pub objects: Arc<dyn Objects>,
+    /// What this process remembers of valid access tokens.
+    pub sessions: Arc<Sessions>,
+    /// What this process remembers of stored filters.
+    pub filters: Arc<Filters>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -1,7 +1,7 @@
 //! Who this server is: its name, its signing key and its configuration.
 
 use ruma::{OwnedServerName, ServerName, UserId};
-use skerry_core::SigningKey;
+use skerry_core::{SigningKey, token};
 
 /// One homeserver. Shared by the API layer and all objects.
 #[derive(Debug)]
@@ -26,13 +26,29 @@ impl Server {
 pub struct Config {
     /// Who may register.
     pub registration: Registration,
-    /// SHA-256 (`store::global::tokens::hash`) of the operator's registration token: whoever has
-    /// it may register, any number of times.
+    /// [`hash_registration_token`] of the operator's registration token: whoever has it may
+    /// register, any number of times.
     pub registration_token_hash: Option<String>,
     /// The base URL clients are told to use (`.well-known/matrix/client`), if it is known.
     pub public_base_url: Option<String>,
     /// Lifetime of an access token of a client that asked for refresh tokens, in milliseconds.
     pub access_token_lifetime_ms: u64,
+    /// For how long a process may go by what it remembers of an access token, in milliseconds. A
+    /// token that ends is refused after that time at the latest; at once, where all that changes
+    /// an account goes through the same process.
+    pub session_cache_ms: u64,
+}
+
+/// [`Config::session_cache_ms`] of a host that is one process: every end of a token goes through
+/// it.
+pub const ONE_PROCESS_SESSION_CACHE_MS: u64 = 60 * 60 * 1000;
+
+/// [`Config::session_cache_ms`] of a host of many processes that know nothing of each other.
+pub const MANY_PROCESSES_SESSION_CACHE_MS: u64 = 10 * 1000;
+
+/// What is kept of a registration token.
+pub fn hash_registration_token(text: &str) -> String {
+    token::hash(text)
 }
 
 /// Lifetime of a refreshable access token unless configured otherwise: one hour.

@@ -19,6 +19,7 @@ mod markdown;
 mod meter;
 mod operations;
 mod options;
+mod outcome;
 mod prices;
 mod readers;
 mod report;
@@ -35,6 +36,7 @@ use std::{
 use crate::{
     bench::Bench,
     options::{Invocation, Options},
+    outcome::Outcome,
     report::Report,
 };
 
@@ -54,30 +56,28 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     let before = options.before.as_deref().map(read).transpose()?;
-    let report = match &options.from {
+    let outcome = match &options.from {
         Some(path) => read(path)?,
-        None => measured(options)?.finished(),
+        None => Outcome::of(measured(options)?),
     };
-    let mut text = text::tables(&report);
+    let mut text = text::tables(&outcome);
     if let Some(before) = before {
-        text += &text::comparison(&before, &report);
+        text += &text::comparison(&before, &outcome);
     }
     io::stdout().write_all(text.as_bytes()).map_err(failed)?;
     if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&report).map_err(failed)?;
+        let json = serde_json::to_string_pretty(&outcome).map_err(failed)?;
         fs::write(path, json + "\n").map_err(failed)?;
     }
     if let Some(path) = &options.markdown {
         let page = fs::read_to_string(path).map_err(failed)?;
-        fs::write(path, markdown::renew(&page, &report)?).map_err(failed)?;
+        fs::write(path, markdown::renew(&page, &outcome)?).map_err(failed)?;
     }
-    report.is_whole().then_some(()).ok_or_else(|| "an operation failed".to_owned())
+    outcome.report.is_whole().then_some(()).ok_or_else(|| "an operation failed".to_owned())
 }
 
-fn read(path: &Path) -> Result<Report, String> {
-    let report: Report =
-        serde_json::from_slice(&fs::read(path).map_err(failed)?).map_err(failed)?;
-    Ok(report.finished())
+fn read(path: &Path) -> Result<Outcome, String> {
+    serde_json::from_slice(&fs::read(path).map_err(failed)?).map(Outcome::of).map_err(failed)
 }
 
 fn measured(options: &Options) -> Result<Report, String> {

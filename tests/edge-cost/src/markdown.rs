@@ -6,6 +6,7 @@ use crate::{
     counts::Counts,
     day::Day,
     goals::{DAYS_IN_FREE_PLAN, Verdict},
+    outcome::Outcome,
     prices::{self, FREE_SUBREQUESTS, ITEMS},
     report::Report,
     text::{COLUMNS, cells, number},
@@ -15,13 +16,14 @@ use crate::{
 const SERVERS: [f64; 5] = [1.0, 10.0, 50.0, 200.0, 1_000.0];
 
 /// The page with its tables renewed.
-pub(crate) fn renew(page: &str, report: &Report) -> Result<String, String> {
+pub(crate) fn renew(page: &str, outcome: &Outcome) -> Result<String, String> {
+    let Outcome { report, day: of_user, .. } = outcome;
     let tables = [
         ("operations", operations(report)),
-        ("goals", goals(report)),
+        ("goals", goals(outcome)),
         ("prices", prices_table()),
-        ("day", report.day.as_ref().map(day).unwrap_or_default()),
-        ("months", report.day.as_ref().map(months).unwrap_or_default()),
+        ("day", of_user.as_ref().map(day).unwrap_or_default()),
+        ("months", of_user.as_ref().map(months).unwrap_or_default()),
         ("limits", limits(report)),
     ];
     let mut page = page.to_owned();
@@ -54,20 +56,20 @@ fn operations(report: &Report) -> String {
     text
 }
 
-fn goals(report: &Report) -> String {
-    if report.goals.is_empty() {
+fn goals(outcome: &Outcome) -> String {
+    if outcome.goals.is_empty() {
         return String::new();
     }
     let columns = ["of", "at most", "found", ""].map(str::to_owned);
     let mut text = header("operation", &columns);
-    for Verdict { operation, figure, at_most, found, is_met } in &report.goals {
-        let row = report.rows.iter().find(|it| it.name == *operation);
+    for Verdict { operation, figure, at_most, found, is_met } in &outcome.goals {
+        let row = outcome.report.rows.iter().find(|it| it.name == *operation);
         let does = row.map_or(operation.as_str(), |it| it.does.as_str());
         let (at_most, found) = (number(*at_most), number(*found));
         let word = word(*is_met);
         let _ = writeln!(text, "| {does} | {figure} | {at_most} | {found} | {word} |");
     }
-    if let Some(day) = &report.day {
+    if let Some(day) = &outcome.day {
         let fits = day.fits_free_plan;
         let word = word(fits >= DAYS_IN_FREE_PLAN);
         let _ = writeln!(
@@ -113,12 +115,12 @@ fn day(day: &Day) -> String {
 }
 
 fn months(day: &Day) -> String {
-    let columns = ["$ a month, paid plan", "days of the free plan used a day"].map(str::to_owned);
+    let columns = ["$ a month, paid plan", "share of the free plan"].map(str::to_owned);
     let mut text = header("users", &columns);
     for users in SERVERS {
         let dollars = prices::month(&(&day.total * (users * prices::DAYS)));
-        let used = users / day.fits_free_plan;
-        let _ = writeln!(text, "| {} | {dollars:.2} | {used:.2} |", number(users));
+        let used = users / day.fits_free_plan * 100.0;
+        let _ = writeln!(text, "| {} | {dollars:.2} | {} % |", number(users), number(used.ceil()));
     }
     text
 }

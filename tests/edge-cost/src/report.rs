@@ -1,8 +1,8 @@
-//! The figures of a run.
+//! What was measured in a run.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{counts::Counts, day::Day, goals::Verdict};
+use crate::counts::Counts;
 
 /// What one operation was found to cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,12 +53,6 @@ pub(crate) struct Report {
     /// Whether rooms had the sizes for which the goals are stated.
     pub(crate) is_full: bool,
     pub(crate) rows: Vec<Row>,
-    /// Made of the rows.
-    #[serde(skip_deserializing)]
-    pub(crate) goals: Vec<Verdict>,
-    /// Made of the rows, if all that it needs is there.
-    #[serde(skip_deserializing)]
-    pub(crate) day: Option<Day>,
 }
 
 impl Report {
@@ -70,12 +64,5 @@ impl Report {
     /// What was measured under that name.
     pub(crate) fn find(&self, name: &str) -> Option<&Measured> {
         self.rows.iter().find(|it| it.name == name)?.measured.as_ref()
-    }
-
-    /// Fills in what is made of the rows.
-    pub(crate) fn finished(mut self) -> Self {
-        self.day = Day::of(&self);
-        self.goals = crate::goals::verdicts(&self);
-        self
     }
 }

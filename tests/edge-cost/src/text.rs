@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::{
     counts::Counts,
     goals::{DAYS_IN_FREE_PLAN, Verdict},
-    report::{Report, Row},
+    outcome::Outcome,
+    report::Row,
 };
 
 /// The columns after the name of the operation.
@@ -44,17 +45,17 @@ pub(crate) fn cells(row: &Row) -> Option<[String; 9]> {
 }
 
 /// The report for a terminal.
-pub(crate) fn tables(report: &Report) -> String {
+pub(crate) fn tables(outcome: &Outcome) -> String {
     let mut text = String::new();
     let line = |text: &mut String, name: &str, cells: &[String]| {
         let _ = write!(text, "{name:<24}");
         for cell in cells {
-            let _ = write!(text, "{cell:>16}");
+            let _ = write!(text, "{cell:>19}");
         }
         text.push('\n');
     };
     line(&mut text, "operation", &COLUMNS.map(str::to_owned));
-    for row in &report.rows {
+    for row in &outcome.report.rows {
         match (cells(row), &row.failed) {
             (Some(cells), _) => line(&mut text, &row.name, &cells),
             (None, failed) => {
@@ -67,10 +68,10 @@ pub(crate) fn tables(report: &Report) -> String {
         }
     }
     text.push('\n');
-    for goal in &report.goals {
+    for goal in &outcome.goals {
         let _ = writeln!(text, "{}", verdict(goal));
     }
-    if let Some(day) = &report.day {
+    if let Some(day) = &outcome.day {
         let _ = writeln!(
             text,
             "\nA user's day fits into the free plan {:.1} times ({}; goal {DAYS_IN_FREE_PLAN}), \
@@ -82,7 +83,7 @@ pub(crate) fn tables(report: &Report) -> String {
 }
 
 /// Two versions side by side: everything that each operation causes.
-pub(crate) fn comparison(before: &Report, after: &Report) -> String {
+pub(crate) fn comparison(before: &Outcome, after: &Outcome) -> String {
     type Figure = fn(&Counts) -> f64;
     let columns: [(&str, Figure); 6] = [
         ("object requests", Counts::billed_object_requests),
@@ -96,8 +97,8 @@ pub(crate) fn comparison(before: &Report, after: &Report) -> String {
     for (name, _) in columns {
         let _ = write!(text, "{name:>22}");
     }
-    for row in &after.rows {
-        let found = row.measured.as_ref().zip(before.find(&row.name));
+    for row in &after.report.rows {
+        let found = row.measured.as_ref().zip(before.report.find(&row.name));
         let Some((after, before)) = found else { continue };
         let (before, after) = (before.total(), after.total());
         let _ = write!(text, "\n{:<24}", row.name);

@@ -1,7 +1,7 @@
 //! A room as a peer knows it: the events, how they build on each other, and the state after each.
 
 use super::{Draft, Event, Peer, StateIds, event_id, ids_in, made_up_id, object, outcome_name};
-use crate::{Client, Server, Sync, User, Value, json, path, unique};
+use crate::{Client, Reply, Room, Server, Sync, User, Value, json, path, unique};
 use ruma::{
     RoomVersionId,
     room_version_rules::{EventsReferenceFormatVersion, RoomVersionRules},
@@ -47,7 +47,7 @@ impl PeerRoom {
         let create = user.state(id, "m.room.create", "").ok().await;
         let mut room = Self::empty(peer, id, create["room_version"].as_str().unwrap_or("1"));
         let sync = room.sync(user).until("the room", |it| it.joined(id).map(|_| it.clone())).await;
-        room.take(&sync);
+        room.take(sync.joined(id).expect("the room"));
         room
     }
 
@@ -84,24 +84,33 @@ impl PeerRoom {
 
     /// Reads on until a member of Skerry's is shown that event, and gives it.
     pub async fn read(&mut self, user: &User, upto: &str) -> Event {
+        self.read_in("join", user, upto).await
+    }
+
+    /// Reads on until a user who has left is shown that event as one of those that they may see.
+    pub async fn read_left(&mut self, user: &User, upto: &str) -> Event {
+        self.read_in("leave", user, upto).await
+    }
+
+    async fn read_in(&mut self, section: &str, user: &User, upto: &str) -> Event {
         let found = |sync: &Sync| {
-            let timeline = sync.joined(&self.id)?.timeline();
+            let timeline = sync.room(section, &self.id)?.timeline();
             let found = timeline.iter().any(|it| event_id(it, &self.rules) == upto);
             found.then(|| sync.clone())
         };
         let sync = self.sync(user).until(upto, found).await;
-        self.take(&sync);
+        self.take(sync.room(section, &self.id).expect("the room"));
         self.event(upto).clone()
     }
 
     fn sync(&self, user: &User) -> crate::SyncRequest {
-        let room = json!({ "rooms": [self.id], "timeline": { "limit": 100 } });
+        let room = json!({ "rooms": [self.id], "timeline": { "limit": 100 },
+            "include_leave": true });
         user.sync().filter(&json!({ "event_format": "federation", "room": room }))
     }
 
     /// Remembers what a timeline shows.
-    fn take(&mut self, sync: &Sync) {
-        let room = sync.joined(&self.id).expect("the room");
+    fn take(&mut self, room: Room<'_>) {
         for pdu in room.state().iter().chain(room.timeline()) {
             let id = event_id(pdu, &self.rules);
             if !self.events.contains_key(&id) {
@@ -145,6 +154,16 @@ impl PeerRoom {
     pub fn end(&self) -> Event {
         assert_eq!(self.ends.len(), 1, "a room without forks");
         self.event(&self.ends[0]).clone()
+    }
+
+    /// All events that the peer knows.
+    pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.values()
+    }
+
+    /// The state after all ends.
+    pub fn current(&self) -> StateIds {
+        self.state_after(&self.ends)
     }
 
     /// The states after these taken together. A peer does not resolve: the last one wins.
@@ -191,13 +210,13 @@ impl PeerRoom {
         self.signed(&peer.sign(&pdu, &self.rules), before, false)
     }
 
-    fn signed(&mut self, pdu: &Value, before: StateIds, follows: bool) -> Event {
+    pub(super) fn signed(&mut self, pdu: &Value, before: StateIds, follows: bool) -> Event {
         let id = event_id(pdu, &self.rules);
         self.remember(Event { id, pdu: pdu.clone(), state: Arc::new(before) }, follows)
     }
 
     /// Fills in what an honest server would say, and gives the state before the event.
-    fn unsigned(&mut self, draft: Draft) -> (Value, StateIds) {
+    pub(super) fn unsigned(&mut self, draft: Draft) -> (Value, StateIds) {
         let prev = draft.prev.clone().unwrap_or_else(|| self.ends.clone());
         let before = self.state_after(&prev);
         let auth = draft.auth.clone();
@@ -271,9 +290,13 @@ impl PeerRoom {
 
     /// Carries a command to the room and gives what became of the events in it.
     pub async fn ask(&self, server: &Server, command: &Value) -> Vec<Value> {
+        outcomes(&self.command(server, command).await.ok())
+    }
+
+    /// Carries a command to the room and gives whatever it answers.
+    pub async fn command(&self, server: &Server, command: &Value) -> Reply {
         let route = format!("/_skerry/test{}", path(["room", &self.id]));
-        let reply = Client::new(server.url()).post(route).json(command).ok().await;
-        outcomes(&reply)
+        Client::new(server.url()).post(route).json(command).send().await
     }
 
     /// Hands events over one request after the other; each must be accepted as it is.
@@ -300,33 +323,6 @@ impl PeerRoom {
         for outcome in self.hand(server, "history", &events.iter().collect::<Vec<_>>()).await {
             assert_eq!(outcome, json!({ "accepted": { "redacted": false } }));
         }
-    }
-
-    /// Lets a user of Skerry's join this room, which lives on the peer, and gives the join.
-    pub async fn let_in(&mut self, server: &Server, user: &User) -> Event {
-        let current = self.state_after(&self.ends);
-        let (state, rest): (Vec<_>, Vec<_>) = self
-            .events
-            .values()
-            .filter(|it| it.pdu.get("state_key").is_some())
-            .partition(|it| current.values().any(|id| *id == it.id));
-        for (is_state, events) in [(false, rest), (true, state)] {
-            let pdus: Vec<_> = events.iter().map(|it| &it.pdu).collect();
-            let stage = json!({ "room_version": self.version, "events": pdus,
-                "is_state": is_state, "keys": [self.peer.key()] });
-            for outcome in self.ask(server, &json!({ "stage": stage })).await {
-                assert_eq!(outcome["outcome"], json!({ "accepted": { "redacted": false } }));
-            }
-        }
-        let (unsigned, before) = self.unsigned(Draft::join(&user.id));
-        let route = format!("/_skerry/test{}", path(["sign", &self.version]));
-        let pdu = Client::new(server.url()).post(route).json(&unsigned).ok().await;
-        let join = json!({ "room_version": self.version, "event": pdu, "keys": [] });
-        let outcome = self.ask(server, &json!({ "join": join })).await.remove(0);
-        assert_eq!(outcome["outcome"], json!({ "accepted": { "redacted": false } }));
-        let join = self.signed(&pdu, before, true);
-        assert_eq!(outcome["event_id"], join.id.as_str());
-        join
     }
 }
 

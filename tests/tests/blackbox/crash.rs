@@ -1,14 +1,14 @@
 //! `kill -9` in the middle of work: what was acknowledged is there, once, and old tokens work.
 
-use skerry_tests::{Host, Options, Server, User, Value, ids, json, message, path, unique};
+use skerry_tests::{
+    Client, Host, Options, PASSWORD, Server, User, Value, ids, json, message, path,
+};
 use tokio::{sync::mpsc, time::Instant};
-
-use super::effects::{entry, until};
 
 private_server![native: Native => [
     no_acknowledged_event_is_lost_or_doubled_by_a_crash,
     a_crash_in_the_middle_of_room_creation_leaves_no_half_room,
-    the_directory_is_right_after_a_crash,
+    a_crash_in_the_middle_of_account_operations_leaves_each_whole,
 ]];
 
 /// How many rounds of sending and killing.
@@ -158,36 +158,76 @@ async fn a_crash_in_the_middle_of_room_creation_leaves_no_half_room(host: Host) 
     }
 }
 
-/// S-P3
-async fn the_directory_is_right_after_a_crash(host: Host) {
+/// Logs alice in until the server dies, and gives the sessions that were acknowledged.
+async fn log_in_until_it_dies(alice: &User, tell: mpsc::UnboundedSender<()>) -> Vec<User> {
+    let mut sessions = Vec::new();
+    loop {
+        let request = alice.post("/login").json(&alice.password_auth());
+        let Ok(reply) = request.try_send().await else { return sessions };
+        sessions.push(User::from_session(alice, &reply.ok()));
+        tell.send(()).unwrap_or_default();
+    }
+}
+
+/// Registers names until the server dies. The last of them got no answer.
+async fn register_until_it_dies(
+    anyone: &Client,
+    round: usize,
+    tell: mpsc::UnboundedSender<()>,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    loop {
+        let name = format!("round-{round}-{}", names.len());
+        let body = json!({ "username": name, "password": PASSWORD,
+            "auth": { "type": "m.login.dummy" } });
+        names.push(name);
+        let Ok(reply) = anyone.post("/register").json(&body).try_send().await else { return names };
+        reply.ok();
+        tell.send(()).unwrap_or_default();
+    }
+}
+
+/// S-P3: what was acknowledged is there, what was not is there whole or not at all, and a device
+/// is there exactly when its session is.
+async fn a_crash_in_the_middle_of_account_operations_leaves_each_whole(host: Host) {
     let mut server = Server::start(host, Options::default());
     let mut alice = User::register(&server, "alice").await;
-    let word = unique("Buoy");
-    let room = alice.create_room(&json!({ "visibility": "public", "name": word })).await;
-    for round in 0..3 {
-        let renaming = async {
-            for number in 0.. {
-                let name = json!({ "name": format!("{word} {round} {number}") });
-                let request = alice.setting(&room, "m.room.name", "", &name);
-                if request.try_send().await.is_err() {
-                    break;
-                }
-            }
-        };
-        let killing = async {
-            // In the middle of the renaming, at another point in each round.
-            for _ in 0..=round {
-                entry(&User::register(&server, "bob").await, &word).await;
-            }
-            server.kill();
-        };
-        tokio::join!(renaming, killing);
+    for round in 0..ROUNDS {
+        let anyone = Client::new(server.url());
+        let (tell, told) = mpsc::unbounded_channel();
+        let (sessions, names, ()) = tokio::join!(
+            log_in_until_it_dies(&alice, tell.clone()),
+            register_until_it_dies(&anyone, round, tell),
+            async {
+                acknowledged(told, 5 + round).await;
+                server.kill();
+            },
+        );
         server.restart();
         alice = alice.at(&server);
-        let name = alice.state(&room, "m.room.name", "").ok().await["name"].clone();
-        until("the name that the room has", async || {
-            entry(&alice, &word).await.is_some_and(|it| it["name"] == name)
-        })
-        .await;
+        let devices = alice.get("/devices").ok().await;
+        let devices = devices["devices"].as_array().expect("devices");
+        for session in &sessions {
+            let whoami = session.at(&server).get("/account/whoami").ok().await;
+            assert_eq!(whoami["device_id"], session.device.as_str());
+            assert!(devices.iter().any(|it| it["device_id"] == session.device.as_str()));
+        }
+        // Of the login that got no answer there may be a device.
+        let surplus = devices.len() - sessions.len() - 1;
+        assert!(surplus <= 1, "{} of {devices:?}", sessions.len());
+        let anyone = Client::new(server.url());
+        let (last, acknowledged) = names.split_last().expect("a crash");
+        for name in acknowledged {
+            User::log_in(&server, name).await;
+        }
+        let available = anyone.get("/register/available").query("username", last).send().await;
+        match available.status {
+            200 => drop(User::register_as(&server, last).await),
+            _ => drop(User::log_in(&server, last).await),
+        }
+        alice.post("/logout/all").ok().await;
+        alice = User::log_in(&server, &alice.id).await;
+        let devices = alice.get("/devices").ok().await;
+        assert_eq!(devices["devices"].as_array().map(Vec::len), Some(1), "{devices}");
     }
 }

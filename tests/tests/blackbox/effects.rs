@@ -1,24 +1,29 @@
 //! What must follow a room's changes elsewhere follows them, whoever made them.
 
-use skerry_tests::{PATIENCE, Server, User, Value, json, path, unique};
+use skerry_tests::{Host, Options, PATIENCE, Server, User, Value, json, path, unique};
 use tokio::time::Instant;
 
 both_hosts![
     the_directory_follows_a_user_who_is_gone,
     a_room_that_all_have_forgotten_is_removed,
+    a_room_of_closed_accounts_is_removed,
     a_forgotten_room_that_somebody_is_still_in_stays,
     nothing_is_kept_of_a_room_that_the_user_is_not_in,
 ];
 
+private_server![native_alone: Native => [
+    the_directory_is_right_after_a_crash,
+]];
+
 /// The room's entry in the directory.
-pub(crate) async fn entry(user: &User, name: &str) -> Option<Value> {
+async fn entry(user: &User, name: &str) -> Option<Value> {
     let search = json!({ "filter": { "generic_search_term": name } });
     let found = user.post("/publicRooms").json(&search).ok().await;
     found["chunk"].as_array().expect("a chunk").first().cloned()
 }
 
 /// Asks again and again until the answer is what the test waits for.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so().await {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -65,6 +70,22 @@ async fn a_room_that_all_have_forgotten_is_removed(server: &Server) {
     assert_eq!(alice.get(&alias).ok().await["room_id"], again);
 }
 
+async fn a_room_of_closed_accounts_is_removed(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let name = unique("Hulk");
+    let room =
+        alice.create_room(&json!({ "preset": "public_chat", "room_alias_name": name })).await;
+    bob.join(&room).await;
+    // One closes the account in the room, the other after having left it.
+    bob.leave(&room).await;
+    for user in [&bob, &alice] {
+        user.post("/account/deactivate").uia(json!({}), user.password_auth()).await.ok();
+    }
+    let anyone = skerry_tests::Client::new(server.url());
+    let alias = path(["directory", "room", &format!("#{name}:localhost")]);
+    until("a free alias", async || anyone.get(&alias).send().await.status == 404).await;
+}
+
 async fn a_forgotten_room_that_somebody_is_still_in_stays(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let carol = User::register(server, "carol").await;
@@ -98,5 +119,39 @@ async fn nothing_is_kept_of_a_room_that_the_user_is_not_in(server: &Server) {
         let tag = bob.put(of_room("tags", "u.mine")).json(&json!({}));
         tag.refused(403, "M_FORBIDDEN").await;
         bob.get(of_room("account_data", "m.fully_read")).refused(404, "M_NOT_FOUND").await;
+    }
+}
+
+/// S-P3
+async fn the_directory_is_right_after_a_crash(host: Host) {
+    let mut server = Server::start(host, Options::default());
+    let mut alice = User::register(&server, "alice").await;
+    let word = unique("Buoy");
+    let room = alice.create_room(&json!({ "visibility": "public", "name": word })).await;
+    for round in 0..3 {
+        let renaming = async {
+            for number in 0.. {
+                let name = json!({ "name": format!("{word} {round} {number}") });
+                let request = alice.setting(&room, "m.room.name", "", &name);
+                if request.try_send().await.is_err() {
+                    break;
+                }
+            }
+        };
+        let killing = async {
+            // In the middle of the renaming, at another point in each round.
+            for _ in 0..=round {
+                entry(&User::register(&server, "bob").await, &word).await;
+            }
+            server.kill();
+        };
+        tokio::join!(renaming, killing);
+        server.restart();
+        alice = alice.at(&server);
+        let name = alice.state(&room, "m.room.name", "").ok().await["name"].clone();
+        until("the name that the room has", async || {
+            entry(&alice, &word).await.is_some_and(|it| it["name"] == name)
+        })
+        .await;
     }
 }

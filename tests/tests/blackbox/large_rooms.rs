@@ -1,20 +1,33 @@
-//! A room of ten thousand members that is joined, forks, and is resolved.
+//! Rooms of ten and of twenty thousand members, which are joined, fork, and are joined again.
 
 use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use skerry_tests::{
-    Client, Host, Options, Server, User, Value, json, path,
+    Client, Host, Options, Server, Sync, User, Value, json, path,
     peer::{Peer, event_id, outcomes},
+    unique,
 };
 
 private_server! {
-    native: Native => [t2_a_large_room_forks_and_is_resolved],
-    worker: Worker => [t2_a_large_room_forks_and_is_resolved],
+    native: Native => [
+        t2_a_large_room_forks_and_is_resolved,
+        a_room_of_twenty_thousand_is_joined_twice_within_an_objects_memory,
+    ],
+    worker: Worker => [
+        t2_a_large_room_forks_and_is_resolved,
+        a_room_of_twenty_thousand_is_joined_twice_within_an_objects_memory,
+    ],
 }
 
-/// Members of the room, besides its creator.
+/// Members of the room that forks, besides its creator.
 const MEMBERS: usize = 10_000;
+/// Members of the room that is joined twice.
+const MANY_MEMBERS: usize = 20_000;
+/// Members who are removed from it between the two joins.
+const REMOVED: usize = 5_000;
 /// Members whose membership changes on each of two forks.
 const CHANGED: usize = 250;
+/// Where the members' events begin among the state.
+const FIRST_MEMBER: usize = 4;
 /// Events handed over at a time.
 const PAGE: usize = 500;
 /// What a Durable Object may have.
@@ -26,6 +39,8 @@ struct Large {
     id: String,
     rules: RoomVersionRules,
     state: Vec<Value>,
+    /// State events that others have taken the place of.
+    chain: Vec<Value>,
     /// Auth events of a member's events: power levels and join rules.
     auth: Vec<String>,
     /// The ID of each member's join.
@@ -34,12 +49,12 @@ struct Large {
 }
 
 impl Large {
-    fn new() -> Self {
+    fn new(members: usize) -> Self {
         let rules = RoomVersionId::V12.rules().expect("a known version");
         let peer = Peer::new("large.example");
-        let (state, auth, joins) = (Vec::new(), Vec::new(), Vec::new());
+        let (state, chain, auth, joins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let last = (String::new(), 0);
-        let mut room = Self { peer, id: String::new(), rules, state, auth, joins, last };
+        let mut room = Self { peer, id: String::new(), rules, state, chain, auth, joins, last };
         let carol = room.peer.user("carol");
         let version = json!({ "room_version": "12" });
         let create = room.add(&carol, "m.room.create", "", &version, &[]);
@@ -50,7 +65,7 @@ impl Large {
         let public = json!({ "join_rule": "public" });
         let rules = room.add(&carol, "m.room.join_rules", "", &public, &[&levels, &member]);
         room.auth = vec![levels.clone(), rules.clone()];
-        for number in 0..MEMBERS {
+        for number in 0..members {
             let user = room.member(number);
             let id = room.add(&user, "m.room.member", &user, &join, &[&levels, &rules]);
             room.joins.push(id);
@@ -136,10 +151,23 @@ impl Large {
         }
     }
 
+    /// Members are removed, behind the last event.
+    fn remove(&mut self, members: std::ops::Range<usize>) {
+        for number in members {
+            let event = self.kick(number);
+            self.last = (event_id(&event, &self.rules), self.last.1 + 1);
+            let before = &mut self.state[FIRST_MEMBER + number];
+            self.chain.push(std::mem::replace(before, event));
+        }
+    }
+
     async fn let_in(&mut self, server: &Server, user: &User) {
-        for page in self.state.chunks(PAGE) {
-            let stage = json!({ "room_version": "12", "events": page, "is_state": true,
-                "keys": [self.peer.key()] });
+        let attempt = unique("attempt");
+        let chain = self.chain.chunks(PAGE).map(|it| (false, it));
+        let parts = chain.chain(self.state.chunks(PAGE).map(|it| (true, it)));
+        for (number, (is_state, page)) in parts.enumerate() {
+            let stage = json!({ "attempt": attempt, "begins": number == 0, "room_version": "12",
+                "events": page, "is_state": is_state, "keys": [self.peer.key()] });
             self.ask(server, json!({ "stage": stage })).await;
         }
         let content = json!({ "membership": "join" });
@@ -151,8 +179,19 @@ impl Large {
         unsigned.as_object_mut().expect("an event").remove("hashes");
         let event = Client::new(server.url()).post(route).json(&unsigned).ok().await;
         self.last = (event_id(&event, &self.rules), self.last.1 + 1);
-        self.ask(server, json!({ "join": { "room_version": "12", "event": event, "keys": [] } }))
-            .await;
+        let join = json!({ "attempt": attempt, "room_version": "12", "event": event, "keys": [] });
+        self.ask(server, json!({ "join": join })).await;
+    }
+
+    /// At the edge: the object has not taken more memory than it may, all in all.
+    async fn fits(&self, host: Host, server: &Server, when: &str) {
+        if host == Host::Worker {
+            let route = format!("/_skerry/test{}", path(["memory", &self.id]));
+            let memory = Client::new(server.url()).get(route).ok().await;
+            let bytes = memory["bytes"].as_u64().expect("bytes");
+            println!("{when}: {bytes} bytes of Wasm memory");
+            assert!(bytes < OBJECT_BYTES, "{bytes} bytes are too many for an object");
+        }
     }
 
     async fn send(&self, server: &Server, events: &[Value]) {
@@ -167,7 +206,7 @@ impl Large {
 async fn t2_a_large_room_forks_and_is_resolved(host: Host) {
     let server = &Server::start(host, Options::default());
     let alice = User::register(server, "alice").await;
-    let mut room = Large::new();
+    let mut room = Large::new(MEMBERS);
     room.let_in(server, &alice).await;
     // On one branch members take names, on the other some of them and others do, and every tenth
     // of those who did on the first is kicked.
@@ -198,11 +237,34 @@ async fn t2_a_large_room_forks_and_is_resolved(host: Host) {
     let last = timeline.last().expect("a timeline");
     assert_eq!(event_id(last, &room.rules), said);
     assert_eq!(last["prev_events"].as_array().map(Vec::len), Some(2));
-    if host == Host::Worker {
-        let route = format!("/_skerry/test{}", path(["memory", &room.id]));
-        let memory = Client::new(server.url()).get(route).ok().await;
-        let bytes = memory["bytes"].as_u64().expect("bytes");
-        println!("{bytes} bytes of Wasm memory");
-        assert!(bytes < OBJECT_BYTES, "{bytes} bytes are too many for an object");
+    room.fits(host, server, "resolved").await;
+}
+
+async fn a_room_of_twenty_thousand_is_joined_twice_within_an_objects_memory(host: Host) {
+    let server = &Server::start(host, Options::default());
+    let alice = User::register(server, "alice").await;
+    let mut room = Large::new(MANY_MEMBERS);
+    room.let_in(server, &alice).await;
+    room.fits(host, server, "joined").await;
+    assert_eq!(members(&alice, &room).await, MANY_MEMBERS + 2);
+    alice.leave(&room.id).await;
+    room.remove(0..REMOVED);
+    room.let_in(server, &alice).await;
+    room.fits(host, server, "joined again").await;
+    assert_eq!(members(&alice, &room).await, MANY_MEMBERS + 2 - REMOVED);
+    for (number, membership) in [(0, "leave"), (REMOVED - 1, "leave"), (REMOVED, "join")] {
+        let member = room.member(number);
+        assert_eq!(alice.membership_in(&room.id, &member).await, membership, "{member}");
     }
+    alice.say(&room.id, "fewer of you").await;
+}
+
+/// How many members a user is shown.
+async fn members(user: &User, room: &Large) -> Value {
+    let filter = json!({ "room": { "state": { "lazy_load_members": true } } });
+    let found = |it: &Sync| {
+        let summary = &it.joined(&room.id)?.0["summary"];
+        Some(summary["m.joined_member_count"].clone())
+    };
+    user.sync().filter(&filter).until("the room", found).await
 }

@@ -1,6 +1,6 @@
 //! Sessions: password login, tokens and their refresh, logout, password change.
 
-use skerry_tests::{Client, PASSWORD, Server, User, Value, json};
+use skerry_tests::{Client, PASSWORD, Server, User, Value, json, path};
 
 both_hosts![
     the_login_flows_offer_a_password,
@@ -21,7 +21,12 @@ both_hosts![
     a_password_change_needs_the_password,
     a_password_change_ends_other_sessions,
     a_password_change_can_keep_other_sessions,
+    a_token_under_another_name_is_unknown,
+    a_session_that_ends_is_refused_by_its_next_request,
 ];
+
+/// Characters of the random part, with which a token ends.
+const SECRET_CHARS: usize = 43;
 
 fn password_login(user: &str, password: &str) -> Value {
     json!({ "type": "m.login.password", "password": password,
@@ -244,4 +249,52 @@ async fn a_password_change_can_keep_other_sessions(server: &Server) {
     change_password(&alice, body).await;
     phone.get("/account/whoami").ok().await;
     alice.get("/account/whoami").ok().await;
+}
+
+/// S-A4: a token is its user's and nobody else's, and what is none is unknown.
+async fn a_token_under_another_name_is_unknown(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let start = |user: &User| user.token.len() - SECRET_CHARS;
+    let (named, _) = bob.token.split_at(start(&bob));
+    let (_, secret) = alice.token.split_at(start(&alice));
+    let anyone = Client::new(server.url());
+    let (cut, longer) = (&alice.token[..alice.token.len() - 1], format!("{}x", alice.token));
+    let forged = format!("{named}{secret}");
+    for token in ["invented", "ska_", cut, &longer, &forged, &alice.token.to_uppercase()] {
+        let stranger = anyone.with_token(token);
+        for request in [
+            stranger.get("/account/whoami"),
+            stranger.get("/joined_rooms"),
+            stranger.get("/sync"),
+            stranger.post("/logout"),
+            stranger.post("/refresh").json(&json!({ "refresh_token": token })),
+        ] {
+            request.refused(401, "M_UNKNOWN_TOKEN").await;
+        }
+    }
+    alice.get("/account/whoami").ok().await;
+    bob.get("/account/whoami").ok().await;
+}
+
+/// S-A4: also one that was used a moment ago, and whichever way it ended.
+async fn a_session_that_ends_is_refused_by_its_next_request(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let sends = async |user: &User| {
+        user.sending(&room, "m.room.message", &json!({ "msgtype": "m.text", "body": "x" }))
+    };
+    for way in ["logout", "device", "password"] {
+        let phone = User::log_in(server, &alice.id).await;
+        sends(&phone).await.ok().await;
+        match way {
+            "logout" => drop(phone.post("/logout").ok().await),
+            "device" => {
+                let request = alice.delete(path(["devices", &phone.device]));
+                request.uia(json!({}), alice.password_auth()).await.ok();
+            }
+            _ => change_password(&alice, json!({ "new_password": PASSWORD })).await,
+        }
+        sends(&phone).await.refused(401, "M_UNKNOWN_TOKEN").await;
+        sends(&alice).await.ok().await;
+    }
 }

@@ -24,6 +24,10 @@ both_hosts![
     a_knock_is_taken_back_or_denied,
     a_knock_needs_a_room_that_allows_it,
     a_restricted_room_admits_members_of_another,
+    c9_who_was_kicked_from_the_other_room_a_moment_ago_is_not_admitted,
+    a_restricted_room_admits_by_any_of_many_rooms,
+    a_restricted_room_admits_in_the_name_of_any_member_who_may_invite,
+    a_restricted_room_that_names_unknown_rooms_admits_nobody,
     joined_rooms_follow_the_membership,
     membership_events_carry_the_profile,
 ];
@@ -264,6 +268,67 @@ async fn a_restricted_room_admits_members_of_another(server: &Server) {
     bob.say(&room, "still here").await;
     alice.invite(&room, &carol).await;
     carol.join(&room).await;
+}
+
+/// A room that admits the members of these, in this order.
+async fn restricted_room(alice: &User, rooms: &[String]) -> String {
+    let allow = rooms.iter().map(|it| json!({ "type": "m.room_membership", "room_id": it }));
+    let content = json!({ "join_rule": "restricted", "allow": allow.collect::<Vec<_>>() });
+    let rule = json!({ "type": "m.room.join_rules", "content": content });
+    alice.create_room(&json!({ "initial_state": [rule] })).await
+}
+
+/// C9
+async fn c9_who_was_kicked_from_the_other_room_a_moment_ago_is_not_admitted(server: &Server) {
+    let (alice, bob) = pair(server).await;
+    let club = alice.public_room(&[&bob]).await;
+    let room = restricted_room(&alice, std::slice::from_ref(&club)).await;
+    alice.on_member(&club, "kick", &bob).ok().await;
+    bob.post(path(["rooms", &room, "join"])).refused(403, "M_FORBIDDEN").await;
+    bob.join(&club).await;
+    bob.join(&room).await;
+    // Once in, the other room decides nothing; once out, it does again.
+    alice.on_member(&club, "kick", &bob).ok().await;
+    bob.join(&room).await;
+    bob.leave(&room).await;
+    bob.post(path(["rooms", &room, "join"])).refused(403, "M_FORBIDDEN").await;
+}
+
+async fn a_restricted_room_admits_by_any_of_many_rooms(server: &Server) {
+    let (alice, bob) = pair(server).await;
+    let mut rooms: Vec<_> = (0..40).map(|it| format!("!nowhere{it}:localhost")).collect();
+    let club = alice.public_room(&[&bob]).await;
+    rooms.insert(31, club.clone());
+    let last = restricted_room(&alice, &rooms).await;
+    bob.join(&last).await;
+    // So many are asked, and the others are not.
+    rooms.swap(31, 32);
+    let beyond = restricted_room(&alice, &rooms).await;
+    bob.post(path(["rooms", &beyond, "join"])).refused(403, "M_FORBIDDEN").await;
+}
+
+async fn a_restricted_room_admits_in_the_name_of_any_member_who_may_invite(server: &Server) {
+    let (alice, bob) = pair(server).await;
+    let carol = User::register(server, "carol").await;
+    let club = alice.public_room(&[&bob, &carol]).await;
+    let room = restricted_room(&alice, &[club]).await;
+    alice.set_state(&room, "m.room.power_levels", "", &json!({ "invite": 0 })).await;
+    bob.join(&room).await;
+    alice.leave(&room).await;
+    carol.join(&room).await;
+    let member = bob.state(&room, "m.room.member", &carol.id).ok().await;
+    assert_eq!(member["join_authorised_via_users_server"], bob.id.as_str(), "{member}");
+}
+
+async fn a_restricted_room_that_names_unknown_rooms_admits_nobody(server: &Server) {
+    let (alice, bob) = pair(server).await;
+    let room = restricted_room(&alice, &["!nowhere:elsewhere.example".to_owned()]).await;
+    bob.post(path(["rooms", &room, "join"])).refused(403, "M_FORBIDDEN").await;
+    // The room itself admits nobody to itself.
+    let allow = json!([{ "type": "m.room_membership", "room_id": room }]);
+    let content = json!({ "join_rule": "restricted", "allow": allow });
+    alice.set_state(&room, "m.room.join_rules", "", &content).await;
+    bob.post(path(["rooms", &room, "join"])).refused(403, "M_FORBIDDEN").await;
 }
 
 async fn joined_rooms_follow_the_membership(server: &Server) {

@@ -90,17 +90,18 @@ pub fn decide(
     if let Some(reason) = refusal {
         return Ok(rejected(reason, Some(before))?);
     }
-    let current = match all_stateful {
-        true => State::from(head.current),
+    let current = match (mode, all_stateful) {
+        (Mode::Live, true) => State::from(head.current),
         // What led to the event is missing here, so the current state does not have it yet.
-        false => {
+        (Mode::Live, false) => {
             let both = [head.current.into(), before.clone()];
             states::merge(view, head.rules, head.create, &both, head.current)?
         }
+        (Mode::History | Mode::Rejoin, _) => before.clone(),
     };
-    let soft_failed = match mode == Mode::Live && before != current {
-        true => by_state(view, head, event, &current)?,
-        false => None,
+    let soft_failed = match before == current {
+        true => None,
+        false => by_state(view, head, event, &current)?,
     };
     let verdict = match soft_failed {
         Some(reason) => (Verdict::SoftFailed, Some(reason)),
@@ -189,12 +190,15 @@ fn settle(
         extremities: head.extremities.to_vec(),
         current_changes: BTreeMap::new(),
     };
-    let advances = verdict == Verdict::Accepted && standing.mode == Mode::Live;
+    let advances = verdict == Verdict::Accepted && standing.mode != Mode::History;
     if !advances && !standing.is_referenced {
         return Ok(decision);
     }
     let add = advances && !standing.is_referenced;
-    let extremities = extremities::after(view, head, event, add)?;
+    let extremities = match advances && standing.mode == Mode::Rejoin {
+        true => vec![event.num],
+        false => extremities::after(view, head, event, add)?,
+    };
     if extremities == head.extremities {
         return Ok(decision);
     }

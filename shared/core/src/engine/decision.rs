@@ -51,6 +51,10 @@ pub enum Mode {
     /// Backfilled: it changes neither the extremities nor the current state, and the current
     /// state is not asked about it.
     History,
+    /// The join with which this server comes back to a room that all its users had left: what it
+    /// has of the room's present is out of date, and the current state is not asked about it. The
+    /// event becomes the only forward extremity, and the state after it the current state.
+    Rejoin,
 }
 
 /// The state after an event.

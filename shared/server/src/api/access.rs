@@ -1,15 +1,23 @@
-//! Who sends a request: its access token, looked up in the global store ([spec]).
+//! Who sends a request: its access token, which names the user whose object knows it ([spec]).
 //!
-//! On the path of every message: one indexed read. A token in the query string is no token, as
-//! the specification has it since v1.20: URLs end in logs and histories.
+//! What the object has answered is remembered for a while ([`crate::sessions`]), so that a message
+//! into a room need not ask. What changes an account does not go by that. A token in the query
+//! string is no token, as the specification has it since v1.20: URLs end in logs and histories.
 //!
 //! [spec]: https://spec.matrix.org/unstable/client-server-api/#using-access-tokens
 
 use http::{HeaderMap, header};
-use ruma::{UserId, api::error::ErrorKind};
+use ruma::{OwnedUserId, UserId, api::error::ErrorKind};
+use skerry_core::token::{self, TokenKind};
 
 use super::Cx;
-use crate::{Error, Result, messages::Caller, store::global::tokens};
+use crate::{
+    Error, Result,
+    messages::{
+        Ask, Caller,
+        user::{Authenticate, ToUser},
+    },
+};
 
 /// What an endpoint asks of the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +28,51 @@ pub(super) enum Access {
     Optional,
     /// A token.
     Required,
+    /// A token that the user's object has checked for this very request: nothing that is
+    /// remembered counts.
+    Account,
+    /// A token that names a user: their object checks it with what it is asked anyway.
+    Unchecked,
+}
+
+/// An access token that nobody has checked.
+#[derive(Clone, Debug)]
+pub struct UncheckedToken {
+    /// The user it names.
+    pub user_id: OwnedUserId,
+    /// Its hash ([`token::hash`]).
+    pub access_hash: String,
+}
+
+impl UncheckedToken {
+    /// The token of a request that needs one.
+    pub(super) fn read(cx: &Cx, headers: &HeaderMap) -> Result<Self> {
+        let text = bearer(headers).ok_or_else(missing_token)?;
+        // What is no token is not asked about: no object is made of what somebody invents.
+        let user_id = TokenKind::Access.user_named(text, &cx.server.name);
+        let user_id =
+            user_id.ok_or_else(|| Error::unknown_token(false, "the access token is unknown"))?;
+        Ok(Self { user_id, access_hash: token::hash(text) })
+    }
+
+    /// Checks the token, by what is remembered of it where `may_remember`.
+    pub(super) async fn check(&self, cx: &Cx, may_remember: bool) -> Result<Session> {
+        let Self { user_id, access_hash } = self;
+        let (sessions, now_ms) = (&cx.ports.sessions, cx.ports.clock.now_ms());
+        if may_remember && let Some(caller) = sessions.find(access_hash, now_ms) {
+            return Ok(Session { caller, access_hash: access_hash.clone() });
+        }
+        let ticket = sessions.begin();
+        let question = Authenticate { access_hash: access_hash.clone() };
+        let answer = cx.ports.objects.ask(&**user_id, question).await?;
+        let at_most_ms = cx.server.config.session_cache_ms;
+        sessions.insert(ticket, access_hash.clone(), &answer, now_ms, at_most_ms);
+        Ok(Session { caller: answer.caller, access_hash: access_hash.clone() })
+    }
+}
+
+fn missing_token() -> Error {
+    Error::api(ErrorKind::MissingToken, "an access token is required")
 }
 
 /// An authenticated session: its user, its device and the token it came with.
@@ -27,18 +80,16 @@ pub(super) enum Access {
 pub struct Session {
     /// The user on their device.
     pub caller: Caller,
-    /// SHA-256 of the access token, as [`tokens`] keeps it.
-    pub token_hash: String,
+    /// Hash of the access token ([`token::hash`]).
+    pub access_hash: String,
 }
 
 /// Checks the sender of a request.
 pub(super) async fn check(cx: &Cx, access: Access, headers: &HeaderMap) -> Result<Option<Session>> {
+    let may_remember = access != Access::Account;
     match (access, bearer(headers)) {
-        (Access::Anyone, _) | (Access::Optional, None) => Ok(None),
-        (Access::Required, None) => {
-            Err(Error::api(ErrorKind::MissingToken, "an access token is required"))
-        }
-        (_, Some(token)) => session(cx, token).await.map(Some),
+        (Access::Anyone | Access::Unchecked, _) | (Access::Optional, None) => Ok(None),
+        _ => UncheckedToken::read(cx, headers)?.check(cx, may_remember).await.map(Some),
     }
 }
 
@@ -50,22 +101,22 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case(SCHEME).then(|| token.trim()).filter(|it| !it.is_empty())
 }
 
-async fn session(cx: &Cx, token: &str) -> Result<Session> {
-    let token_hash = tokens::hash(token);
-    let global = &*cx.ports.global;
-    let Some(found) = tokens::find_access_token(global, &token_hash).await? else {
-        return Err(Error::unknown_token(false, "the access token is unknown"));
-    };
-    if found.expires_at_ms.is_some_and(|it| it <= cx.ports.clock.now_ms()) {
-        return Err(Error::unknown_token(true, "the access token has expired"));
+/// Asks a user's object to change the account. Unless that is refused, what is remembered of the
+/// user's tokens counts for nothing afterwards: the object may be another process's.
+///
+/// # Errors
+///
+/// What the object answers.
+pub(super) async fn change_account<A>(cx: &Cx, user_id: &UserId, question: A) -> Result<A::Reply>
+where
+    A: Ask<Recipient = ToUser>,
+{
+    let answer = cx.ports.objects.ask(user_id, question).await;
+    // Whoever fails to log in makes nobody forget anything.
+    if !matches!(answer, Err(Error::Api { .. })) {
+        cx.ports.sessions.forget(user_id);
     }
-    if found.unconfirmed {
-        // The first use proves that the client has the new tokens, so the old ones go.
-        global.batch(tokens::confirm_access_token(&found, &token_hash)).await?;
-    }
-    let user_id = UserId::parse(found.user_id).map_err(Error::internal)?;
-    let caller = Caller { user_id, device_id: found.device_id.into() };
-    Ok(Session { caller, token_hash })
+    answer
 }
 
 #[cfg(test)]

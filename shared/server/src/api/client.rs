@@ -7,7 +7,6 @@ pub mod account_data;
 pub mod device;
 pub mod discovery;
 pub mod filter;
-pub mod password;
 pub mod profile;
 pub mod push;
 pub mod read_marker;

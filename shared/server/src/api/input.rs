@@ -10,7 +10,11 @@ use futures_util::StreamExt as _;
 use http::{Method, header, request::Parts};
 use ruma::api::{IncomingRequest, error::ErrorKind};
 
-use super::{Cx, access, access::Access, access::Session, json};
+use super::{
+    Cx, access,
+    access::{Access, Session, UncheckedToken},
+    json,
+};
 use crate::{Error, Result};
 
 /// The largest body of a JSON request. An event may have 64 KiB, `/createRoom` brings several.
@@ -65,6 +69,11 @@ impl Input {
             _ => read_body(body).await?,
         };
         Ok(Self { cx, session, parts, path_args, body })
+    }
+
+    /// The access token, which nobody has checked.
+    pub(super) fn unchecked_token(&self) -> Result<UncheckedToken> {
+        UncheckedToken::read(&self.cx, &self.parts.headers)
     }
 
     /// Reads the request as what its endpoint wants, and gives the rest.

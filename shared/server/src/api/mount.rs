@@ -9,6 +9,8 @@
 //! | [`authenticated`] | `async fn(Cx, Caller, R) -> Result<R::OutgoingResponse>` |
 //! | [`authenticated_with_empty_tail`] | the same, the last path argument may be left out |
 //! | [`session`] | `async fn(Cx, Session, R) -> …`: the token itself matters |
+//! | [`account`] | `async fn(Cx, Caller, R) -> …`: the account is changed |
+//! | [`unchecked`] | `async fn(Cx, UncheckedToken, R) -> …`: the user's object checks the token |
 //! | [`optional`] | `async fn(Cx, Option<Caller>, R) -> …` |
 //! | [`open`] | `async fn(Cx, R) -> …`: a token is not looked at |
 //! | [`open_to_client`] | `async fn(Cx, Client, R) -> …`: address and user agent matter |
@@ -34,7 +36,7 @@ use ruma::api::{IncomingRequest, path_builder::PathBuilder as _};
 
 use super::{
     Client, Cx, Session,
-    access::Access,
+    access::{Access, UncheckedToken},
     answer::{self, Buffered},
     input::Input,
 };
@@ -82,6 +84,44 @@ where
 {
     let endpoint = with_session(handler);
     routes(router, method::<R>(), paths::<R>(), Access::Required, false, &endpoint)
+}
+
+/// Mounts an endpoint that changes the account or says what its token is: the token is checked
+/// by the user's object for every request.
+pub fn account<R, H, F>(router: Router, handler: H) -> Router
+where
+    R: IncomingRequest + Send + 'static,
+    R::OutgoingResponse: Send,
+    H: Fn(Cx, Caller, R) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
+{
+    let endpoint =
+        with_session(move |cx, session: Session, request| handler(cx, session.caller, request));
+    routes(router, method::<R>(), paths::<R>(), Access::Account, false, &endpoint)
+}
+
+/// Mounts an endpoint that needs an access token and hands it to the user's object, which checks
+/// it with what it is asked anyway: one request at the edge and not two.
+pub fn unchecked<R, H, F>(router: Router, handler: H) -> Router
+where
+    R: IncomingRequest + Send + 'static,
+    R::OutgoingResponse: Send,
+    H: Fn(Cx, UncheckedToken, R) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
+{
+    let endpoint = erase(move |input| async move {
+        let token = input.unchecked_token()?;
+        let cx = input.cx.clone();
+        match input.parse::<R>() {
+            Ok((cx, _, _, request)) => handler(cx, token, request).await,
+            Err(error) => {
+                // Who has no session learns nothing else.
+                token.check(&cx, true).await?;
+                Err(error)
+            }
+        }
+    });
+    routes(router, method::<R>(), paths::<R>(), Access::Unchecked, false, &endpoint)
 }
 
 /// Mounts an endpoint that looks at an access token when there is one.

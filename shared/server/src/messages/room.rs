@@ -17,7 +17,7 @@ pub use self::{
     create::{Create, NewState},
     directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed},
     ephemeral::{NewReceipt, ReceiptKind, SetReceipts, SetTyping},
-    membership::{ChangeMembership, Forget, MembershipAction, UpdateProfile},
+    membership::{ChangeMembership, Forget, IsJoined, MembershipAction, UpdateProfile},
     read::{
         Context, Direction, GetContext, GetEvent, GetJoinedMembers, GetMembers, GetMessages,
         GetState, GetStateEvent, Page, RoomProfile,
@@ -46,9 +46,10 @@ asks! { ToRoom:
     Send => OwnedEventId, repeatable;
     Redact => OwnedEventId, repeatable;
     Receive => Vec<Received>, repeatable;
-    Stage => Vec<Received>, once;
-    Join => Received, once;
+    Stage => Vec<Received>, repeatable;
+    Join => Received, repeatable;
     ChangeMembership => (), once;
+    IsJoined => bool, repeatable;
     Forget => (), repeatable;
     UpdateProfile => (), repeatable;
     SetReceipts => (), repeatable;

@@ -87,6 +87,7 @@ impl Object for Room {
             Command::ChangeMembership(it) => {
                 Reply::ChangeMembership(self.change_membership(*it).await?)
             }
+            Command::IsJoined(it) => Reply::IsJoined(self.is_joined(&it.user_id).await?),
             Command::Forget(it) => Reply::Forget(self.forget(&it.user_id).await?),
             Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
             Command::SetReceipts(it) => Reply::SetReceipts(self.set_receipts(*it).await?),
@@ -114,9 +115,10 @@ impl Object for Room {
             Err(Error::UnknownRoom) => Ok(()),
             other => other,
         };
-        // What is due does not depend on what could be delivered.
-        self.run_agenda().await?;
-        delivered
+        // None of them depends on another.
+        let agenda = self.run_agenda().await;
+        let attempt = self.expire_attempt().await;
+        delivered.and(agenda).and(attempt)
     }
 }
 
@@ -127,6 +129,11 @@ impl Room {
 
     fn scope(&self) -> i64 {
         self.host.scope()
+    }
+
+    /// How the IDs of local users end.
+    fn local(&self) -> String {
+        format!(":{}", self.server.name)
     }
 
     fn now_ms(&self) -> u64 {

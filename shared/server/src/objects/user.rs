@@ -1,19 +1,24 @@
-//! `User`: one local user's stream, devices, account data, tags and filters, and the only writer
-//! of them.
+//! `User`: one local user's account with its sessions and devices, their profile, stream, account
+//! data, tags and filters, and the only writer of them.
 //!
 //! A command holds the lock for the whole of plan → batch → apply. It never asks another object
-//! while it does: rooms ask users while they hold their own lock. What rooms must be asked is in
-//! [`errands`]; which rooms have something new for whom is decided in
+//! while it does: rooms ask users while they hold their own lock. What must be done elsewhere is
+//! in [`outbox`]; which rooms have something new for whom is decided in
 //! [`skerry_core::user_stream`].
 
+mod account;
 mod account_data;
 mod changes;
 mod devices;
 mod ephemeral;
-mod errands;
 mod filters;
+mod outbox;
+pub mod password;
+mod profile;
+mod registration;
 mod rooms;
 mod sent_members;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -21,11 +26,14 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use skerry_core::user_stream::{ChangedRooms, HeardRooms, Instance};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
-use self::{ephemeral::EphemeralNews, sent_members::SentMembers};
+use self::{account::LoadedAccount, ephemeral::EphemeralNews, sent_members::SentMembers};
 use crate::{
     Error, Result,
     messages::user::{Command, Reply, StreamPosition, ToUser},
-    objects::Object,
+    objects::{
+        Object,
+        agenda::{self, Agenda, AgendaPlan},
+    },
     ports::{ObjectHost, Sql, Stmt},
     store::{
         migrations::{self, Migration},
@@ -54,19 +62,13 @@ pub mod limits {
     /// Bytes of a filter.
     pub const FILTER_BYTES: usize = 32 * 1024;
     /// Devices.
-    pub const DEVICES: u64 = 1_000;
+    pub const DEVICES: usize = 1_000;
     /// Characters of a device's name; the rest is cut off.
     pub const DEVICE_NAME_CHARS: usize = 100;
     /// Events of stripped state kept of an invitation or a knock.
     pub const STRIPPED_STATE_EVENTS: usize = 100;
     /// Members that are remembered as sent to this user's devices.
     pub const SENT_MEMBERS: usize = 10_000;
-    /// Rooms that are asked at once to carry something out for their member.
-    pub const ERRANDS_AT_ONCE: usize = 8;
-    /// Rooms that are asked in one round.
-    pub const ERRANDS_PER_ROUND: u64 = 50;
-    /// How often a room is asked before it is given up.
-    pub const ERRAND_ATTEMPTS: u64 = 30;
     /// Rooms with receipts or typing that are kept in memory for clients.
     pub const EPHEMERAL_ROOMS: usize = 500;
     /// Memories of a user that are told apart by what they hold of that: a token carries it.
@@ -75,10 +77,23 @@ pub mod limits {
     pub const EPHEMERAL_DEVICES: usize = 100;
     /// How long after it has asked a device counts as there: longer than a client waits for news.
     pub const PRESENT_MS: u64 = 100_000;
-    /// How soon errands are taken up again, at first.
-    pub const ERRAND_RETRY_MS: u64 = 30_000;
-    /// How often that time is doubled at most: to an hour.
-    pub const ERRAND_RETRY_DOUBLINGS: u64 = 7;
+    /// Bytes of the names and values of a profile together.
+    pub const PROFILE_BYTES: usize = 64 * 1024;
+    /// How long the access token of a session may have been expired before the session ends, in
+    /// milliseconds: half a year.
+    pub const SESSION_IDLE_MS: u64 = 182 * 24 * 60 * 60 * 1000;
+    /// Sessions that are ended in one batch because they have lapsed.
+    pub const LAPSED_PER_ROUND: usize = 100;
+    /// Entries of the outbox that are tried at the same time.
+    pub const OUTBOX_AT_ONCE: usize = 8;
+    /// Entries of the outbox that are tried in one round.
+    pub const OUTBOX_PER_ROUND: u64 = 50;
+    /// Rounds before the outbox waits for an alarm to go on.
+    pub const OUTBOX_ROUNDS: usize = 4;
+    /// How soon an entry of the outbox is tried again, at first, in milliseconds.
+    pub const OUTBOX_RETRY_MS: u64 = 30_000;
+    /// How often that time is doubled at most: to 17 hours.
+    pub const OUTBOX_RETRY_DOUBLINGS: u64 = 11;
 }
 
 /// One user.
@@ -86,14 +101,37 @@ pub struct User {
     id: OwnedUserId,
     host: Arc<dyn ObjectHost>,
     state: Mutex<Option<State>>,
-    /// Held by whoever runs the errands.
-    errands: Mutex<()>,
+    /// Held by whoever drains the outbox.
+    outbox: Mutex<()>,
+}
+
+/// What a user may have to do at a later time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// Drain the outbox.
+    Outbox,
+    /// End sessions that nobody has refreshed for long.
+    Lapse,
+}
+
+impl agenda::Due for Due {
+    const ALL: &'static [Self] = &[Self::Outbox, Self::Lapse];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Outbox => "outbox",
+            Self::Lapse => "lapse",
+        }
+    }
 }
 
 /// What is kept in memory: little, and all of it can be read or made again.
 #[derive(Debug)]
 struct State {
     seq: StreamPosition,
+    agenda: Agenda<Due>,
+    /// None: it has not been asked for.
+    account: Option<LoadedAccount>,
     /// A batch is on its way, or failed without saying how far it got.
     is_in_doubt: bool,
     ignored_users: Option<Vec<OwnedUserId>>,
@@ -121,7 +159,7 @@ impl Object for User {
     type Context = ();
 
     fn new(id: Self::Id, (): (), host: Arc<dyn ObjectHost>) -> Arc<Self> {
-        Arc::new(Self { id, host, state: Mutex::new(None), errands: Mutex::new(()) })
+        Arc::new(Self { id, host, state: Mutex::new(None), outbox: Mutex::new(()) })
     }
 
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
@@ -136,24 +174,49 @@ impl Object for User {
             Command::GetRoomPosition(it) => Reply::GetRoomPosition(self.room_position(*it).await?),
             Command::ListRooms(it) => Reply::ListRooms(self.list_rooms(&it.membership).await?),
             Command::Forget(it) => Reply::Forget(self.forget(&it.room_id).await?),
-            Command::PutDevice(it) => Reply::PutDevice(self.put_device(*it).await?),
             Command::ListDevices(_) => Reply::ListDevices(self.list_devices().await?),
             Command::GetDevice(it) => Reply::GetDevice(self.get_device(&it.device_id).await?),
-            Command::RemoveDevices(it) => {
-                Reply::RemoveDevices(self.remove_devices(&it.device_ids).await?)
-            }
+            Command::SetDeviceName(it) => Reply::SetDeviceName(self.set_device_name(*it).await?),
             Command::SetAccountData(it) => Reply::SetAccountData(self.set_account_data(*it).await?),
             Command::GetAccountData(it) => Reply::GetAccountData(self.get_account_data(*it).await?),
             Command::SetTag(it) => Reply::SetTag(self.set_tag(*it).await?),
             Command::CreateFilter(it) => Reply::CreateFilter(self.create_filter(&it.filter).await?),
             Command::GetFilter(it) => Reply::GetFilter(self.get_filter(&it.filter_id).await?),
-            Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
+            Command::GetProfile(_) => Reply::GetProfile(self.get_profile().await?),
+            Command::SetProfileField(it) => {
+                Reply::SetProfileField(self.set_profile_field(*it).await?)
+            }
+            Command::Register(it) => Reply::Register(self.register(*it).await?),
+            Command::GetAccount(_) => Reply::GetAccount(self.get_account().await?),
+            Command::Login(it) => Reply::Login(self.login(*it).await?),
+            Command::Authenticate(it) => {
+                Reply::Authenticate(self.check_token(&it.access_hash).await?)
+            }
+            Command::Refresh(it) => Reply::Refresh(self.refresh(*it).await?),
+            Command::EndSessions(it) => Reply::EndSessions(self.end_sessions(it.device_ids).await?),
+            Command::EndAllSessions(_) => Reply::EndAllSessions(self.end_all_sessions().await?),
+            Command::CheckPassword(it) => {
+                Reply::CheckPassword(self.check_password(&it.password).await?)
+            }
+            Command::ChangePassword(it) => Reply::ChangePassword(self.change_password(*it).await?),
             Command::Deactivate(it) => Reply::Deactivate(self.deactivate(it.caller).await?),
         })
     }
 
     async fn alarm(self: &Arc<Self>) -> Result<()> {
-        self.run_errands().await
+        let now_ms = self.host.clock().now_ms();
+        let due = self.lock().await?.agenda.due(now_ms);
+        for due in due {
+            match due {
+                Due::Outbox => self.drain_outbox().await?,
+                Due::Lapse => self.end_lapsed_sessions().await?,
+            }
+        }
+        // The alarm that has gone off is none that is yet to come.
+        match self.lock().await?.agenda.next_ms() {
+            Some(next_ms) => self.host.commit(Vec::new(), Some(next_ms)).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     async fn answer_waiting(self: &Arc<Self>, command: Command) -> Result<Option<Reply>> {
@@ -186,12 +249,15 @@ impl User {
     async fn load(&self) -> Result<State> {
         let (sql, scope) = (self.sql(), self.scope());
         let seq = meta::find_seq(sql, scope).await?;
+        let agenda = Agenda::load(sql, scope).await?;
         let changed = ChangedRooms::load(list_for_index(sql, scope).await?);
         let mut random = [0; 8];
         self.host.random().fill(&mut random)?;
         let random = u64::from_le_bytes(random);
         Ok(State {
             seq,
+            agenda,
+            account: None,
             is_in_doubt: false,
             ignored_users: None,
             heard: HeardRooms::new(Instance::new(random)),
@@ -228,6 +294,37 @@ impl User {
         state.is_in_doubt = false;
         state.seq = seq;
         Ok(seq)
+    }
+
+    /// As [`Self::commit`], with changes of the agenda.
+    async fn commit_with(
+        &self,
+        state: &mut State,
+        mut stmts: Vec<Stmt>,
+        agenda: AgendaPlan<Due>,
+    ) -> Result<StreamPosition> {
+        stmts.extend(agenda.stmts(self.scope()));
+        let seq = self.commit(state, stmts, agenda.alarm_by_ms()).await?;
+        state.agenda.apply(agenda);
+        Ok(seq)
+    }
+
+    /// Writes a batch that leaves the stream where it is.
+    async fn write(
+        &self,
+        state: &mut State,
+        mut stmts: Vec<Stmt>,
+        agenda: AgendaPlan<Due>,
+    ) -> Result<()> {
+        stmts.extend(agenda.stmts(self.scope()));
+        if stmts.is_empty() {
+            return Ok(());
+        }
+        state.is_in_doubt = true;
+        self.host.commit(stmts, agenda.alarm_by_ms()).await?;
+        state.is_in_doubt = false;
+        state.agenda.apply(agenda);
+        Ok(())
     }
 
     /// As [`Self::commit`], and wakes those who wait.

@@ -3,6 +3,7 @@
 pub mod events;
 pub mod expiry;
 pub mod gaps;
+pub mod given;
 pub mod graph;
 pub mod members;
 pub mod meta;

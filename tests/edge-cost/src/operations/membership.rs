@@ -31,7 +31,7 @@ pub(super) async fn unknown(bench: &mut Bench) {
     };
     let does = "a question about a room that does not exist";
     bench.row("unknown_room", does, async |bench| bench.meter.measure(ask()).await).await;
-    let does = "... asked again";
+    let does = "a question about a room that does not exist, asked again";
     bench.row("unknown_room.again", does, async |bench| bench.meter.measure(ask()).await).await;
 }
 

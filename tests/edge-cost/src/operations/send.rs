@@ -57,9 +57,9 @@ pub(super) async fn alone(bench: &mut Bench) {
     let mut scene = Scene { room, members, readers: None };
     let does = "send, 2 members, none waits";
     bench.row("send.alone", does, async |bench| scene.warm(bench).await).await;
-    let does = "... within 10 s of another";
+    let does = "send, 2 members, none waits, within 10 s of another";
     bench.row("send.alone.again", does, async |bench| scene.again(bench).await).await;
-    let does = "... after a quiet spell";
+    let does = "send, 2 members, none waits, after a quiet spell";
     bench.row("send.alone.cold", does, async |bench| scene.cold(bench).await).await;
 }
 
@@ -114,10 +114,10 @@ pub(super) async fn read_by(bench: &mut Bench, count: usize, active: usize) {
     let name = format!("send.{count}");
     let does = format!("send, {count} members, {active} read and poll again");
     bench.row(&name, &does, async |bench| scene.warm(bench).await).await;
-    let does = "... within 10 s of another";
-    bench.row(&format!("{name}.again"), does, async |bench| scene.again(bench).await).await;
-    let does = "... after a quiet spell";
-    bench.row(&format!("{name}.cold"), does, async |bench| scene.cold(bench).await).await;
+    let again = format!("{does}, within 10 s of another");
+    bench.row(&format!("{name}.again"), &again, async |bench| scene.again(bench).await).await;
+    let cold = format!("{does}, after a quiet spell");
+    bench.row(&format!("{name}.cold"), &cold, async |bench| scene.cold(bench).await).await;
     if let Some(readers) = scene.readers.take() {
         readers.stop().await;
     }

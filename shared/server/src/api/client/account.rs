@@ -6,6 +6,7 @@ pub mod change_password;
 pub mod check_registration_token_validity;
 pub mod deactivate;
 pub mod get_username_availability;
+mod permit;
 pub mod register;
 pub mod username;
 pub mod whoami;
@@ -20,7 +21,7 @@ pub fn routes(router: Router) -> Router {
     let router = mount::open(router, get_username_availability::get_username_availability);
     let check = check_registration_token_validity::check_registration_token_validity;
     let router = mount::open(router, check);
-    let router = mount::authenticated(router, whoami::whoami);
-    let router = mount::authenticated(router, change_password::change_password);
-    mount::authenticated(router, deactivate::deactivate)
+    let router = mount::account(router, whoami::whoami);
+    let router = mount::account(router, change_password::change_password);
+    mount::account(router, deactivate::deactivate)
 }

@@ -1,29 +1,26 @@
-//! Devices ([spec]). They live in the `User` object; the tokens they hold live in the global
-//! store. Tokens go first: a device without a session does no harm, a session without a device
-//! would.
+//! Devices ([spec]). They live in the `User` object together with their tokens: a device is there
+//! exactly as long as its session is.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#device-management
 
 use axum::Router;
 use ruma::{
-    DeviceId, MilliSecondsSinceUnixEpoch, OwnedDeviceId, UInt, UserId,
+    MilliSecondsSinceUnixEpoch, OwnedDeviceId, UInt, UserId,
     api::client::device::{
         Device, delete_device, delete_devices, get_device, get_devices, update_device,
     },
 };
 
 use super::{
-    super::{Cx, mount},
+    super::{Cx, access::change_account, mount},
     uiaa,
 };
 use crate::{
     Error, Result,
     messages::{
         Caller,
-        user::{self, GetDevice, ListDevices, PutDevice, RemoveDevices},
+        user::{self, EndSessions, GetDevice, ListDevices, SetDeviceName},
     },
-    ports::Stmt,
-    store::global::tokens,
 };
 
 /// The most bytes of a device's name.
@@ -33,9 +30,9 @@ pub const MAX_DEVICE_NAME_BYTES: usize = 256;
 pub fn routes(router: Router) -> Router {
     let router = mount::authenticated(router, get_devices);
     let router = mount::authenticated(router, get_device);
-    let router = mount::authenticated(router, update_device);
-    let router = mount::authenticated(router, delete_device);
-    mount::authenticated(router, delete_devices)
+    let router = mount::account(router, update_device);
+    let router = mount::account(router, delete_device);
+    mount::account(router, delete_devices)
 }
 
 /// `GET /_matrix/client/*/devices`
@@ -54,7 +51,9 @@ pub async fn get_device(
     caller: Caller,
     request: get_device::v3::Request,
 ) -> Result<get_device::v3::Response> {
-    let device = find(&cx, &caller.user_id, request.device_id).await?;
+    let device_id = request.device_id;
+    let device = cx.ports.objects.ask(&*caller.user_id, GetDevice { device_id }).await?;
+    let device = device.ok_or_else(no_such_device)?;
     Ok(get_device::v3::Response::new(shown(device)))
 }
 
@@ -65,13 +64,14 @@ pub async fn update_device(
     request: update_device::v3::Request,
 ) -> Result<update_device::v3::Response> {
     request.display_name.as_deref().map_or(Ok(()), check_name)?;
-    let mut device = find(&cx, &caller.user_id, request.device_id).await?;
-    if let Some(name) = request.display_name {
-        device.display_name = Some(name);
-        let question = PutDevice { device, keep_name: false };
-        cx.ports.objects.ask(&*caller.user_id, question).await?;
-    }
-    Ok(update_device::v3::Response::new())
+    let (user_id, device_id) = (&*caller.user_id, request.device_id);
+    let is_there = match request.display_name {
+        Some(display_name) => {
+            cx.ports.objects.ask(user_id, SetDeviceName { device_id, display_name }).await?
+        }
+        None => cx.ports.objects.ask(user_id, GetDevice { device_id }).await?.is_some(),
+    };
+    is_there.then(update_device::v3::Response::new).ok_or_else(no_such_device)
 }
 
 /// `DELETE /_matrix/client/*/devices/{deviceId}`
@@ -108,31 +108,12 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 /// Ends these sessions and removes these devices.
-pub async fn remove(cx: &Cx, user_id: &UserId, device_ids: Vec<OwnedDeviceId>) -> Result<()> {
-    let batch = tokens::remove_of_devices(user_id, &device_ids)?;
-    cx.ports.global.batch(batch.into()).await?;
-    cx.ports.objects.ask(user_id, RemoveDevices { device_ids }).await
+async fn remove(cx: &Cx, user_id: &UserId, device_ids: Vec<OwnedDeviceId>) -> Result<()> {
+    change_account(cx, user_id, EndSessions { device_ids }).await
 }
 
-/// Ends all sessions and removes all devices, save for one if so wished. The sessions end in one
-/// batch with `before`.
-pub async fn remove_all(
-    cx: &Cx,
-    user_id: &UserId,
-    except: Option<&DeviceId>,
-    mut before: Vec<Stmt>,
-) -> Result<()> {
-    before.extend(tokens::remove_of_user(user_id, except));
-    cx.ports.global.batch(before).await?;
-    let devices = cx.ports.objects.ask(user_id, ListDevices {}).await?.into_iter();
-    let others = devices.map(|it| it.device_id).filter(|it| except != Some(it));
-    let device_ids = others.collect();
-    cx.ports.objects.ask(user_id, RemoveDevices { device_ids }).await
-}
-
-async fn find(cx: &Cx, user_id: &UserId, device_id: OwnedDeviceId) -> Result<user::Device> {
-    let device = cx.ports.objects.ask(user_id, GetDevice { device_id }).await?;
-    device.ok_or_else(|| Error::not_found("there is no such device"))
+fn no_such_device() -> Error {
+    Error::not_found("there is no such device")
 }
 
 fn shown(device: user::Device) -> Device {

@@ -1,11 +1,11 @@
-//! Profiles ([spec]). They live in the global store; the `User` object carries a new name or
-//! avatar into the user's rooms.
+//! Profiles ([spec]). They live in the `User` object, which carries a new name or avatar into the
+//! user's rooms.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#profiles
 
 use axum::Router;
 use ruma::{
-    OwnedMxcUri, UserId,
+    UserId,
     api::{
         client::profile::{
             delete_profile_field, get_profile, get_profile_field, set_profile_field,
@@ -19,8 +19,10 @@ use serde_json::Value as JsonValue;
 use super::super::{Cx, mount};
 use crate::{
     Error, Result,
-    messages::{Caller, user::UpdateProfile},
-    store::global::{accounts, profiles},
+    messages::{
+        Caller,
+        user::{GetProfile, Profile, SetProfileField},
+    },
 };
 
 /// The most bytes of a field's name.
@@ -46,14 +48,9 @@ pub async fn get_profile(
     cx: Cx,
     request: get_profile::v3::Request,
 ) -> Result<get_profile::v3::Response> {
-    let fields = profiles::list(&*cx.ports.global, &request.user_id).await?;
-    if fields.is_empty() {
-        let account = accounts::find(&*cx.ports.global, &request.user_id).await?;
-        if account.is_none_or(|it| it.is_deactivated) {
-            return Err(Error::not_found("this server knows no such user"));
-        }
-    }
-    Ok(fields.into_iter().collect())
+    let profile = find(&cx, &request.user_id).await?;
+    let profile = profile.ok_or_else(|| Error::not_found("this server knows no such user"))?;
+    Ok(profile.into_iter().collect())
 }
 
 /// `GET /_matrix/client/*/profile/{userId}/{keyName}`
@@ -62,7 +59,7 @@ pub async fn get_profile_field(
     request: get_profile_field::v3::Request,
 ) -> Result<get_profile_field::v3::Response> {
     let field = request.field.as_str();
-    let value = profiles::find(&*cx.ports.global, &request.user_id, field).await?;
+    let value = find(&cx, &request.user_id).await?.and_then(|mut it| it.remove(field));
     let value = value.ok_or_else(|| Error::not_found("the profile has no such field"))?;
     Ok(get_profile_field::v3::Response::new(ProfileFieldValue::new(field, value)?))
 }
@@ -77,22 +74,12 @@ pub async fn set_profile_field(
     let field = request.value.field_name();
     check_name(field.as_str())?;
     check_value(&request.value)?;
-    match request.value.value().into_owned() {
+    let value = match request.value.value().into_owned() {
         // Older clients have no other way to take a name or an avatar away.
-        JsonValue::String(text) if text.is_empty() && is_in_rooms(&field) => {
-            remove(&cx, &caller.user_id, &field).await?;
-        }
-        value => {
-            let upsert = profiles::upsert(&caller.user_id, field.as_str(), &value);
-            let returned = cx.ports.global.batch(vec![upsert]).await?;
-            if returned.iter().all(Vec::is_empty) {
-                let bytes = profiles::MAX_PROFILE_BYTES;
-                let message = format!("a profile has at most {bytes} bytes");
-                return Err(Error::api(ErrorKind::ProfileTooLarge, message));
-            }
-        }
-    }
-    carry_into_rooms(&cx, &caller.user_id, &field).await?;
+        JsonValue::String(text) if text.is_empty() && is_in_rooms(&field) => None,
+        value => Some(value),
+    };
+    set(&cx, &caller.user_id, &field, value).await?;
     Ok(set_profile_field::v3::Response::new())
 }
 
@@ -104,34 +91,27 @@ pub async fn delete_profile_field(
 ) -> Result<delete_profile_field::v3::Response> {
     refuse_others(&caller, &request.user_id)?;
     check_name(request.field.as_str())?;
-    remove(&cx, &caller.user_id, &request.field).await?;
-    carry_into_rooms(&cx, &caller.user_id, &request.field).await?;
+    set(&cx, &caller.user_id, &request.field, None).await?;
     Ok(delete_profile_field::v3::Response::default())
 }
 
-/// What membership events repeat of the profile of a user of this server: display name and
-/// avatar URL.
-pub async fn in_rooms(cx: &Cx, user_id: &UserId) -> Result<(Option<String>, Option<OwnedMxcUri>)> {
-    let mut fields = profiles::list(&*cx.ports.global, user_id).await?;
-    let mut text = |field: ProfileFieldName| match fields.remove(field.as_str()) {
-        Some(JsonValue::String(text)) => Some(text),
-        _ => None,
-    };
-    let displayname = text(ProfileFieldName::DisplayName);
-    Ok((displayname, text(ProfileFieldName::AvatarUrl).map(Into::into)))
-}
-
-async fn remove(cx: &Cx, user_id: &UserId, field: &ProfileFieldName) -> Result<()> {
-    cx.ports.global.batch(vec![profiles::remove(user_id, field.as_str())]).await?;
-    Ok(())
-}
-
-async fn carry_into_rooms(cx: &Cx, user_id: &UserId, field: &ProfileFieldName) -> Result<()> {
-    if !is_in_rooms(field) {
-        return Ok(());
+/// The profile of a user of this server. None: there is no such user.
+pub async fn find(cx: &Cx, user_id: &UserId) -> Result<Option<Profile>> {
+    // No object is made for a user of another server.
+    match cx.server.is_local(user_id) {
+        true => cx.ports.objects.ask(user_id, GetProfile {}).await,
+        false => Ok(None),
     }
-    let (displayname, avatar_url) = in_rooms(cx, user_id).await?;
-    cx.ports.objects.ask(user_id, UpdateProfile { displayname, avatar_url }).await
+}
+
+async fn set(
+    cx: &Cx,
+    user_id: &UserId,
+    field: &ProfileFieldName,
+    value: Option<JsonValue>,
+) -> Result<()> {
+    let field = field.as_str().to_owned();
+    cx.ports.objects.ask(user_id, SetProfileField { field, value }).await
 }
 
 fn is_in_rooms(field: &ProfileFieldName) -> bool {

@@ -1,11 +1,9 @@
 //! Random text: tokens, device IDs, generated names.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ruma::UserId;
+use skerry_core::token::{RANDOM_BYTES, TokenKind};
 
 use crate::{Result, ports::Random};
-
-/// Bytes of randomness in a token: what cannot be guessed need not be slow to check.
-const TOKEN_BYTES: usize = 32;
 
 /// Characters of a generated device ID.
 const DEVICE_ID_CHARS: usize = 10;
@@ -13,11 +11,11 @@ const DEVICE_ID_CHARS: usize = 10;
 /// Characters of a generated localpart: 60 bits, so that two never meet.
 const LOCALPART_CHARS: usize = 12;
 
-/// A token of 256 random bits. The prefix tells people and secret scanners what it is.
-pub fn token(random: &dyn Random, prefix: &str) -> Result<String> {
-    let mut bytes = [0; TOKEN_BYTES];
+/// A token of a user, with 256 random bits.
+pub fn token(random: &dyn Random, kind: TokenKind, user_id: &UserId) -> Result<String> {
+    let mut bytes = [0; RANDOM_BYTES];
     random.fill(&mut bytes)?;
-    Ok(format!("{prefix}_{}", URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(kind.make(user_id, &bytes))
 }
 
 /// A new device's ID.

@@ -10,7 +10,8 @@ pub mod refresh_token;
 use std::time::Duration;
 
 use axum::Router;
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, UserId};
+use skerry_core::token::{self, TokenKind};
 
 use super::{
     super::{Client, Cx, mount},
@@ -18,9 +19,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    messages::{Caller, user},
-    ports::Stmt,
-    store::global::tokens,
+    messages::user::{Device, NewSession, NewTokens},
 };
 
 /// The most bytes of a device ID that a client chooses.
@@ -31,8 +30,8 @@ pub fn routes(router: Router) -> Router {
     let router = mount::open(router, get_login_types::get_login_types);
     let router = mount::open_to_client(router, login::login);
     let router = mount::open(router, refresh_token::refresh_token);
-    let router = mount::authenticated(router, logout::logout);
-    mount::authenticated(router, logout::logout_all)
+    let router = mount::account(router, logout::logout);
+    mount::account(router, logout::logout_all)
 }
 
 /// What a client wishes of its new session.
@@ -71,81 +70,56 @@ impl Wishes {
     }
 }
 
-/// Begins a session in one batch with `before`, as long as the account's password is still
-/// `password_hash`. None: it is not, and nothing but `before` was done.
-pub async fn open(
+/// Makes a session: what the client is told of it, and what the user's object is.
+pub fn begin(
     cx: &Cx,
     client: Client,
-    user_id: &OwnedUserId,
+    user_id: &UserId,
     wishes: Wishes,
-    password_hash: &str,
-    mut before: Vec<Stmt>,
-) -> Result<Option<Opened>> {
+) -> Result<(Opened, NewSession)> {
     let device_id = match wishes.device_id {
         Some(device_id) => device_id,
         None => secret::device_id(&*cx.ports.random)?.into(),
     };
-    let opened = generate(cx, device_id, wishes.refreshable)?;
-    let caller = Caller { user_id: user_id.clone(), device_id: opened.device_id.clone() };
-    let hashes = Hashes::of(cx, &opened);
-    before.extend(tokens::insert_session(&hashes.session(&caller), password_hash));
-    let returned = cx.ports.global.batch(before).await?;
-    if returned.last().is_none_or(Vec::is_empty) {
-        return Ok(None);
-    }
-    let device = user::Device {
-        device_id: caller.device_id,
+    let (given, tokens) = generate(cx, user_id, wishes.refreshable)?;
+    let device = Device {
+        device_id: device_id.clone(),
         display_name: wishes.device_name,
         last_seen_ms: Some(cx.ports.clock.now_ms()),
         last_seen_ip: client.address,
     };
-    // The name is that of a new device: one that is known keeps the name it has.
-    let question = user::PutDevice { device, keep_name: true };
-    if let Err(error) = cx.ports.objects.ask(&**user_id, question).await {
-        // There are too many devices, say: a session without one must not stay.
-        let batch = tokens::remove_of_device(user_id, &opened.device_id);
-        cx.ports.global.batch(batch.into()).await?;
-        return Err(error);
-    }
-    Ok(Some(opened))
-}
-
-/// Makes the tokens of a session.
-fn generate(cx: &Cx, device_id: OwnedDeviceId, refreshable: bool) -> Result<Opened> {
-    let random = &*cx.ports.random;
-    let lifetime = Duration::from_millis(cx.server.config.access_token_lifetime_ms);
-    Ok(Opened {
+    let opened = Opened {
         device_id,
-        access_token: secret::token(random, "ska")?,
-        refresh_token: refreshable.then(|| secret::token(random, "skr")).transpose()?,
-        expires_in: refreshable.then_some(lifetime),
-    })
+        access_token: given.access_token,
+        refresh_token: given.refresh_token,
+        expires_in: given.expires_in,
+    };
+    Ok((opened, NewSession { device, tokens }))
 }
 
-/// What is stored of the tokens of a session.
-struct Hashes {
-    access: String,
-    refresh: Option<String>,
-    expires_at_ms: Option<u64>,
+/// Tokens as the client gets them.
+struct Given {
+    access_token: String,
+    refresh_token: Option<String>,
+    expires_in: Option<Duration>,
 }
 
-impl Hashes {
-    fn of(cx: &Cx, opened: &Opened) -> Self {
-        let lifetime_ms = cx.server.config.access_token_lifetime_ms;
-        let expires = opened.expires_in.is_some();
-        Self {
-            access: tokens::hash(&opened.access_token),
-            refresh: opened.refresh_token.as_deref().map(tokens::hash),
-            expires_at_ms: expires.then(|| cx.ports.clock.now_ms().saturating_add(lifetime_ms)),
-        }
-    }
-
-    fn session<'a>(&'a self, caller: &'a Caller) -> tokens::NewSession<'a> {
-        tokens::NewSession {
-            caller,
-            access_hash: &self.access,
-            refresh_hash: self.refresh.as_deref(),
-            expires_at_ms: self.expires_at_ms,
-        }
-    }
+/// Makes the tokens of a session, and what is stored of them.
+fn generate(cx: &Cx, user_id: &UserId, refreshable: bool) -> Result<(Given, NewTokens)> {
+    let random = &*cx.ports.random;
+    let lifetime_ms = cx.server.config.access_token_lifetime_ms;
+    let refresh_token =
+        refreshable.then(|| secret::token(random, TokenKind::Refresh, user_id)).transpose()?;
+    let given = Given {
+        access_token: secret::token(random, TokenKind::Access, user_id)?,
+        refresh_token,
+        expires_in: refreshable.then_some(Duration::from_millis(lifetime_ms)),
+    };
+    let expires_at_ms = cx.ports.clock.now_ms().saturating_add(lifetime_ms);
+    let tokens = NewTokens {
+        access_hash: token::hash(&given.access_token),
+        refresh_hash: given.refresh_token.as_deref().map(token::hash),
+        expires_at_ms: refreshable.then_some(expires_at_ms),
+    };
+    Ok((given, tokens))
 }

@@ -17,7 +17,7 @@ use ruma::api::client::sync::sync_events;
 use skerry_core::sync_token::SyncToken;
 
 use self::{read_rooms::read_rooms, response::Builder, wanted::Wanted};
-use super::super::{Cx, mount};
+use super::super::{Cx, access::UncheckedToken, mount};
 use crate::{
     Error, Result,
     messages::{
@@ -39,31 +39,43 @@ pub const ROOMS_PER_RESPONSE: usize = 200;
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    mount::authenticated(router, sync_events)
+    mount::unchecked(router, sync_events)
 }
 
 /// `GET /_matrix/client/*/sync`
 pub async fn sync_events(
     cx: Cx,
-    caller: Caller,
+    token: UncheckedToken,
     request: sync_events::v3::Request,
 ) -> Result<sync_events::v3::Response> {
-    let mut since = request.since.as_deref().map(parse_token).transpose()?;
-    let wanted = Wanted::resolve(&cx, &caller, &request).await?;
+    let wanted = match Wanted::known(&cx, &token.user_id, &request) {
+        Some(wanted) => wanted,
+        None => {
+            let caller = token.check(&cx, true).await?.caller;
+            Wanted::resolve(&cx, &caller, &request).await?
+        }
+    };
+    let mut since = match request.since.as_deref().map(parse_token).transpose() {
+        Ok(since) => since,
+        Err(error) => {
+            token.check(&cx, true).await?;
+            return Err(error);
+        }
+    };
     let wait = request.timeout.unwrap_or_default().min(MAX_WAIT);
     let deadline_ms = now_ms(&cx).saturating_add(millis(wait));
     let mut looked_at = None;
     loop {
         let left_ms = deadline_ms.saturating_sub(now_ms(&cx));
         let may_wait = !request.full_state && left_ms > 0;
-        let question = question(&caller, &wanted, since, looked_at);
+        let question = question(&token, &wanted, since, looked_at);
         let objects = &cx.ports.objects;
         let changes = match since {
             Some(_) if may_wait => {
                 let left = Duration::from_millis(left_ms);
-                objects.wait_for_changes(&caller.user_id, question, left).await?
+                objects.wait_for_changes(&token.user_id, question, left).await?
             }
-            _ => Some(objects.ask(&*caller.user_id, question).await?),
+            _ => Some(objects.ask(&*token.user_id, question).await?),
         };
         let (Some(changes), is_initial) = (changes, since.is_none()) else {
             return Ok(Builder::new().finish(since.unwrap_or(SyncToken::at(0))));
@@ -71,18 +83,20 @@ pub async fn sync_events(
         let position = changes.position;
         // Another server's token, or one from before a backup was restored: the client begins.
         since = since.filter(|_| !changes.is_from_beginning);
-        let (builder, token) = assemble(&cx, &caller, &wanted, since, *changes).await?;
+        let device_id = changes.device_id.clone();
+        let caller = Caller { user_id: token.user_id.clone(), device_id };
+        let (builder, next) = assemble(&cx, &caller, &wanted, since, *changes).await?;
         if is_initial || since.is_none() || !may_wait || !builder.is_empty() {
-            return Ok(builder.finish(token));
+            return Ok(builder.finish(next));
         }
         // What changed is nothing this client wants to see: it need not be looked at again.
-        since = Some(token);
+        since = Some(next);
         looked_at = Some(position);
     }
 }
 
 fn question(
-    caller: &Caller,
+    token: &UncheckedToken,
     wanted: &Wanted,
     since: Option<SyncToken>,
     looked_at: Option<StreamPosition>,
@@ -91,7 +105,7 @@ fn question(
         since,
         include_leave: wanted.filter.room.include_leave,
         full_state: wanted.full_state,
-        device_id: caller.device_id.clone(),
+        access_hash: token.access_hash.clone(),
         lazy_loads: wanted.remembers_members(),
         looked_at,
         limit: ROOMS_PER_RESPONSE,

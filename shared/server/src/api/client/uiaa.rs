@@ -17,8 +17,11 @@ use ruma::{
 use serde_json::value::RawValue as RawJsonValue;
 use sha2::{Digest as _, Sha256};
 
-use super::{super::Cx, password, session::login::local_user};
-use crate::{Error, Result, messages::Caller, store::global::accounts};
+use super::{super::Cx, session::login::local_user};
+use crate::{
+    Error, Result,
+    messages::{Caller, secret::Secret, user::CheckPassword},
+};
 
 /// How long a session may be used: as long as a person may need to find a password.
 const SESSION_LIFETIME_MS: u64 = 60 * 60 * 1000;
@@ -119,10 +122,9 @@ pub async fn require_password(
     let challenge = Challenge::new(AuthType::Password, operation);
     let data = challenge.data(cx, auth)?;
     let AuthData::Password(given) = data else { return Err(challenge.ask(cx, None, None)?) };
-    let account = accounts::find(&*cx.ports.global, &caller.user_id).await?;
-    let hash = account.and_then(|it| it.password_hash);
-    let right = password::verify(&given.password, hash.as_deref()).await?;
-    if !right || !names(cx, &given.identifier, &caller.user_id) {
+    let question = CheckPassword { password: Secret::new(given.password.clone()) };
+    let is_right = cx.ports.objects.ask(&*caller.user_id, question).await?;
+    if !is_right || !names(cx, &given.identifier, &caller.user_id) {
         return Err(challenge.failed(cx, data, "the password is wrong")?);
     }
     Ok(())

@@ -5,6 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::messages::Caller;
 
+/// Whether a user is joined; asked by another room that admits members of this one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct IsJoined {
+    /// The user.
+    pub user_id: OwnedUserId,
+}
+
 /// Close the room to a user who has left it and wants to see nothing more of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Forget {

@@ -58,10 +58,16 @@ pub struct GivenState {
     pub state: Vec<OwnedEventId>,
 }
 
-/// Keep, for a join that is under way, a part of the state and of the auth chain that the join
-/// was answered with, in any order.
+/// Keep, for an attempt to join, a part of the state and of the auth chain that the join was
+/// answered with, in any order. An event may come twice. What is refused with `M_UNKNOWN` and the
+/// status 409 belongs to an attempt that another one has superseded.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Stage {
+    /// The attempt: a random ID that whoever joins has chosen for this one answer.
+    pub attempt: String,
+    /// Whether this is its first part: what another attempt has left is removed, and the other
+    /// attempt is superseded.
+    pub begins: bool,
     /// The version of the room.
     pub room_version: RoomVersionId,
     /// The PDUs as they came.
@@ -72,9 +78,17 @@ pub struct Stage {
     pub keys: Vec<ServerKey>,
 }
 
-/// Begin the room here with what has been staged, and join it by this event.
+/// Join the room by this event, with the state that has been staged as the state before it. A room
+/// that is not here begins. One that is here goes on: where local users are joined the event is
+/// received like any other, else the room's present is what the staged state says.
+///
+/// `M_BAD_JSON` and `M_TOO_LARGE` say that the answer was bad; then, and when the event is not
+/// accepted, nothing is left of the attempt. [`Outcome::Waits`] leaves it: stage what is missing,
+/// and ask again.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Join {
+    /// The attempt, as in [`Stage`].
+    pub attempt: String,
     /// The version of the room.
     pub room_version: RoomVersionId,
     /// The join event.

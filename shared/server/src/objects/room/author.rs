@@ -5,6 +5,7 @@ mod create;
 mod extremities;
 mod membership;
 mod redact;
+mod restricted;
 mod send;
 mod transaction;
 

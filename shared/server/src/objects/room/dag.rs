@@ -8,3 +8,4 @@ mod join;
 mod receive;
 mod redactions;
 mod rows;
+mod staging;

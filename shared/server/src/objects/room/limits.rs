@@ -40,6 +40,8 @@ pub const TYPING_SHOWN_MS: u64 = 120_000;
 pub const EPHEMERAL_WINDOW_MS: u64 = 1_500;
 /// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
 pub const GRAPH_ENTRIES: usize = 200_000;
+/// Bytes of events in the engine's memory, roughly, beyond which it is dropped as well.
+pub const GRAPH_BYTES: usize = 16 << 20;
 /// What one statement reads for the engine.
 pub const GRAPH_PAGE: usize = 500;
 /// How often one decision may ask for more.
@@ -48,10 +50,25 @@ pub const DECISION_ROUNDS: usize = 10_000;
 pub const GAP: u64 = 1 << 20;
 /// Positions left free for the history before a join.
 pub const FIRST_GAP: u64 = 1 << 40;
-/// Events of the state and of the auth chain that a join may bring.
-pub const STAGED_EVENTS: u64 = 2_000_000;
+/// Bytes of the ID of an attempt to join.
+pub const ATTEMPT_BYTES: usize = 64;
+/// Events that are staged for a join in one go.
+pub const STAGED_PART: usize = 1_000;
+/// Events of the state and of the auth chain that a join may bring. Their order takes up to 27 MB
+/// of the 128 MB that an object at the edge has.
+pub const STAGED_EVENTS: usize = 450_000;
+/// How often these may name others as those that authorize them: nine times each. That takes up
+/// to another 36 MB, as long as the order is being found.
+pub const STAGED_CITATIONS: usize = 4_000_000;
 /// Staged events in memory at a time.
-pub const STAGED_PAGE: u64 = 500;
+pub const STAGED_PAGE: usize = 500;
+/// Bytes of staged events in memory at a time.
+pub const STAGED_PAGE_BYTES: usize = 1 << 20;
+/// How long the events of an attempt to join are kept after the last of them has come, in
+/// milliseconds.
+pub const STAGED_MS: u64 = 3_600_000;
+/// Events that a join lacks and that are named, at most: when these have come, the next ones are.
+pub const MISSING_EVENTS: usize = 500;
 /// Events that wait for others; beyond, the oldest of the server that has the most is dropped.
 pub const PENDING_EVENTS: u64 = 1_000;
 /// Events that wait for others which are looked at to find out where those belong.
@@ -76,8 +93,6 @@ pub const PENDING_EVENT_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 pub const WAITING_REDACTION_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Redactions that wait for what they redact; beyond, the oldest are forgotten.
 pub const WAITING_REDACTIONS: u64 = 1_000;
-/// How long what a join has brought waits for the rest, in milliseconds.
-pub const STAGED_MS: u64 = 24 * 60 * 60 * 1_000;
 /// How often, at most, it is looked for rows that have become too old, in milliseconds.
 pub const EXPIRE_EVERY_MS: u64 = 60 * 60 * 1_000;
 /// Rows of one table that one batch removes.
@@ -90,3 +105,7 @@ pub const NEXT_PAGES_MS: u64 = 1_000;
 pub const DESTROY_GRACE_MS: u64 = 5_000;
 /// Characters of a reason.
 pub const REASON_CHARS: usize = 2_000;
+/// Rooms named by a join rule that are asked whether somebody is in them, at most.
+pub const ALLOWED_ROOMS: usize = 32;
+/// Those that are asked at the same time.
+pub const ALLOWED_AT_ONCE: usize = 6;

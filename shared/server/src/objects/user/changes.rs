@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, events::room::member::MembershipState};
+use ruma::{
+    OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, events::room::member::MembershipState,
+};
 use serde::Serialize;
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 use skerry_core::{
@@ -31,12 +33,14 @@ impl User {
     /// What changed since a token. Writes nothing.
     pub(super) async fn changes(&self, ask: GetChanges) -> Result<Box<Changes>> {
         let mut state = self.lock().await?;
-        self.find_changes(&mut state, ask).await
+        let device_id = self.authenticate(&mut state, &ask.access_hash).await?.caller.device_id;
+        self.find_changes(&mut state, ask, device_id).await
     }
 
     /// What changed since a token, if anything that a client waits for.
     pub(super) async fn changes_if_any(&self, ask: GetChanges) -> Result<Option<Box<Changes>>> {
         let mut state = self.lock().await?;
+        let device_id = self.authenticate(&mut state, &ask.access_hash).await?.caller.device_id;
         let position = state.seq;
         let can_wait = !ask.full_state && ask.since.is_some_and(|it| it.newest() <= position);
         let is_looked_at = ask.looked_at.is_some_and(|it| position <= it);
@@ -46,25 +50,34 @@ impl User {
         {
             return Ok(None);
         }
-        let changes = self.find_changes(&mut state, ask).await?;
+        let changes = self.find_changes(&mut state, ask, device_id).await?;
         Ok((!can_wait || !changes.is_empty()).then_some(changes))
     }
 
-    async fn find_changes(&self, state: &mut State, ask: GetChanges) -> Result<Box<Changes>> {
+    async fn find_changes(
+        &self,
+        state: &mut State,
+        ask: GetChanges,
+        device_id: OwnedDeviceId,
+    ) -> Result<Box<Changes>> {
         let position = state.seq;
         // A token beyond the stream is another server's, or from before a backup was restored.
         let since = ask.since.filter(|it| it.newest() <= position);
-        state.ephemeral.asked(&ask.device_id, self.host.clock().now_ms());
+        state.ephemeral.asked(&device_id, self.host.clock().now_ms());
         let ephemeral = since.map(|it| state.ephemeral.since(it)).unwrap_or_default();
         let rooms = self.candidates(state, since.filter(|_| !ask.full_state), &ephemeral).await?;
         let mut account_data = self.account_data_since(state, since).await?;
         let ignored_users = self.ignored_users(state).await?;
         if ask.lazy_loads {
-            state.sent_members.confirm(&ask.device_id, since);
+            state.sent_members.confirm(&device_id, since);
         }
         let wanted = Ask { since, include_leave: ask.include_leave, full_state: ask.full_state };
-        let mut changes =
-            Box::new(Changes::none(position, state.heard.instance(), state.ephemeral.newest()));
+        let mut changes = Box::new(Changes::none(
+            position,
+            state.heard.instance(),
+            state.ephemeral.newest(),
+            device_id,
+        ));
         changes.is_from_beginning = since.is_none();
         changes.account_data = account_data.remove(account_data::GLOBAL).unwrap_or_default();
         let mut candidates = Vec::with_capacity(rooms.len());
@@ -295,7 +308,8 @@ fn add_known_members(state: &mut State, changes: &mut Changes, ask: &GetChanges)
     if !ask.lazy_loads {
         return;
     }
-    let device_id = &ask.device_id;
+    let device_id = changes.device_id.clone();
+    let device_id = &device_id;
     for room in changes.joined.iter_mut().chain(&mut changes.left) {
         match room.from {
             Some(_) => room.known_members = state.sent_members.list(device_id, &room.room_id),

@@ -1,31 +1,16 @@
 //! Devices.
 
-use ruma::{DeviceId, OwnedDeviceId};
+use ruma::DeviceId;
 
 use super::{User, limits};
 use crate::{
-    Error, Result,
-    messages::user::{Device, PutDevice},
+    Result,
+    messages::user::{Device, SetDeviceName},
+    objects::agenda::AgendaPlan,
     store::user::devices,
 };
 
 impl User {
-    /// Creates or changes a device.
-    pub(super) async fn put_device(&self, put: PutDevice) -> Result<()> {
-        let PutDevice { device: new, keep_name } = put;
-        let _state = self.lock().await?;
-        let (sql, scope) = (self.sql(), self.scope());
-        let old = devices::find(sql, scope, &new.device_id).await?;
-        if old.is_none() && devices::count(sql, scope).await? >= limits::DEVICES {
-            return Err(Error::forbidden("there are too many devices: log out of some of them"));
-        }
-        let mut device = merge(old, new, keep_name);
-        device.display_name =
-            device.display_name.map(|it| it.chars().take(limits::DEVICE_NAME_CHARS).collect());
-        self.host.commit(vec![devices::upsert(scope, &device)], None).await?;
-        Ok(())
-    }
-
     /// The devices.
     pub(super) async fn list_devices(&self) -> Result<Vec<Device>> {
         let _state = self.lock().await?;
@@ -38,30 +23,34 @@ impl User {
         devices::find(self.sql(), self.scope(), device_id).await
     }
 
-    /// Removes devices.
-    pub(super) async fn remove_devices(&self, device_ids: &[OwnedDeviceId]) -> Result<()> {
+    /// Gives a device another name, if there is such a device.
+    pub(super) async fn set_device_name(&self, set: SetDeviceName) -> Result<bool> {
+        let SetDeviceName { device_id, display_name } = set;
         let mut state = self.lock().await?;
-        self.host.commit(vec![devices::remove_list(self.scope(), device_ids)?], None).await?;
-        for device_id in device_ids {
-            state.sent_members.forget(device_id);
-        }
-        Ok(())
+        let Some(old) = devices::find(self.sql(), self.scope(), &device_id).await? else {
+            return Ok(false);
+        };
+        let device = Device { display_name: Some(cut(&display_name)), ..old };
+        let stmts = vec![devices::upsert(self.scope(), &device)];
+        self.write(&mut state, stmts, AgendaPlan::default()).await?;
+        Ok(true)
     }
 }
 
-/// What is none in `new` stays as it was.
-fn merge(old: Option<Device>, new: Device, keep_name: bool) -> Device {
+/// A device that is logged in to. One that is known keeps its name, and what is none in `new`.
+pub(super) fn merge(old: Option<Device>, new: Device) -> Device {
+    let new = Device { display_name: new.display_name.as_deref().map(cut), ..new };
     let Some(old) = old else { return new };
-    let display_name = match keep_name {
-        true => old.display_name.or(new.display_name),
-        false => new.display_name.or(old.display_name),
-    };
     Device {
         device_id: new.device_id,
-        display_name,
+        display_name: old.display_name.or(new.display_name),
         last_seen_ms: new.last_seen_ms.or(old.last_seen_ms),
         last_seen_ip: new.last_seen_ip.or(old.last_seen_ip),
     }
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(limits::DEVICE_NAME_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -79,15 +68,16 @@ mod tests {
 
     #[test]
     fn which_name_a_device_has() {
+        let long = "ß".repeat(limits::DEVICE_NAME_CHARS);
         let cases = [
-            ("a new device", None, Some("new"), false, Some("new")),
-            ("a new name", Some(Some("old")), Some("new"), false, Some("new")),
-            ("logged in again", Some(Some("old")), Some("new"), true, Some("old")),
-            ("had none", Some(None), Some("new"), true, Some("new")),
-            ("seen", Some(Some("old")), None, false, Some("old")),
+            ("a new device", None, Some("new"), Some("new")),
+            ("logged in again", Some(Some("old")), Some("new"), Some("old")),
+            ("had none", Some(None), Some("new"), Some("new")),
+            ("wishes for none", Some(Some("old")), None, Some("old")),
+            ("a long name", None, Some(&*format!("{long}x")), Some(&*long)),
         ];
-        for (name, old, new, keep_name, expected) in cases {
-            let merged = merge(old.map(|it| device(it, Some(1))), device(new, Some(2)), keep_name);
+        for (name, old, new, expected) in cases {
+            let merged = merge(old.map(|it| device(it, Some(1))), device(new, Some(2)));
             assert_eq!(merged.display_name.as_deref(), expected, "{name}");
             assert_eq!(merged.last_seen_ms, Some(2), "{name}");
         }

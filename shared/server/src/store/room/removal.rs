@@ -20,7 +20,7 @@ macro_rules! page {
 }
 
 /// Every table of a room.
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 17] = [
     page!("room_meta", "scope"),
     page!("room_events", "num"),
     page!("room_transactions", "sender, device_id, path"),
@@ -36,6 +36,7 @@ const PAGES: [&str; 16] = [
     page!("room_pending", "event_id"),
     page!("room_awaited", "event_id, awaited_by"),
     page!("room_staged", "seq"),
+    page!("room_join_attempt", "scope"),
     page!("room_redactions", "event_id, redaction"),
 ];
 

@@ -147,33 +147,6 @@ pub fn insert_first_chain(scope: i64) -> Stmt {
     .bind(scope)
 }
 
-/// The accepted events that were staged as state become the current state at its first group,
-/// and the memberships among them. `local`: how the IDs of local users end; they are told.
-pub fn insert_staged(scope: i64, group: Position, local: &str) -> [Stmt; 2] {
-    let deltas = Stmt::new(
-        "INSERT INTO room_state_deltas (scope, chain, type, state_key, state_group, event) \
-         SELECT e.scope, 0, e.type, e.state_key, ?, e.num FROM room_staged s \
-         CROSS JOIN room_events e ON e.scope = s.scope AND e.event_id = s.event_id \
-         WHERE s.scope = ? AND s.is_state = 1 AND e.verdict = 0 AND e.state_key IS NOT NULL \
-         GROUP BY e.num",
-    )
-    .bind(group)
-    .bind(scope);
-    let members = Stmt::new(
-        "INSERT INTO room_members (scope, user_id, membership, position, event, told) \
-         SELECT d.scope, d.state_key, e.json ->> '$.content.membership', d.state_group, e.num, \
-         CASE WHEN substr(d.state_key, -length(?)) = ? THEN 0 ELSE d.state_group END \
-         FROM room_state_deltas d \
-         CROSS JOIN room_events e ON e.scope = d.scope AND e.num = d.event \
-         WHERE d.scope = ? AND d.chain = 0 AND d.type = 'm.room.member' AND d.state_group = ?",
-    )
-    .bind(local)
-    .bind(local)
-    .bind(scope)
-    .bind(group);
-    [deltas, members]
-}
-
 /// A chain begins that hangs on a group of another.
 pub fn insert_chain(scope: i64, chain: u64, parent: StateAt) -> Stmt {
     Stmt::new(

@@ -43,13 +43,6 @@ pub async fn list(sql: &dyn Sql, scope: i64) -> Result<Vec<Device>> {
     sql.rows(stmt).await?.into_iter().map(device).collect()
 }
 
-/// How many devices there are.
-pub async fn count(sql: &dyn Sql, scope: i64) -> Result<u64> {
-    let stmt = Stmt::new("SELECT COUNT(*) FROM user_devices WHERE scope = ?").bind(scope);
-    let row = sql.row(stmt).await?;
-    row.map_or(Ok(0), |mut row| row.take(0))
-}
-
 /// Sets a device.
 pub fn upsert(scope: i64, it: &Device) -> Stmt {
     Stmt::new(

@@ -6,24 +6,18 @@ use ruma::api::client::account::change_password::v3::{Request, Response};
 
 use crate::{
     Result,
-    api::{
-        Cx,
-        client::{device, password, uiaa},
-    },
-    messages::Caller,
-    store::global::accounts,
+    api::{Cx, access::change_account, client::uiaa},
+    messages::{Caller, secret::Secret, user::ChangePassword},
+    objects::user::password,
 };
 
 /// Changes the caller's password, and logs all their other devices out unless told otherwise.
 pub async fn change_password(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
-    password::check(&request.new_password)?;
+    let password = Secret::new(request.new_password);
+    password::check(password.expose())?;
     uiaa::require_password(&cx, &caller, "change password", request.auth.as_ref()).await?;
-    let hash = password::hash(&*cx.ports.random, &request.new_password).await?;
-    let update = vec![accounts::update_password(&caller.user_id, &hash)];
-    if request.logout_devices {
-        device::remove_all(&cx, &caller.user_id, Some(&caller.device_id), update).await?;
-    } else {
-        cx.ports.global.batch(update).await?;
-    }
+    let only_device = request.logout_devices.then_some(caller.device_id);
+    let question = ChangePassword { password, only_device };
+    change_account(&cx, &caller.user_id, question).await?;
     Ok(Response::new())
 }

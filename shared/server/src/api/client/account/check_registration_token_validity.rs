@@ -4,7 +4,7 @@
 
 use ruma::api::client::account::check_registration_token_validity::v1::{Request, Response};
 
-use super::register::allows;
+use super::permit::Permit;
 use crate::{Error, Result, api::Cx, server::Registration};
 
 /// Says whether a registration token would be accepted.
@@ -12,7 +12,7 @@ pub async fn check_registration_token_validity(cx: Cx, request: Request) -> Resu
     match cx.server.config.registration {
         Registration::Closed => Err(Error::forbidden("registration is closed")),
         Registration::Open | Registration::Token => {
-            Ok(Response::new(allows(&cx, &request.token).await?))
+            Ok(Response::new(Permit::find(&cx, &request.token).await?.is_some()))
         }
     }
 }

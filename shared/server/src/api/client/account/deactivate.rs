@@ -9,25 +9,16 @@ use ruma::api::client::account::{
 
 use crate::{
     Result,
-    api::{Cx, client::uiaa},
-    messages::{Caller, user},
-    store::global::{accounts, profiles, tokens},
+    api::{Cx, access::change_account, client::uiaa},
+    messages::{Caller, user::Deactivate},
 };
 
 /// Ends the caller's account for good: no session, no password, no profile, no rooms. Nobody can
 /// have its ID again.
 pub async fn deactivate(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     uiaa::require_password(&cx, &caller, "deactivate", request.auth.as_ref()).await?;
-    let user_id = &caller.user_id;
-    // The object goes first: as long as the account can log in, a deactivation that was cut
-    // short can be asked for again.
-    cx.ports.objects.ask(&**user_id, user::Deactivate { caller: caller.clone() }).await?;
-    let mut batch = vec![
-        accounts::update_deactivated(user_id, cx.ports.clock.now_ms()),
-        profiles::remove_all(user_id),
-    ];
-    batch.extend(tokens::remove_of_user(user_id, None));
-    cx.ports.global.batch(batch).await?;
+    let user_id = caller.user_id.clone();
+    change_account(&cx, &user_id, Deactivate { caller }).await?;
     // No third-party identifier is ever bound, so none is left bound.
     Ok(Response::new(ThirdPartyIdRemovalStatus::Success))
 }

@@ -32,8 +32,9 @@ use crate::{
     messages::{
         Caller,
         room::{Action, CheckMay},
+        user::GetAccount,
     },
-    store::global::{accounts, aliases as store},
+    store::global::aliases as store,
 };
 
 /// Mounts the endpoints.
@@ -120,6 +121,6 @@ async fn check_may(cx: &Cx, caller: &Caller, room_id: &RoomId, action: Action) -
 }
 
 async fn is_admin(cx: &Cx, caller: &Caller) -> Result<bool> {
-    let account = accounts::find(&*cx.ports.global, &caller.user_id).await?;
+    let account = cx.ports.objects.ask(&*caller.user_id, GetAccount {}).await?;
     Ok(account.is_some_and(|it| it.is_admin))
 }

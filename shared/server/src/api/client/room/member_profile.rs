@@ -7,22 +7,26 @@ use skerry_core::create_room::Profile;
 
 use crate::{
     Error, Result,
-    api::Cx,
+    api::{Cx, client::profile},
     messages::{
         Caller,
         room::{ChangeMembership, MembershipAction},
+        user,
     },
-    store::global::{accounts, profiles},
 };
 
 /// The profile of a local user: display name and avatar.
 pub(super) async fn find(cx: &Cx, user_id: &UserId) -> Result<Profile> {
-    let mut fields = profiles::list(&*cx.ports.global, user_id).await?;
+    Ok(in_rooms(profile::find(cx, user_id).await?.unwrap_or_default()))
+}
+
+/// What membership events repeat of a profile.
+fn in_rooms(mut fields: user::Profile) -> Profile {
     let mut text = |name| match fields.remove(name) {
         Some(JsonValue::String(it)) => Some(it),
         _ => None,
     };
-    Ok(Profile { displayname: text("displayname"), avatar_url: text("avatar_url") })
+    Profile { displayname: text("displayname"), avatar_url: text("avatar_url") }
 }
 
 /// The profile of a user who is to be invited.
@@ -38,9 +42,9 @@ pub(super) async fn find_invitable(cx: &Cx, user_id: &UserId) -> Result<Profile>
              available"
         )));
     }
-    match accounts::find(&*cx.ports.global, user_id).await? {
-        Some(account) if !account.is_deactivated => find(cx, user_id).await,
-        _ => Err(Error::not_found(format!("there is no user {user_id} on this server"))),
+    match profile::find(cx, user_id).await? {
+        Some(profile) => Ok(in_rooms(profile)),
+        None => Err(Error::not_found(format!("there is no user {user_id} on this server"))),
     }
 }
 

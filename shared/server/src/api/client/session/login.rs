@@ -17,12 +17,12 @@ use ruma::{
     },
 };
 
-use super::{Wishes, open};
+use super::{Wishes, begin};
 use crate::{
     Error, Result,
-    api::{Client, Cx, client::password},
+    api::{Client, Cx, access::change_account},
+    messages::{secret::Secret, user},
     server::Server,
-    store::global::accounts,
 };
 
 /// Logs in on a device.
@@ -37,22 +37,13 @@ pub async fn login(cx: Cx, client: Client, Checked(request): Checked) -> Result<
         refreshable: request.refresh_token,
     };
     wishes.check()?;
-    let user_id = named(&cx.server, &given)?;
-    let account = match &user_id {
-        Some(user_id) => accounts::find(&*cx.ports.global, user_id).await?,
-        None => None,
+    // That a name is none of this server's says nothing of who its users are.
+    let Some(user_id) = named(&cx.server, &given)? else {
+        return Err(Error::forbidden("this is the name of no user of this server"));
     };
-    let is_deactivated = account.as_ref().is_some_and(|it| it.is_deactivated);
-    let hash = account.and_then(|it| it.password_hash);
-    let right = password::verify(&given.password, hash.as_deref()).await?;
-    if is_deactivated {
-        let message = "this account was deactivated";
-        return Err(Error::api(ErrorKind::UserDeactivated, message));
-    }
-    let (true, Some(user_id), Some(hash)) = (right, user_id, hash) else {
-        return Err(wrong());
-    };
-    let opened = open(&cx, client, &user_id, wishes, &hash, Vec::new()).await?.ok_or_else(wrong)?;
+    let (opened, session) = begin(&cx, client, &user_id, wishes)?;
+    let question = user::Login { password: Secret::new(given.password), session };
+    change_account(&cx, &user_id, question).await?;
     let mut response = Response::new(user_id, opened.access_token, opened.device_id);
     response.refresh_token = opened.refresh_token;
     response.expires_in = opened.expires_in;
@@ -73,7 +64,7 @@ pub fn local_user(server: &Server, name: &str) -> Option<OwnedUserId> {
     user_id.ok().filter(|it| server.is_local(it))
 }
 
-/// Whom the request names. Nobody of this server: that is found out where a password is.
+/// Whom the request names. None: nobody that could be of this server.
 #[expect(deprecated, reason = "older clients still name the user beside the password")]
 fn named(server: &Server, given: &Password) -> Result<Option<OwnedUserId>> {
     match (&given.identifier, &given.user) {
@@ -82,11 +73,6 @@ fn named(server: &Server, given: &Password) -> Result<Option<OwnedUserId>> {
         (None, Some(user)) => Ok(local_user(server, user)),
         (None, None) => Err(Error::missing_param("the identifier is missing")),
     }
-}
-
-/// One answer for a wrong password and an unknown user.
-fn wrong() -> Error {
-    Error::forbidden("the user name or the password is wrong")
 }
 
 /// A login request that has a `type`: ruma panics on one without.

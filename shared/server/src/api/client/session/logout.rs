@@ -7,8 +7,11 @@ use ruma::api::client::session::{logout, logout_all};
 
 use crate::{
     Result,
-    api::{Cx, client::device},
-    messages::Caller,
+    api::{Cx, access::change_account},
+    messages::{
+        Caller,
+        user::{EndAllSessions, EndSessions},
+    },
 };
 
 /// Ends the session, and with it the device.
@@ -17,7 +20,8 @@ pub async fn logout(
     caller: Caller,
     _: logout::v3::Request,
 ) -> Result<logout::v3::Response> {
-    device::remove(&cx, &caller.user_id, vec![caller.device_id]).await?;
+    let question = EndSessions { device_ids: vec![caller.device_id] };
+    change_account(&cx, &caller.user_id, question).await?;
     Ok(logout::v3::Response::new())
 }
 
@@ -27,6 +31,6 @@ pub async fn logout_all(
     caller: Caller,
     _: logout_all::v3::Request,
 ) -> Result<logout_all::v3::Response> {
-    device::remove_all(&cx, &caller.user_id, None, Vec::new()).await?;
+    change_account(&cx, &caller.user_id, EndAllSessions {}).await?;
     Ok(logout_all::v3::Response::new())
 }

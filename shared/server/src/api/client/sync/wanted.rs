@@ -1,7 +1,7 @@
 //! What a client wants of `/sync`: its filter and the options of its request.
 
 use ruma::{
-    RoomId,
+    RoomId, UserId,
     api::client::{
         filter::{EventFormat, FilterDefinition, LazyLoadOptions},
         sync::sync_events::v3::{Filter, Request},
@@ -30,6 +30,18 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// Reads the request, with a filter that is in it or that is remembered. None: more must be
+    /// asked, or refused, of which only who has a session may know.
+    pub(super) fn known(cx: &Cx, user_id: &UserId, request: &Request) -> Option<Self> {
+        let filter = match &request.filter {
+            None => FilterDefinition::default(),
+            Some(Filter::FilterDefinition(filter)) => filter.clone(),
+            Some(Filter::FilterId(id)) => cx.ports.filters.find(user_id, id)?,
+            Some(_) => return None,
+        };
+        Some(Self::new(filter, request))
+    }
+
     /// Reads the request, and its filter from where it is stored.
     pub(super) async fn resolve(cx: &Cx, caller: &Caller, request: &Request) -> Result<Self> {
         let filter = match &request.filter {
@@ -38,9 +50,13 @@ impl Wanted {
             Some(Filter::FilterId(id)) => stored_filter(cx, caller, id).await?,
             Some(_) => return Err(Error::invalid_param("an unknown kind of filter")),
         };
+        Ok(Self::new(filter, request))
+    }
+
+    fn new(filter: FilterDefinition, request: &Request) -> Self {
         let fields = filter.event_fields.as_deref().map(EventFields::new);
         let (full_state, state_after) = (request.full_state, request.use_state_after);
-        Ok(Self { filter, full_state, state_after, fields })
+        Self { filter, full_state, state_after, fields }
     }
 
     /// Whether anything of the room is wanted.
@@ -95,7 +111,9 @@ async fn stored_filter(cx: &Cx, caller: &Caller, id: &str) -> Result<FilterDefin
     let question = GetFilter { filter_id: id.to_owned() };
     let filter = cx.ports.objects.ask(&*caller.user_id, question).await?;
     let filter = filter.ok_or_else(|| Error::invalid_param("there is no such filter"))?;
-    Ok(serde_json::from_str(filter.get())?)
+    let filter: FilterDefinition = serde_json::from_str(filter.get())?;
+    cx.ports.filters.insert(&caller.user_id, id, filter.clone());
+    Ok(filter)
 }
 
 /// What a filter looks at in an event that has neither sender nor URL.

@@ -4,19 +4,14 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use ruma::{
-    CanonicalJsonObject, OwnedMxcUri, OwnedUserId, RoomId, UserId,
-    api::error::ErrorKind,
+    CanonicalJsonObject, OwnedMxcUri, UserId, api::error::ErrorKind,
     events::room::member::MembershipState,
-    room::{AllowRule, JoinRule},
 };
 use serde::Deserialize;
 
 use crate::{
     Error, Result,
-    messages::{
-        room::{ChangeMembership, MembershipAction, UpdateProfile},
-        user,
-    },
+    messages::room::{ChangeMembership, MembershipAction, UpdateProfile},
     objects::room::{
         Room,
         author::check_reason,
@@ -37,6 +32,7 @@ impl Room {
         if let Some(reason) = &command.reason {
             check_reason(reason)?;
         }
+        let admitted_by = self.admitted_by(&command).await?;
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         let before = self.membership(room, &command.target).await?;
@@ -45,8 +41,8 @@ impl Room {
         }
         check_before(command.action, &before)?;
         let mut content = content_of(&command);
-        if command.action == MembershipAction::Join && before != MembershipState::Invite {
-            let authorising = self.authorising_user(room, &command.target, &before).await?;
+        if command.action == MembershipAction::Join {
+            let authorising = self.authorising_user(room, &before, admitted_by.as_ref()).await?;
             if let Some(user_id) = authorising {
                 let key = "join_authorised_via_users_server".to_owned();
                 content.insert(key, user_id.to_string().into());
@@ -123,52 +119,6 @@ impl Room {
             .and_then(|(_, it)| serde_json::from_str(it.content.get()).ok())
             .unwrap_or_default();
         Ok(now.displayname == command.displayname && now.avatar_url == command.avatar_url)
-    }
-
-    /// In a restricted room: a local member with the power to invite, in whose name a user joins
-    /// who is a member of one of the rooms that the join rule names.
-    async fn authorising_user(
-        &self,
-        room: &Loaded,
-        user_id: &UserId,
-        before: &MembershipState,
-    ) -> Result<Option<OwnedUserId>> {
-        if *before == MembershipState::Join || !room.rules.authorization.restricted_join_rule {
-            return Ok(None);
-        }
-        let rule: Option<JoinRule> = self.state_content(room, "m.room.join_rules").await?;
-        let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) = rule else {
-            return Ok(None);
-        };
-        let question = user::ListRooms { membership: MembershipState::Join };
-        let room_ids = self.host.objects().ask(user_id, question).await?;
-        let allowed = |room_id: &RoomId| room_ids.iter().any(|it| it == room_id);
-        let passes = rule
-            .allow
-            .iter()
-            .any(|it| matches!(it, AllowRule::RoomMembership(it) if allowed(&it.room_id)));
-        if !passes {
-            return Err(Error::forbidden("you are not in any of the rooms this room admits from"));
-        }
-        self.member_who_may_invite(room).await?.map(Some).ok_or_else(|| {
-            Error::api(ErrorKind::UnableToGrantJoin, "no member of this server may invite")
-        })
-    }
-
-    /// A joined local member with the power to invite.
-    async fn member_who_may_invite(&self, room: &Loaded) -> Result<Option<OwnedUserId>> {
-        let power = self.power_levels(room).await?;
-        let creators = power.rules.privileged_creators.iter().flatten();
-        let candidates: Vec<_> = power.users.keys().chain(creators).cloned().collect();
-        for user_id in candidates {
-            if self.server.is_local(&user_id)
-                && power.user_can_invite(&user_id)
-                && self.membership(room, &user_id).await? == MembershipState::Join
-            {
-                return Ok(Some(user_id));
-            }
-        }
-        Ok(None)
     }
 
     /// Refuses to invite users of other servers: there is no federation to bring the invitation.

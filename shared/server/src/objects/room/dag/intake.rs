@@ -245,7 +245,11 @@ impl Room {
     }
 
     /// The events before this one of which no state is known.
-    async fn missing_prev(&self, room: &mut Loaded, pdu: &Pdu) -> Result<Vec<OwnedEventId>> {
+    pub(crate) async fn missing_prev(
+        &self,
+        room: &mut Loaded,
+        pdu: &Pdu,
+    ) -> Result<Vec<OwnedEventId>> {
         let mut missing = Vec::new();
         for event_id in &pdu.prev_events {
             let known = self.known(room, event_id).await?;

@@ -1,83 +1,51 @@
-//! Joining a room that is on other servers: its state and auth chain come in parts, are verified
-//! and staged, and then authorized in the order in which they build on each other. At no time is
-//! more of them in memory than a page and what others are authorized by.
+//! Joining a room by way of another server ([spec]), with the state that has been staged.
+//!
+//! A room that is not here begins: the state before the join becomes its current state. In a room
+//! that is here and in which local users are joined, the join is an event like any other. Where no
+//! local user is joined, nobody has told this server of the room since the last of them left: what
+//! it takes for the room's present is out of date, and the state before the join replaces it.
+//!
+//! **Invariant:** until the batch that has the join event, nothing that is written is part of the
+//! room: staged events, outliers, and a state that no event stands on. The next attempt removes it.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
-use ruma::{OwnedEventId, api::error::ErrorKind, events::TimelineEventType};
+use ruma::{EventId, OwnedEventId};
 use skerry_core::{
     Pdu,
-    engine::{self, Known, Mode, Num, State, StateAt, Undecided, Verdict},
-    receipt::Verified,
+    engine::{self, Decision, Head, Known, Mode, Num, State, StateAt, Undecided, Verdict},
     room_version,
 };
 
+use super::{
+    intake::{Arrived, Given, Intake},
+    staging::{superseded, unsupported},
+};
 use crate::{
     Error, Result,
-    messages::room::{Join, Outcome, Received, Stage},
+    messages::room::{Join, Kind, Outcome, Position, Received},
     objects::room::{
         Room, limits,
         loaded::{
             Loaded,
             decided::{Decided, Place, new_known},
             graph::Graph,
-            plan::Plan,
+            memory::Memory,
+            plan::{Changed, Plan},
         },
     },
-    store::room::{gaps, members, meta, staged, state},
+    store::room::{gaps, given, members, meta, pending, staged, state},
 };
 
-/// The order in which staged events are authorized.
-#[derive(Debug, Default)]
-struct Order {
-    /// Places of staged events, those that authorize others first.
-    seqs: Vec<u32>,
-    /// Whether others are authorized by an event, by place.
-    is_cited: Vec<bool>,
-    /// Auth events that have not been staged.
-    missing: Vec<OwnedEventId>,
-}
+/// What came of a join: what became of the event, and whose memberships have changed.
+type Joined = (Outcome, Vec<Changed>);
 
 impl Room {
-    /// Keeps a part of the state of a room that is being joined.
-    pub(crate) async fn stage(self: &Arc<Self>, command: Stage) -> Result<Vec<Received>> {
-        let Stage { room_version, events, is_state, keys } = command;
-        let rules = room_version::rules(&room_version).ok_or_else(unsupported)?;
-        let verified = self.verify(&events, &keys, &rules);
-        let guard = self.lock().await;
-        if guard.is_some() || self.load().await?.is_some() {
-            return Err(Error::api(ErrorKind::RoomInUse, "this room exists already"));
-        }
-        let (sql, scope) = (self.sql(), self.scope());
-        let mut seq = staged::count(sql, scope).await?;
-        let mut stmts = Vec::new();
-        let mut outcomes = Vec::with_capacity(verified.len());
-        for it in verified {
-            outcomes.push(match it {
-                Ok(Verified { pdu, redacted }) => {
-                    seq += 1;
-                    stmts.push(staged::insert(scope, seq, &pdu.event_id, &pdu.json, is_state));
-                    let outcome = Outcome::Accepted { redacted };
-                    Received { event_id: Some(pdu.event_id), outcome }
-                }
-                Err(received) => received,
-            });
-        }
-        if seq > limits::STAGED_EVENTS {
-            return Err(Error::api(ErrorKind::TooLarge, "the room's state is too large"));
-        }
-        let (expire, at_ms) = self.expire_staged();
-        stmts.extend(expire);
-        self.write_batch(stmts, Some(at_ms)).await?;
-        Ok(outcomes)
-    }
-
-    /// Begins the room with what has been staged.
+    /// Joins the room with what has been staged.
     pub(crate) async fn join(self: &Arc<Self>, command: Join) -> Result<Received> {
-        let Join { room_version, event, keys } = command;
+        let Join { attempt, room_version, event, keys } = command;
         let rules = room_version::rules(&room_version).ok_or_else(unsupported)?;
         let mut verified = self.verify(std::slice::from_ref(&event), &keys, &rules);
         let pdu = match verified.pop() {
@@ -85,239 +53,309 @@ impl Room {
             Some(Err(received)) => return Ok(received),
             None => return Err(Error::internal("one event was verified")),
         };
-        let mut guard = self.lock().await;
-        if guard.is_some() || self.load().await?.is_some() {
-            return Err(Error::api(ErrorKind::RoomInUse, "this room exists already"));
-        }
-        let order = self.order().await?;
         let event_id = Some(pdu.event_id.clone());
-        if !order.missing.is_empty() {
-            let outcome = Outcome::Waits { auth: order.missing, prev: Vec::new() };
-            return Ok(Received { event_id, outcome });
+        let mut guard = self.lock().await;
+        if guard.is_none() {
+            *guard = self.load().await?;
         }
-        // What a crash left of an earlier try.
-        self.write_batch(meta::remove_beginnings(self.scope()).into(), None).await?;
-        let mut room = Loaded::empty(room_version, rules);
-        let create = self.authorize_staged(&mut room, &order).await?;
-        let (outcome, plan) = self.begin(&mut room, create, &pdu).await?;
-        let Some(plan) = plan else {
-            return Ok(Received { event_id, outcome });
-        };
-        room.gaps = gaps::list(self.sql(), self.scope()).await?;
-        *guard = Some(room);
-        self.deliver_plan(guard, plan).await;
+        if let Some(room) = guard.as_mut()
+            && self.known(room, &pdu.event_id).await?.is_some_and(|it| it.states.is_some())
+        {
+            return Ok(Received { event_id, outcome: Outcome::Known });
+        }
+        self.find_attempt(&attempt, &room_version).await?.ok_or_else(superseded)?;
+        let exists = guard.is_some();
+        let mut room = guard.take().unwrap_or_else(|| Loaded::empty(room_version, rules));
+        let joined = self.join_staged(&mut room, exists, &pdu).await;
+        let is_here = exists || matches!(&joined, Ok((Outcome::Accepted { .. }, _)));
+        if is_here {
+            *guard = Some(room);
+        }
+        if is_over(&joined, exists)
+            && let Err(error) = self.remove_attempt(exists).await
+        {
+            // The next attempt does it.
+            tracing::warn!(%error, room_id = %self.id, "an attempt to join could not be removed");
+        }
+        let (outcome, changed) = joined?;
+        if is_here {
+            self.deliver_changes(guard, changed).await;
+        }
         Ok(Received { event_id, outcome })
     }
 
-    /// Reads what has been staged, page by page, and finds an order.
-    async fn order(&self) -> Result<Order> {
+    /// Removes what the attempt has left.
+    async fn remove_attempt(&self, exists: bool) -> Result<()> {
+        let mut stmts = staged::remove_attempt(self.scope());
+        if !exists {
+            stmts.extend(meta::remove_beginnings(self.scope()));
+        }
+        self.write_batch(stmts, None).await.map(drop)
+    }
+
+    async fn join_staged(&self, room: &mut Loaded, exists: bool, pdu: &Arc<Pdu>) -> Result<Joined> {
         let (sql, scope) = (self.sql(), self.scope());
-        let mut index: HashMap<OwnedEventId, u32> = HashMap::new();
-        let mut named: Vec<(u32, Box<[u32]>)> = Vec::new();
-        let mut unknown: HashMap<OwnedEventId, u32> = HashMap::new();
-        let mut after = 0;
-        let mut creates = Vec::new();
-        // Events get small integers as they are met, staged or only named.
-        let mut next = 0;
-        loop {
-            let page = staged::page(sql, scope, after, limits::STAGED_PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.seq;
-            for it in page {
-                let pdu = self.to_pdu(it.event_id, it.json)?;
-                let mut number = |id: &OwnedEventId| {
-                    *index.entry(id.clone()).or_insert_with(|| {
-                        next += 1;
-                        unknown.insert(id.clone(), next);
-                        next
-                    })
-                };
-                let own = number(&pdu.event_id);
-                if is_create(&pdu) {
-                    creates.push(own);
-                }
-                let auth: Box<[u32]> = pdu.auth_events.iter().map(&mut number).collect();
-                let seq = u32::try_from(it.seq).map_err(Error::internal)?;
-                if unknown.remove(&pdu.event_id).is_some() {
-                    let place = usize::try_from(own).map_err(Error::internal)?;
-                    if named.len() <= place {
-                        named.resize(place + 1, (0, Box::default()));
-                    }
-                    if let Some(slot) = named.get_mut(place) {
-                        *slot = (seq, auth);
-                    }
-                }
-            }
+        if let Some((event_type, state_key)) = staged::find_ambiguous(sql, scope).await? {
+            let message = format!("the state has two events for {event_type} {state_key:?}");
+            return Err(Error::bad_json(message));
         }
-        if !unknown.is_empty() {
-            let missing = unknown.into_keys().collect();
-            return Ok(Order { missing, ..Order::default() });
+        let order = match self.staged_order(exists).await? {
+            Ok(order) => order,
+            Err(auth) => return Ok((Outcome::Waits { auth, prev: Vec::new() }, Vec::new())),
+        };
+        // What a crash has left of an earlier try.
+        let mut stmts: Vec<_> = given::remove(scope).into();
+        if !exists {
+            stmts.extend(meta::remove_beginnings(scope));
         }
-        if creates.is_empty() {
-            return Err(Error::bad_json("the room's state has no create event"));
+        self.write_batch(stmts, None).await?;
+        let create = match exists {
+            true => Some(self.create_num(room).await?),
+            false => None,
+        };
+        let create = self.authorize_staged(room, &order, &pdu.event_id, create).await?;
+        if !exists {
+            return self.begin(room, create, pdu).await;
         }
-        Ok(sort(&named, creates))
+        let local = members::list_joined_local(sql, scope, &self.local()).await?;
+        match local.is_empty() {
+            true => self.come_back(room, create, pdu).await,
+            false => self.join_others(room, create, pdu).await,
+        }
     }
 
-    /// Authorizes what has been staged, each event by its auth events, and stores it as outliers.
-    /// Gives the number of the create event.
-    async fn authorize_staged(&self, room: &mut Loaded, order: &Order) -> Result<Num> {
-        let mut create = None;
-        let page_size = usize::try_from(limits::STAGED_PAGE).unwrap_or(usize::MAX);
-        for page in order.seqs.chunks(page_size) {
-            let seqs: Vec<u64> = page.iter().map(|it| u64::from(*it)).collect();
-            let mut plan = Plan::new(room);
-            let mut events: HashMap<u64, staged::Staged> =
-                staged::list(self.sql(), self.scope(), &seqs)
-                    .await?
-                    .into_iter()
-                    .map(|it| (it.seq, it))
-                    .collect();
-            for seq in seqs {
-                let Some(it) = events.remove(&seq) else { continue };
-                let pdu = self.to_pdu(it.event_id, it.json)?;
-                let num = plan.next_position();
-                if is_create(&pdu) {
-                    create.get_or_insert(num);
-                }
-                let known = new_known(room, num, &pdu);
-                let decision = self.decide(room, |it| {
-                    // The create event comes first.
-                    engine::decide_outlier(&it.graph, &it.rules, create.unwrap_or(num), &known)
-                });
-                let Ok((verdict, _, auth)) = decision.await? else {
-                    return Err(Error::internal("a staged event waits"));
-                };
-                let is_cited = usize::try_from(seq)
-                    .is_ok_and(|it| order.is_cited.get(it).copied().unwrap_or(false));
-                self.insert_outlier(&mut plan, known, verdict, auth)?;
-                // Only what others are authorized by is worth its memory.
-                let known = plan.known.pop().filter(|_| is_cited || create == Some(num));
-                if let Some(known) = known {
-                    room.graph.insert(known);
-                }
-            }
-            let stmts = std::mem::take(&mut plan.stmts);
-            self.write_batch(stmts, None).await?;
-            plan.apply(room);
-        }
-        create.ok_or_else(|| Error::bad_json("the room's state has no create event"))
-    }
-
-    /// The state before the join becomes the current state, and the join event its first change.
-    async fn begin(
-        &self,
-        room: &mut Loaded,
-        create: Num,
-        pdu: &Arc<Pdu>,
-    ) -> Result<(Outcome, Option<Plan>)> {
+    /// A room begins here: the state before the join becomes its current state, and the join event
+    /// the first change of it.
+    async fn begin(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
         let scope = self.scope();
         room.graph = Graph::default();
         room.head += 1;
         let first = StateAt { chain: 0, group: room.head };
-        let local = format!(":{}", self.server.name);
-        let mut stmts = vec![state::insert_first_chain(scope)];
-        stmts.extend(state::insert_staged(scope, first.group, &local));
+        let stmts = vec![
+            state::insert_first_chain(scope),
+            given::insert(scope, first),
+            given::upsert_members(scope, first, first.group, &self.local()),
+        ];
         self.write_batch(stmts, None).await?;
         room.state = first;
-        (room.joined, room.invited) = members::count(self.sql(), scope).await?;
-        let given: Vec<_> =
-            pdu.prev_events.iter().map(|id| (id.clone(), State::from(first))).collect();
+        self.check_create(first, create).await?;
         let mut plan = Plan::new(room);
+        plan.stmts.push(meta::insert(scope, &room.version, false, None));
         plan.leave_gap(limits::FIRST_GAP);
-        let num = plan.next_position();
-        let known: Known = new_known(room, num, pdu);
-        let decision = self.decide(room, |it| {
-            engine::decide(
-                &it.graph,
-                &it.engine_head(create, &[]),
-                &known,
-                &given,
-                Mode::Live,
-                false,
-            )
-        });
-        let decision = match decision.await? {
+        let known = new_known(room, plan.next_position(), pdu);
+        let decision = self.decide_join(room, create, first, &known).await?;
+        let decision = match decision {
             Ok(decision) => decision,
-            Err(Undecided::Waits { auth, prev }) => {
-                return Ok((Outcome::Waits { auth, prev }, None));
-            }
-            // Nothing has a state yet.
-            Err(Undecided::Incomplete | Undecided::Outliers(_)) => {
-                return Err(Error::internal("no decision was made"));
-            }
+            Err(undecided) => return undecided_outcome(undecided),
         };
+        let place = Place::BehindGap(limits::FIRST_GAP);
+        self.write_join(room, plan, (known, decision), place, false).await
+    }
+
+    /// Local users are joined: the join is received like any other event, with the staged state as
+    /// what a peer says of the state before it.
+    async fn join_others(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
+        let scope = self.scope();
+        self.write_given(room, create).await?;
+        let mut state = State::from(room.state);
+        for (key, event) in given::list(self.sql(), scope).await? {
+            state.changes.insert(room.graph.keys.intern(&key.0, &key.1), event);
+        }
+        let given: Given = vec![(pdu.event_id.clone(), state)];
+        let mut intake = Intake { given, ..Intake::default() };
+        let event = Arrived { pdu: Arc::clone(pdu), kind: Kind::Live };
+        let outcome = self.take_in(room, event, &mut intake).await?;
+        Ok((outcome, intake.changed))
+    }
+
+    /// No local user is joined: the state before the join is the room's, and the join its only
+    /// forward extremity.
+    async fn come_back(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
+        let mut intake = Intake::default();
+        self.judge_before(room, create, pdu, &mut intake).await?;
+        let missing = self.missing_prev(room, pdu).await?;
+        let mut plan = Plan::new(room);
+        let mut current = room.state;
+        let mut place = Place::End;
+        if !missing.is_empty() {
+            current = self.write_given(room, create).await?;
+            plan.head = current.group;
+            plan.leave_gap(limits::GAP);
+            place = Place::BehindGap(limits::GAP);
+        }
+        let stored = self.known(room, &pdu.event_id).await?;
+        let num = stored.as_ref().map_or_else(|| plan.next_position(), |it| it.num);
+        let known = new_known(room, num, pdu);
+        let mut decision = match self.decide_join(room, create, current, &known).await? {
+            Ok(decision) => decision,
+            Err(undecided) => return undecided_outcome(undecided),
+        };
+        if !missing.is_empty() {
+            adopt(&mut plan, &mut decision, (self.scope(), current), &self.local());
+        }
+        let decided = (known, decision);
+        let (outcome, changed) =
+            self.write_join(room, plan, decided, place, stored.is_some()).await?;
+        intake.changed.extend(changed);
+        if room.pending > 0 {
+            self.take_in_waiting(room, &pdu.event_id, &mut intake).await?;
+        }
+        Ok((outcome, intake.changed))
+    }
+
+    /// Outliers before the join that build on what is here come first: no state is believed about
+    /// what can be judged.
+    async fn judge_before(
+        &self,
+        room: &mut Loaded,
+        create: Num,
+        pdu: &Arc<Pdu>,
+        intake: &mut Intake,
+    ) -> Result<()> {
+        let mut judged = HashSet::new();
+        loop {
+            let (num, at) = (room.head + 1, room.state);
+            let known = new_known(room, num, pdu);
+            let outliers: Vec<OwnedEventId> =
+                match self.decide_join(room, create, at, &known).await? {
+                    Err(Undecided::Outliers(outliers)) => outliers,
+                    _ => return Ok(()),
+                };
+            for event_id in outliers {
+                let known = self.known(room, &event_id).await?;
+                let Some(known) = known.filter(|_| judged.insert(event_id)) else {
+                    return Err(Error::internal("an outlier was judged and has no state"));
+                };
+                let event = Arrived { pdu: Arc::clone(&known.pdu), kind: Kind::Live };
+                self.take_in(room, event, intake).await?;
+            }
+        }
+    }
+
+    /// Writes the staged state as one that no event stands on.
+    async fn write_given(&self, room: &mut Loaded, create: Num) -> Result<StateAt> {
+        let scope = self.scope();
+        // What is remembered of such a state is of another attempt's.
+        room.graph = Graph::default();
+        let at = StateAt { chain: given::CHAIN, group: room.head + 1 };
+        let mut stmts: Vec<_> = given::remove(scope).into();
+        stmts.push(state::insert_chain(scope, at.chain, room.state));
+        stmts.push(given::insert(scope, at));
+        stmts.push(given::insert_removed(scope, at));
+        self.write_batch(stmts, None).await?;
+        self.check_create(at, create).await?;
+        Ok(at)
+    }
+
+    /// Refuses a state without the room's create event: nothing could be authorized by it.
+    async fn check_create(&self, at: StateAt, create: Num) -> Result<()> {
+        let key = ("m.room.create".to_owned(), String::new());
+        let found = state::find(self.sql(), self.scope(), at, std::slice::from_ref(&key)).await?;
+        match found.as_slice() {
+            [(_, num)] if *num == create => Ok(()),
+            _ => Err(Error::bad_json("the state does not have the room's create event")),
+        }
+    }
+
+    /// What becomes of the join event, when this state is the current one and the one before it.
+    async fn decide_join(
+        &self,
+        room: &mut Loaded,
+        create: Num,
+        at: StateAt,
+        known: &Known,
+    ) -> Result<std::result::Result<Decision, Undecided>> {
+        let given = [(known.pdu.event_id.clone(), State::from(at))];
+        self.decide(room, |it| {
+            let head = Head { rules: &it.rules, create, extremities: &[], current: at };
+            engine::decide(&it.graph, &head, known, &given, Mode::Rejoin, false)
+        })
+        .await
+    }
+
+    /// Writes the join and all that it brings with it, unless it is not accepted.
+    async fn write_join(
+        &self,
+        room: &mut Loaded,
+        mut plan: Plan,
+        (known, decision): (Known, Decision),
+        place: Place,
+        is_stored: bool,
+    ) -> Result<Joined> {
+        let scope = self.scope();
         if decision.verdict != Verdict::Accepted {
             let reason = decision.reason.unwrap_or_default();
-            return Ok((Outcome::Rejected { reason }, None));
+            return Ok((Outcome::Rejected { reason }, Vec::new()));
         }
-        let decided = Decided {
-            known,
-            is_stored: false,
-            decision,
-            place: Place::BehindGap(limits::FIRST_GAP),
-            missing: pdu.prev_events.clone(),
-            may_notify: false,
+        let pdu = Arc::clone(&known.pdu);
+        let missing = match place {
+            Place::End | Place::Gap(..) => Vec::new(),
+            Place::BehindGap(_) => self.missing_prev(room, &pdu).await?,
         };
-        plan.stmts.push(meta::insert(scope, &room.version, false, None));
-        plan.stmts.push(staged::remove_all(scope));
+        let decided = Decided { known, is_stored, decision, place, missing, may_notify: false };
         self.enter(room, &mut plan, decided, None).await?;
+        plan.stmts.extend(staged::remove_attempt(scope));
+        if room.pending > 0 {
+            plan.stmts.extend(pending::remove(scope, &pdu.event_id));
+        }
         self.commit(room, &mut plan).await?;
-        Ok((Outcome::Accepted { redacted: false }, Some(plan)))
+        self.reload(room).await?;
+        Ok((Outcome::Accepted { redacted: false }, plan.memberships))
+    }
+
+    /// What is remembered of the room was remembered of another state.
+    async fn reload(&self, room: &mut Loaded) -> Result<()> {
+        let (sql, scope) = (self.sql(), self.scope());
+        room.graph = Graph::default();
+        room.memory = Memory::new(room.head);
+        (room.joined, room.invited) = members::count(sql, scope).await?;
+        room.gaps = gaps::list(sql, scope).await?;
+        room.pending = pending::count(sql, scope).await?;
+        Ok(())
+    }
+
+    /// Takes in what has waited for an event.
+    async fn take_in_waiting(
+        &self,
+        room: &mut Loaded,
+        event_id: &EventId,
+        intake: &mut Intake,
+    ) -> Result<()> {
+        for (event_id, json) in pending::list_waiting(self.sql(), self.scope(), event_id).await? {
+            let pdu = self.to_pdu(event_id, json)?;
+            self.take_in(room, Arrived { pdu, kind: Kind::Live }, intake).await?;
+        }
+        Ok(())
     }
 }
 
-/// Whether an event could be a room's first.
-fn is_create(pdu: &Pdu) -> bool {
-    pdu.event_type == TimelineEventType::RoomCreate
-        && pdu.prev_events.is_empty()
-        && pdu.auth_events.is_empty()
+/// The state that was given becomes the current state, where no event stands, and the one before
+/// the join.
+fn adopt(plan: &mut Plan, decision: &mut Decision, (scope, at): (i64, StateAt), local: &str) {
+    let position: Position = at.group;
+    plan.stmts.push(given::upsert_members(scope, at, position, local));
+    plan.stmts.extend(given::adopt(scope, position));
+    plan.effects.replaces_state = true;
+    decision.before = Some(State::from(StateAt { chain: 0, group: position }));
 }
 
-fn unsupported() -> Error {
-    Error::api(ErrorKind::UnsupportedRoomVersion, "this room version is not supported")
+/// What a join without a decision comes to.
+fn undecided_outcome(undecided: Undecided) -> Result<Joined> {
+    match undecided {
+        Undecided::Waits { auth, prev } => Ok((Outcome::Waits { auth, prev }, Vec::new())),
+        Undecided::Incomplete | Undecided::Outliers(_) => {
+            Err(Error::internal("no decision was made"))
+        }
+    }
 }
 
-/// Sorts events so that each comes after those that authorize it. Events in a circle, which only
-/// made-up IDs can be, are left out. `named`: by integer, the place and the auth events. The create
-/// event comes first: it authorizes all others, whether they name it or not.
-fn sort(named: &[(u32, Box<[u32]>)], creates: Vec<u32>) -> Order {
-    let place = |it: u32| usize::try_from(it).unwrap_or(usize::MAX);
-    let mut waits: Vec<usize> = named.iter().map(|(_, auth)| auth.len()).collect();
-    let mut cited_by: Vec<Vec<u32>> = vec![Vec::new(); named.len()];
-    let mut ready = VecDeque::from(creates);
-    let first = ready.len();
-    let most = named.iter().map(|(seq, _)| place(*seq)).max().unwrap_or(0);
-    let mut is_cited = vec![false; most + 1];
-    for (own, (seq, auth)) in (0_u32..).zip(named) {
-        if *seq == 0 {
-            continue;
-        }
-        if auth.is_empty() && !ready.iter().take(first).any(|it| *it == own) {
-            ready.push_back(own);
-        }
-        for it in auth {
-            if let Some(citers) = cited_by.get_mut(place(*it)) {
-                citers.push(own);
-            }
-        }
+/// Whether something may be left of the attempt that is of no use any more. `exists`: the room was
+/// here before; one that has just begun has nothing left of it.
+fn is_over(joined: &Result<Joined>, exists: bool) -> bool {
+    match joined {
+        Ok((Outcome::Accepted { .. }, _)) => exists,
+        Ok((Outcome::Waits { .. } | Outcome::NeedsKeys { .. }, _)) => false,
+        Ok(_) => true,
+        Err(error) => error.is_refusal(),
     }
-    let mut seqs = Vec::with_capacity(named.len());
-    while let Some(own) = ready.pop_front() {
-        let Some((seq, _)) = named.get(place(own)) else { continue };
-        seqs.push(*seq);
-        let citers = cited_by.get_mut(place(own)).map(std::mem::take).unwrap_or_default();
-        if let Some(it) = is_cited.get_mut(place(*seq)) {
-            *it = !citers.is_empty();
-        }
-        for citer in citers {
-            if let Some(waits) = waits.get_mut(place(citer)) {
-                *waits = waits.saturating_sub(1);
-                if *waits == 0 {
-                    ready.push_back(citer);
-                }
-            }
-        }
-    }
-    Order { seqs, is_cited, missing: Vec::new() }
 }

@@ -36,6 +36,22 @@ impl Room {
         Err(Error::internal("a decision asked for more than it may"))
     }
 
+    /// Loads events that decisions are going to ask for one by one, as far as the room knows them.
+    pub(crate) async fn load_ahead(
+        &self,
+        room: &mut Loaded,
+        ids: HashSet<OwnedEventId>,
+    ) -> Result<()> {
+        let unknown: Vec<_> =
+            ids.iter().filter(|it| !room.graph.ids.contains_key(*it)).cloned().collect();
+        for page in unknown.chunks(limits::GRAPH_PAGE) {
+            self.load_ids(room, page.iter().cloned().collect()).await?;
+        }
+        let nums = ids.iter().filter_map(|it| room.graph.ids.get(it).copied().flatten());
+        let nums = nums.filter(|it| !room.graph.has(*it)).collect();
+        self.load_events(room, nums).await
+    }
+
     /// Loads what was noted.
     async fn load_noted(&self, room: &mut Loaded) -> Result<()> {
         let noted = room.graph.take_noted();
@@ -77,9 +93,7 @@ impl Room {
                 let auth = row.auth.into();
                 let keys = &mut room.graph.keys;
                 let known = Known::new(row.num, pdu, auth, standing, &room.rules, keys);
-                let known = Arc::new(known);
-                room.graph.ids.insert(known.pdu.event_id.clone(), Some(known.num));
-                room.graph.events.insert(known.num, known);
+                room.graph.load(Arc::new(known));
             }
         }
         Ok(())

@@ -62,6 +62,8 @@ pub(crate) struct EffectsPlan {
     pub(crate) listed: bool,
     /// A redaction takes away something that the directory shows.
     pub(crate) redacts_shown: bool,
+    /// The current state is replaced as a whole.
+    pub(crate) replaces_state: bool,
     /// When the first of the rows that are written becomes too old to be kept.
     pub(crate) expires_ms: Option<u64>,
 }

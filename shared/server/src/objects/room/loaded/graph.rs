@@ -28,11 +28,13 @@ pub(crate) struct Noted {
 pub(crate) struct Graph {
     pub(crate) keys: Keys,
     pub(crate) ids: HashMap<OwnedEventId, Option<Num>>,
-    pub(crate) events: HashMap<Num, Arc<Known>>,
+    events: HashMap<Num, Arc<Known>>,
     pub(crate) edges: HashMap<Num, (KeyId, Box<[Num]>)>,
     pub(crate) citers: HashMap<(Num, Num), Vec<Num>>,
     pub(crate) states: HashMap<(StateAt, KeyId), Option<Num>>,
     pub(crate) differences: HashMap<Vec<StateAt>, Vec<KeyId>>,
+    /// Bytes of the events.
+    bytes: usize,
     noted: Mutex<Noted>,
 }
 
@@ -49,8 +51,25 @@ impl Graph {
     /// Forgets everything when it has become too much.
     pub(crate) fn trim(&mut self) {
         let entries = self.events.len() * 20 + self.edges.len() + self.states.len();
-        if entries + self.ids.len() + self.keys.len() > limits::GRAPH_ENTRIES {
+        let entries = entries + self.ids.len() + self.keys.len();
+        if entries > limits::GRAPH_ENTRIES || self.bytes > limits::GRAPH_BYTES {
             *self = Self::default();
+        }
+    }
+
+    /// Whether an event is in memory.
+    pub(crate) fn has(&self, num: Num) -> bool {
+        self.events.contains_key(&num)
+    }
+
+    /// An event has been loaded.
+    pub(crate) fn load(&mut self, known: Arc<Known>) {
+        // The content stands in memory twice.
+        let bytes = |it: &Known| it.pdu.json.len() + it.pdu.content.get().len();
+        self.bytes += bytes(&known);
+        self.ids.insert(known.pdu.event_id.clone(), Some(known.num));
+        if let Some(before) = self.events.insert(known.num, known) {
+            self.bytes = self.bytes.saturating_sub(bytes(&before));
         }
     }
 
@@ -64,11 +83,10 @@ impl Graph {
     /// An event has been stored, or is known better than before.
     pub(crate) fn insert(&mut self, known: Arc<Known>) {
         self.forget_citers(&known.auth);
-        self.ids.insert(known.pdu.event_id.clone(), Some(known.num));
         if let Some(key) = known.key {
             self.edges.insert(known.num, (key, known.auth.clone()));
         }
-        self.events.insert(known.num, known);
+        self.load(known);
     }
 
     /// An event has been stored; the engine need not remember it.

@@ -129,7 +129,10 @@ impl Plan {
     fn changes_entry(&self) -> bool {
         // Of members it shows how many there are.
         let is_shown = |key: &StateKey| key.1.is_empty() && shown_state::is_in_directory(&key.0);
-        self.joined != 0 || self.effects.redacts_shown || self.changed.keys().any(is_shown)
+        self.joined != 0
+            || self.effects.redacts_shown
+            || self.effects.replaces_state
+            || self.changed.keys().any(is_shown)
     }
 
     /// The room as the plan leaves it.

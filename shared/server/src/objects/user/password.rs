@@ -1,4 +1,5 @@
-//! Passwords: what they must be, and argon2id.
+//! Passwords: what they must be, and argon2id. Who hashes holds no lock of the user's: it takes
+//! long, and others may be before them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +10,7 @@ use argon2::{
 use ruma::api::error::{ErrorKind, LimitExceededErrorData, RetryAfter};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Error, Result, ports::Random};
+use crate::{Error, Result, messages::secret::Secret, ports::Random};
 
 /// The fewest characters of a new password.
 pub const MIN_PASSWORD_CHARS: usize = 8;
@@ -47,17 +48,19 @@ pub fn check(password: &str) -> Result<()> {
     Ok(())
 }
 
-/// Hashes a new password.
-pub async fn hash(random: &dyn Random, password: &str) -> Result<String> {
+/// Hashes a new password, if it is one.
+pub(super) async fn hash(random: &dyn Random, password: &Secret) -> Result<Secret> {
+    check(password.expose())?;
     let _turn = turn().await?;
     let mut salt = [0; SALT_BYTES];
     random.fill(&mut salt)?;
-    hash_with(password, &salt)
+    hash_with(password.expose(), &salt).map(Secret::new)
 }
 
 /// Whether the password is the one that was hashed. Without a hash it is not, which takes the
 /// same time, so that nobody learns which accounts exist.
-pub async fn verify(password: &str, hash: Option<&str>) -> Result<bool> {
+pub(super) async fn verify(password: &Secret, hash: Option<&Secret>) -> Result<bool> {
+    let password = password.expose();
     if password.len() > MAX_PASSWORD_BYTES {
         return Ok(false);
     }
@@ -66,7 +69,8 @@ pub async fn verify(password: &str, hash: Option<&str>) -> Result<bool> {
         hash_with(password, &[0; SALT_BYTES])?;
         return Ok(false);
     };
-    let hash = PasswordHash::new(hash).map_err(|error| Error::internal(error.to_string()))?;
+    let hash =
+        PasswordHash::new(hash.expose()).map_err(|error| Error::internal(error.to_string()))?;
     Ok(argon2()?.verify_password(password.as_bytes(), &hash).is_ok())
 }
 

@@ -1,0 +1,179 @@
+//! A room of another server, which goes on while nobody here is in it.
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedServerName, OwnedUserId, UserId, room_version_rules::RoomVersionRules};
+use serde_json::{Value as JsonValue, json, value::RawValue as RawJsonValue};
+use skerry::messages::{RawJson, room::ServerKey};
+use skerry_core::{
+    Pdu, SigningKey,
+    authorize::{self, StateKey},
+    pdu::{self, NewEvent},
+    room_version,
+};
+
+/// When the first event was sent.
+const SENT_MS: u64 = 1_700_000_000_000;
+/// The other server.
+const PEER: &str = "peer.example";
+/// This server.
+pub(crate) const OWN: &str = "own.example";
+/// Members of the room when it begins: their events fill more than a page.
+const MEMBERS: u64 = 520;
+
+pub(crate) const MEMBER: &str = "m.room.member";
+pub(crate) const TOPIC: &str = "m.room.topic";
+
+/// A user of a server.
+pub(crate) fn user(name: &str, server: &str) -> OwnedUserId {
+    UserId::parse(format!("@{name}:{server}")).unwrap()
+}
+
+/// This server's key.
+pub(crate) fn own_key() -> SigningKey {
+    SigningKey::from_seed([7; 32], "own").unwrap()
+}
+
+fn key_of(sender: &UserId) -> SigningKey {
+    match sender.server_name().as_str() {
+        OWN => own_key(),
+        _ => SigningKey::from_seed([8; 32], "peer").unwrap(),
+    }
+}
+
+/// The peer's key, as whoever has fetched it hands it over.
+pub(crate) fn keys() -> Vec<ServerKey> {
+    let key = key_of(&user("carol", PEER));
+    vec![ServerKey {
+        server: OwnedServerName::try_from(PEER).unwrap(),
+        key_id: key.id().to_owned(),
+        key: key.public_base64(),
+        valid_until_ms: SENT_MS * 2,
+        expired_ms: None,
+    }]
+}
+
+/// An event as it comes.
+pub(crate) fn raw(pdu: &Pdu) -> RawJson {
+    RawJsonValue::from_string(pdu.json.to_string()).unwrap()
+}
+
+/// The room as its server has it.
+#[derive(Clone)]
+pub(crate) struct World {
+    rules: RoomVersionRules,
+    pub(crate) create: Pdu,
+    pub(crate) tip: Pdu,
+    pub(crate) state: BTreeMap<StateKey, Pdu>,
+    /// All state events there have been.
+    pub(crate) all: Vec<Pdu>,
+}
+
+impl World {
+    /// A public room with many members.
+    pub(crate) fn new() -> Self {
+        let mut world = Self::small();
+        for number in 0..MEMBERS {
+            world.join(&format!("member{number}"));
+        }
+        world.by_carol(TOPIC, json!({ "topic": "the first" }));
+        world
+    }
+
+    /// A public room with its creator in it.
+    pub(crate) fn small() -> Self {
+        let rules = room_version::rules(&room_version::DEFAULT).unwrap();
+        let carol = user("carol", PEER);
+        let content = json!({ "room_version": room_version::DEFAULT });
+        let content = serde_json::from_value(content).unwrap();
+        let key = key_of(&carol);
+        let create = pdu::create_event(content, &carol, None, None, &rules, SENT_MS, &key).unwrap();
+        let mut world = Self {
+            rules,
+            tip: create.clone(),
+            state: BTreeMap::new(),
+            all: Vec::new(),
+            create: create.clone(),
+        };
+        world.take(&create);
+        world.join("carol");
+        world.by_carol("m.room.power_levels", json!({}));
+        world.by_carol("m.room.join_rules", json!({ "join_rule": "public" }));
+        world.by_carol("m.room.history_visibility", json!({ "history_visibility": "shared" }));
+        world
+    }
+
+    /// A user of the peer joins.
+    pub(crate) fn join(&mut self, name: &str) {
+        let user_id = user(name, PEER);
+        let join = json!({ "membership": "join" });
+        self.add(&user_id, MEMBER, Some(user_id.as_str()), join);
+    }
+
+    /// The creator changes a piece of the state.
+    pub(crate) fn by_carol(&mut self, event_type: &str, content: JsonValue) -> Pdu {
+        self.add(&user("carol", PEER), event_type, Some(""), content)
+    }
+
+    /// Makes an event behind the last one, and goes on from it.
+    pub(crate) fn add(
+        &mut self,
+        sender: &UserId,
+        event_type: &str,
+        state_key: Option<&str>,
+        content: JsonValue,
+    ) -> Pdu {
+        let pdu = self.make(sender, event_type, state_key, content);
+        self.take(&pdu);
+        pdu
+    }
+
+    /// Takes an event for the newest.
+    pub(crate) fn take(&mut self, pdu: &Pdu) {
+        self.tip = pdu.clone();
+        if let Some(key) = &pdu.state_key {
+            self.state.insert((pdu.event_type.to_string(), key.clone()), pdu.clone());
+            self.all.push(pdu.clone());
+        }
+    }
+
+    /// Makes an event behind the last one.
+    pub(crate) fn make(
+        &self,
+        sender: &UserId,
+        event_type: &str,
+        state_key: Option<&str>,
+        content: JsonValue,
+    ) -> Pdu {
+        let raw = serde_json::value::to_raw_value(&content).unwrap();
+        let needed = authorize::needed_state(event_type, sender, state_key, &raw, &self.rules);
+        let named =
+            needed.unwrap().into_iter().filter(|it| authorize::is_auth_event(it, &self.rules));
+        let auth: Vec<_> = named.filter_map(|it| self.state.get(&it)).collect();
+        let depth = self.tip.depth + 1;
+        let event = NewEvent {
+            event_id: None,
+            room_id: Some(&self.create.room_id),
+            sender,
+            event_type,
+            state_key,
+            content: serde_json::from_value(content).unwrap(),
+            redacts: None,
+            prev_events: vec![&self.tip],
+            auth_events: auth,
+            depth,
+            origin_server_ts: SENT_MS + depth,
+        };
+        pdu::build(event, &self.rules, sender.server_name(), &key_of(sender)).unwrap()
+    }
+
+    /// The join of a user of this server.
+    pub(crate) fn own_join(&self, user_id: &UserId) -> Pdu {
+        self.make(user_id, MEMBER, Some(user_id.as_str()), json!({ "membership": "join" }))
+    }
+
+    /// The IDs of the state.
+    pub(crate) fn ids(&self) -> BTreeMap<StateKey, String> {
+        self.state.iter().map(|(key, it)| (key.clone(), it.event_id.to_string())).collect()
+    }
+}

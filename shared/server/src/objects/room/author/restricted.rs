@@ -1,0 +1,154 @@
+//! Joins of restricted rooms ([spec]): whoever is in one of the rooms that the join rule names may
+//! come in, in the name of a member who may invite.
+//!
+//! The named rooms are asked before the room takes its lock: they may be slow, or down. Under the
+//! lock the join rule is looked at again.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use ruma::{
+    OwnedRoomId, OwnedUserId, UserId,
+    api::error::ErrorKind,
+    events::room::member::MembershipState,
+    room::{AllowRule, JoinRule},
+};
+
+use crate::{
+    Error, Result,
+    messages::room::{ChangeMembership, IsJoined, MembershipAction},
+    objects::room::{Room, limits, loaded::Loaded},
+    store::room::members,
+};
+
+impl Room {
+    /// Whether a user is joined; nobody is in a room that does not exist here.
+    pub(crate) async fn is_joined(self: &Arc<Self>, user_id: &UserId) -> Result<bool> {
+        match self.read().await {
+            Ok(room) => Ok(self.membership(&room, user_id).await? == MembershipState::Join),
+            Err(Error::UnknownRoom) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// For somebody who wants to join: one of the rooms named by the join rule that they are in.
+    /// None: they are in none of them, or need not be.
+    pub(crate) async fn admitted_by(
+        self: &Arc<Self>,
+        command: &ChangeMembership,
+    ) -> Result<Option<OwnedRoomId>> {
+        if command.action != MembershipAction::Join {
+            return Ok(None);
+        }
+        let room_ids = {
+            let room = match self.read().await {
+                Ok(room) => room,
+                // What is to be said of it is said where the room is changed.
+                Err(Error::UnknownRoom) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let before = self.membership(&room, &command.target).await?;
+            match is_restricted_for(&before) {
+                true => self.admitting_rooms(&room).await?.unwrap_or_default(),
+                false => Vec::new(),
+            }
+        };
+        let ask = |room_id: OwnedRoomId| async move {
+            let question = IsJoined { user_id: command.target.clone() };
+            let is_joined = self.host.objects().ask(&*room_id, question).await;
+            (room_id, is_joined)
+        };
+        let room_ids = room_ids.into_iter().filter(|it| *it != self.id).take(limits::ALLOWED_ROOMS);
+        let mut answers = stream::iter(room_ids).map(ask).buffer_unordered(limits::ALLOWED_AT_ONCE);
+        let mut has_failed = false;
+        while let Some((room_id, answer)) = answers.next().await {
+            match answer {
+                Ok(true) => return Ok(Some(room_id)),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, %room_id, "a room could not be asked who is in it");
+                    has_failed = true;
+                }
+            }
+        }
+        match has_failed {
+            false => Ok(None),
+            true => Err(Error::api(
+                ErrorKind::UnableToAuthorizeJoin,
+                "it could not be found out whether you are in a room that this room admits from: \
+                 try again later",
+            )),
+        }
+    }
+
+    /// In a restricted room: a local member with the power to invite, in whose name a user joins
+    /// who is in the room that has said so, if the join rule names that room.
+    pub(crate) async fn authorising_user(
+        &self,
+        room: &Loaded,
+        before: &MembershipState,
+        admitted_by: Option<&OwnedRoomId>,
+    ) -> Result<Option<OwnedUserId>> {
+        if !is_restricted_for(before) {
+            return Ok(None);
+        }
+        let Some(room_ids) = self.admitting_rooms(room).await? else { return Ok(None) };
+        if !admitted_by.is_some_and(|it| room_ids.contains(it)) {
+            return Err(Error::forbidden("you are not in any of the rooms this room admits from"));
+        }
+        self.member_who_may_invite(room).await?.map(Some).ok_or_else(|| {
+            Error::api(ErrorKind::UnableToGrantJoin, "no member of this server may invite")
+        })
+    }
+
+    /// The rooms whose members may join; none: the join rule is of another kind.
+    async fn admitting_rooms(&self, room: &Loaded) -> Result<Option<Vec<OwnedRoomId>>> {
+        if !room.rules.authorization.restricted_join_rule {
+            return Ok(None);
+        }
+        let rule: Option<JoinRule> = self.state_content(room, "m.room.join_rules").await?;
+        let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) = rule else {
+            return Ok(None);
+        };
+        let allowed = rule.allow.into_iter().filter_map(|it| match it {
+            AllowRule::RoomMembership(it) => Some(it.room_id),
+            _ => None,
+        });
+        let mut room_ids = Vec::new();
+        for room_id in allowed {
+            if !room_ids.contains(&room_id) {
+                room_ids.push(room_id);
+            }
+        }
+        Ok(Some(room_ids))
+    }
+
+    /// A joined local member with the power to invite.
+    async fn member_who_may_invite(&self, room: &Loaded) -> Result<Option<OwnedUserId>> {
+        let power = self.power_levels(room).await?;
+        let creators = power.rules.privileged_creators.iter().flatten();
+        let candidates: Vec<_> = power.users.keys().chain(creators).cloned().collect();
+        for user_id in candidates {
+            if self.server.is_local(&user_id)
+                && power.user_can_invite(&user_id)
+                && self.membership(room, &user_id).await? == MembershipState::Join
+            {
+                return Ok(Some(user_id));
+            }
+        }
+        if power.users_default < power.invite {
+            return Ok(None);
+        }
+        // Whoever is not named among the powers may invite as well.
+        let local = format!(":{}", self.server.name);
+        let local = members::list_joined_local(self.sql(), self.scope(), &local).await?;
+        Ok(local.into_iter().find(|it| power.user_can_invite(it)))
+    }
+}
+
+/// Whether a user with this membership needs to be in another room to join a restricted one.
+fn is_restricted_for(before: &MembershipState) -> bool {
+    !matches!(before, MembershipState::Join | MembershipState::Invite)
+}

@@ -1,0 +1,117 @@
+//! The beginning and the end of an account, each one batch.
+
+use std::sync::Arc;
+
+use ruma::api::error::ErrorKind;
+use skerry_core::sessions::SessionPlan;
+
+use super::{State, User, outbox::Effect, password};
+use crate::{
+    Error, Result,
+    messages::{
+        Caller,
+        user::{Register, Reservation},
+    },
+    objects::agenda::AgendaPlan,
+    store::user::{
+        account::{self, Account},
+        account_data, devices, filters, profile, tokens,
+    },
+};
+
+impl User {
+    /// Makes the account, and its first session if one is wished for. The name is unique because
+    /// the object is.
+    pub(super) async fn register(self: &Arc<Self>, register: Register) -> Result<()> {
+        let Register { password, is_admin, reservation, session } = register;
+        self.refuse_taken(&mut *self.lock().await?).await?;
+        let password_hash = Some(password::hash(self.host.random(), &password).await?);
+        let mut state = self.lock().await?;
+        // Another registration may have come in between.
+        self.refuse_taken(&mut state).await?;
+        let now_ms = self.host.clock().now_ms();
+        refuse_late(reservation.as_ref(), now_ms)?;
+        let account =
+            Account { password_hash, is_admin, created_at_ms: now_ms, deactivated_at_ms: None };
+        let mut stmts = vec![account::insert(self.scope(), &account)];
+        let mut agenda = AgendaPlan::default();
+        let mut plan = SessionPlan::default();
+        if let Some(session) = session {
+            let (session_plan, device) = self.plan_session(&mut state, session).await?;
+            let (writes, lapse) = self.session_writes(&state, &session_plan)?;
+            stmts.extend(device.into_iter().chain(writes));
+            (plan, agenda) = (session_plan, lapse);
+        }
+        let registration_token = reservation.map(|it| it.token_hash);
+        let effect = Effect::ListAccount { registration_token };
+        stmts.push(self.outbox_entry(&state, &effect, &mut agenda)?);
+        self.commit_with(&mut state, stmts, agenda).await?;
+        self.account(&mut state).await?.account = Some(account);
+        self.sessions_changed(&mut state, plan);
+        drop(state);
+        self.drain_outbox_later();
+        Ok(())
+    }
+
+    async fn refuse_taken(&self, state: &mut State) -> Result<()> {
+        match self.account(state).await?.account {
+            Some(_) => Err(Error::api(ErrorKind::UserInUse, "this user name is taken")),
+            None => Ok(()),
+        }
+    }
+
+    /// The account is gone for good: no password, no session, nothing private, and all rooms are
+    /// left. Asked twice, it is gone once.
+    pub(super) async fn deactivate(self: &Arc<Self>, caller: Caller) -> Result<()> {
+        let scope = self.scope();
+        let mut state = self.lock().await?;
+        let loaded = self.account(&mut state).await?;
+        let Some(old) = loaded.active() else { return Ok(()) };
+        let account = Account {
+            password_hash: None,
+            is_admin: false,
+            created_at_ms: old.created_at_ms,
+            deactivated_at_ms: Some(self.host.clock().now_ms()),
+        };
+        let device_ids = loaded.sessions.devices_except(None);
+        let plan = loaded.sessions.plan_end(&device_ids);
+        let mut agenda = AgendaPlan::default();
+        let mut stmts = vec![
+            account::update(scope, &account),
+            tokens::remove_all(scope),
+            devices::remove_all(scope),
+            profile::remove_all(scope),
+            account_data::remove_all(scope),
+            filters::remove_all(scope),
+            self.nothing_to_do(&Effect::UpdateProfile {}),
+        ];
+        let effects = [
+            Effect::Leave { device_id: caller.device_id },
+            Effect::ListAccount { registration_token: None },
+        ];
+        for effect in &effects {
+            stmts.push(self.outbox_entry(&state, effect, &mut agenda)?);
+        }
+        self.commit_with(&mut state, stmts, agenda).await?;
+        state.ignored_users = None;
+        self.account(&mut state).await?.account = Some(account);
+        self.sessions_changed(&mut state, plan);
+        for device_id in &device_ids {
+            state.sent_members.forget(device_id);
+        }
+        drop(state);
+        self.host.wake();
+        self.drain_outbox_later();
+        Ok(())
+    }
+}
+
+/// A use of a registration token that was reserved too long ago may be somebody else's.
+fn refuse_late(reservation: Option<&Reservation>, now_ms: u64) -> Result<()> {
+    match reservation {
+        Some(reservation) if reservation.until_ms <= now_ms => {
+            Err(Error::forbidden("the registration took too long: please try again"))
+        }
+        _ => Ok(()),
+    }
+}
