@@ -12,7 +12,7 @@ use skerry::{
         Caller,
         room::{Create, NewState, RoomSync, Send, SyncRoom},
     },
-    ports::{Clock as _, Objects},
+    ports::{Clock as _, Objects, Offline},
     server::{
         Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
         Server,
@@ -39,6 +39,7 @@ fn server() -> Server {
             registration_token_hash: None,
             public_base_url: None,
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+            private_servers: Vec::new(),
             session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
         },
     }
@@ -109,7 +110,14 @@ fn benches(criterion: &mut Criterion) {
         let sqlite = Arc::new(Sqlite::open(directory.path()).await.expect("a database"));
         store::migrate(&*sqlite).await.expect("the schema");
         let server = Arc::new(server());
-        let registry = Registry::new(sqlite, Arc::new(SystemClock), server.clone()).await;
+        let registry = Registry::new(
+            sqlite,
+            Arc::new(SystemClock),
+            Arc::new(Offline),
+            Arc::new(Offline),
+            server.clone(),
+        )
+        .await;
         let objects = LocalObjects(registry.expect("a registry"));
         let room_id = room(&objects, &server.signing_key).await;
         (objects, room_id)

@@ -3,6 +3,8 @@
 //!
 //! **Invariant:** no Matrix rule here. What a client can see is decided in `shared`.
 
+pub mod dns;
+pub mod http;
 pub mod machine;
 pub mod options;
 pub mod registry;

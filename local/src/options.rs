@@ -47,6 +47,15 @@ pub struct Options {
     /// Base URL that clients are told to use
     #[arg(long, env = "SKERRY_PUBLIC_BASE_URL")]
     pub public_base_url: Option<String>,
+    /// Name server that is asked for other servers [default: those of the system]
+    #[arg(long, env = "SKERRY_DNS_SERVER")]
+    pub dns_server: Option<SocketAddr>,
+    /// Certificate authorities (PEM) that are trusted beside those that browsers trust
+    #[arg(long, env = "SKERRY_TRUSTED_CA")]
+    pub trusted_ca: Option<PathBuf>,
+    /// Servers that may have private addresses, by their hosts [default: none]
+    #[arg(long, env = "SKERRY_PRIVATE_SERVERS", value_delimiter = ',')]
+    pub private_servers: Vec<String>,
     /// How the log looks [default: text]
     #[arg(long, env = "SKERRY_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -146,6 +155,12 @@ impl Options {
             registration: self.registration.or(other.registration),
             registration_token: self.registration_token.or(other.registration_token),
             public_base_url: self.public_base_url.or(other.public_base_url),
+            dns_server: self.dns_server.or(other.dns_server),
+            trusted_ca: self.trusted_ca.or(other.trusted_ca),
+            private_servers: match self.private_servers.is_empty() {
+                true => other.private_servers,
+                false => self.private_servers,
+            },
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
             config: self.config,
@@ -168,6 +183,7 @@ impl Options {
                 .map(hash_registration_token),
             public_base_url: self.public_base_url.clone(),
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+            private_servers: self.private_servers.clone(),
             session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
         }
     }

@@ -23,7 +23,7 @@ use skerry::{
     Error, Result,
     messages::{Ask as _, room, user},
     objects::{CommandOf, Object, ReplyOf, room::Room, user::User},
-    ports::{Clock, Objects, Sql},
+    ports::{Clock, Dns, Http, Objects, Sql},
     server::Server,
     sessions::Sessions,
 };
@@ -48,6 +48,8 @@ const MAX_WAIT: Duration = Duration::from_mins(5);
 pub struct Registry {
     sql: Arc<dyn Sql>,
     clock: Arc<dyn Clock>,
+    http: Arc<dyn Http>,
+    dns: Arc<dyn Dns>,
     server: Arc<Server>,
     rooms: Slots<Room>,
     users: Slots<User>,
@@ -68,12 +70,16 @@ impl Registry {
     pub async fn new(
         sql: Arc<dyn Sql>,
         clock: Arc<dyn Clock>,
+        http: Arc<dyn Http>,
+        dns: Arc<dyn Dns>,
         server: Arc<Server>,
     ) -> Result<Arc<Self>> {
         let next_scope = AtomicI64::new(store::last_scope(&*sql).await? + 1);
         let registry = Arc::new(Self {
             sql,
             clock,
+            http,
+            dns,
             server,
             rooms: Slots::new(MAX_LIVE_ROOMS),
             users: Slots::new(MAX_LIVE_USERS),

@@ -15,7 +15,7 @@ use skerry::{
     api::{self, Cx},
     bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
     objects::absent_rooms::WithAbsentRooms,
-    ports::Ports,
+    ports::{Dns, Ports},
     server::Registration,
 };
 use tokio::{
@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{
+    dns::NameServers,
+    http::NativeHttp,
     machine::{SystemClock, SystemRandom},
     options::{LogFormat, Options},
     registry::{LocalObjects, Registry},
@@ -73,7 +75,11 @@ pub async fn run(options: Options) -> Result<()> {
     let (server, first_token) =
         bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config, first_token).await?;
     let server = Arc::new(server);
-    let registry = Registry::new(sqlite.clone(), clock.clone(), server.clone()).await?;
+    let dns: Arc<dyn Dns> = Arc::new(NameServers::new(options.dns_server)?);
+    let http = Arc::new(NativeHttp::new(&dns, options.trusted_ca.as_deref())?);
+    let registry =
+        Registry::new(sqlite.clone(), clock.clone(), http.clone(), dns.clone(), server.clone())
+            .await?;
     let objects = LocalObjects(registry.clone());
     let objects = WithAbsentRooms::new(objects, Arc::default(), clock.clone());
     let ports = Ports {
@@ -83,6 +89,8 @@ pub async fn run(options: Options) -> Result<()> {
         objects: Arc::new(objects),
         clock,
         random: Arc::new(SystemRandom),
+        http,
+        dns,
     };
 
     let address = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8008)));

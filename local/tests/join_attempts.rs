@@ -127,6 +127,7 @@ impl Stand {
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
                 session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
+                private_servers: Vec::new(),
             },
         });
         let sql = Arc::new(Faulty { sqlite, next: Mutex::new(None) });

@@ -1,21 +1,32 @@
-//! The SQLite adapter keeps what the SQL port promises.
+//! The native adapters keep what their ports promise.
 
 #![expect(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+
+use http::Method;
 
 use skerry::{
     Error, Result,
     ports::{
-        Sql, Stmt,
-        conformance::{self, Without},
+        Dns, Http as _, Sql, Stmt,
+        conformance::{self, sql::Without},
+        http::{Addresses, Fault, Request},
     },
 };
-use skerry_local::sqlite::Sqlite;
+use skerry_local::{dns::NameServers, http::NativeHttp, sqlite::Sqlite};
+use skerry_tests::{
+    site::Site,
+    zone::{RecordType, Zone},
+};
 use tempfile::TempDir;
+use url::Url;
 
 fn directory() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -30,7 +41,7 @@ async fn sqlite_conforms() {
         let sqlite: Box<dyn Sql> = Box::new(Sqlite::open(&directory.path().join(name)).await?);
         Ok(sqlite)
     };
-    conformance::run(fresh, Without { blobs: false }).await.unwrap();
+    conformance::sql::run(fresh, Without { blobs: false }).await.unwrap();
 }
 
 async fn with_table(directory: &TempDir) -> Sqlite {
@@ -125,4 +136,55 @@ async fn the_database_is_for_its_owner_alone() {
     for file in ["skerry.db", "skerry.db-wal", "skerry.db-shm"] {
         assert_eq!(mode(data.join(file)), 0o600, "{file}");
     }
+}
+
+/// The site of the suite, and the adapters that ask it.
+fn site() -> (Site, Arc<dyn Dns>, NativeHttp) {
+    let site = Site::start(Zone::conformance());
+    let dns: Arc<dyn Dns> = Arc::new(NameServers::new(None).unwrap());
+    let http = NativeHttp::new(&dns, Some(&site.trusted_ca())).unwrap();
+    (site, dns, http)
+}
+
+#[tokio::test]
+async fn http_conforms() {
+    let (site, _, http) = site();
+    let addresses = serde_json::from_value(site.addresses()).unwrap();
+    let without = conformance::http::Without { reasons: false };
+    conformance::http::run(&http, &addresses, without).await.unwrap();
+}
+
+#[tokio::test]
+async fn name_servers_conform() {
+    let (site, ..) = site();
+    let dns = NameServers::new(Some(site.name_server())).unwrap();
+    conformance::dns::run(&dns).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_is_checked_where_it_is_connected_to() {
+    let mut zone = Zone::default();
+    zone.address("inside.test", 60, "127.0.0.1");
+    // Nobody answers at the first one.
+    zone.address("both.test", 60, "127.0.0.2");
+    zone.address("both.test", 60, "127.0.0.1");
+    zone.failure("broken.test", RecordType::A);
+    let site = Site::start(zone);
+    let dns: Arc<dyn Dns> = Arc::new(NameServers::new(Some(site.name_server())).unwrap());
+    let http = NativeHttp::new(&dns, None).unwrap();
+    let plain: Url = site.addresses()["plain"].as_str().unwrap().parse().unwrap();
+    let ask = async |host: &str, addresses| {
+        let url = format!("http://{host}:{}/missing", plain.port().unwrap()).parse().unwrap();
+        let mut request = Request::new(Method::GET, url, 100, Duration::from_secs(2));
+        request.addresses = addresses;
+        http.send(request).await.map(|it| it.status.as_u16()).map_err(|it| it.fault)
+    };
+    assert_eq!(ask("inside.test", Addresses::Public).await, Err(Fault::Address));
+    assert_eq!(ask("inside.test", Addresses::All).await, Ok(404));
+    // The connection of the request before is not used for one that may not have it.
+    assert_eq!(ask("inside.test", Addresses::Public).await, Err(Fault::Address));
+    assert_eq!(ask("both.test", Addresses::Public).await, Err(Fault::Address));
+    assert_eq!(ask("both.test", Addresses::All).await, Ok(404));
+    assert_eq!(ask("missing.test", Addresses::All).await, Err(Fault::Name));
+    assert_eq!(ask("broken.test", Addresses::All).await, Err(Fault::Name));
 }

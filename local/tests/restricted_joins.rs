@@ -101,6 +101,7 @@ impl Scene {
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
                 session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
+                private_servers: Vec::new(),
             },
         });
         let (asked, questions) = mpsc::unbounded_channel();

@@ -20,7 +20,7 @@ use skerry::{
     api::{self, Cx},
     bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
     messages::user::GetAccount,
-    ports::{Clock, Ports, Stmt},
+    ports::{Clock, Offline, Ports, Stmt},
     server::{Config, Registration},
     store::global::registration_tokens::{self, RESERVATION_MS},
 };
@@ -65,6 +65,7 @@ impl House {
             registration_token_hash: None,
             public_base_url: None,
             access_token_lifetime_ms: LIFETIME_MS,
+            private_servers: Vec::new(),
             session_cache_ms: CACHE_MS,
         };
         let name = "example.org".try_into().unwrap();
@@ -76,7 +77,15 @@ impl House {
             _ => None,
         };
         let server = Arc::new(server);
-        let registry = Registry::new(sqlite.clone(), clock.clone(), server.clone()).await.unwrap();
+        let registry = Registry::new(
+            sqlite.clone(),
+            clock.clone(),
+            Arc::new(Offline),
+            Arc::new(Offline),
+            server.clone(),
+        )
+        .await
+        .unwrap();
         let ports = Ports {
             global: sqlite.clone(),
             sessions: registry.sessions(),
@@ -84,6 +93,8 @@ impl House {
             objects: Arc::new(LocalObjects(registry)),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
+            http: Arc::new(Offline),
+            dns: Arc::new(Offline),
         };
         let cx = Cx { ports, server };
         (Self { _directory: directory, clock, router: api::router(), cx }, first_token)

@@ -32,7 +32,7 @@ use skerry::{
         Object as _,
         user::{User, limits},
     },
-    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
 };
 use skerry_core::{sync_token::SyncToken, user_stream::MAX_MARKS_PER_ROOM};
@@ -133,6 +133,14 @@ impl ObjectHost for Host {
 
     fn global(&self) -> &dyn Sql {
         &self.sqlite
+    }
+
+    fn http(&self) -> &dyn Http {
+        &Offline
+    }
+
+    fn dns(&self) -> &dyn Dns {
+        &Offline
     }
 
     async fn server(&self) -> Result<Arc<Server>> {

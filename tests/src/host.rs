@@ -57,6 +57,12 @@ pub struct Options {
     pub registration_token: Option<String>,
     /// The address that clients are told to use, when it is known.
     pub public_base_url: Option<String>,
+    /// Certificate authorities (PEM) that are trusted beside the usual ones.
+    pub trusted_ca: Option<PathBuf>,
+    /// Where names are asked for: a name server for the native host, a URL for the Worker.
+    pub name_server: Option<String>,
+    /// The hosts of servers that may have private addresses.
+    pub private_servers: Vec<String>,
     /// Where the built Worker is, from the repository's root.
     pub worker_build: PathBuf,
     /// Whether the Worker's host counts what the platform would bill.
@@ -70,6 +76,9 @@ impl Default for Options {
             registration: "open".to_owned(),
             registration_token: None,
             public_base_url: None,
+            trusted_ca: None,
+            name_server: None,
+            private_servers: Vec::new(),
             worker_build: "worker/build-test".into(),
             is_counted: false,
         }
@@ -188,6 +197,15 @@ fn native_command(options: &Options, data: &Path) -> Command {
     if let Some(url) = &options.public_base_url {
         command.args(["--public-base-url", url]);
     }
+    if let Some(path) = &options.trusted_ca {
+        command.arg("--trusted-ca").arg(path);
+    }
+    if let Some(address) = &options.name_server {
+        command.args(["--dns-server", address]);
+    }
+    for host in &options.private_servers {
+        command.args(["--private-servers", host]);
+    }
     command
 }
 
@@ -206,6 +224,15 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     }
     if let Some(url) = &options.public_base_url {
         command.args(variable("PUBLIC_BASE_URL", url));
+    }
+    if let Some(path) = &options.trusted_ca {
+        command.env("NODE_EXTRA_CA_CERTS", path);
+    }
+    if let Some(url) = &options.name_server {
+        command.args(variable("DNS_OVER_HTTPS", url));
+    }
+    if !options.private_servers.is_empty() {
+        command.args(variable("PRIVATE_SERVERS", &options.private_servers.join(",")));
     }
     command
 }
@@ -243,10 +270,10 @@ pub fn repository() -> &'static Path {
 /// not the disk. It is removed on drop, and directories of test processes that are gone are removed
 /// by the next one.
 #[derive(Debug)]
-struct DataDir(PathBuf);
+pub(crate) struct DataDir(PathBuf);
 
 impl DataDir {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         if number == 0 {
@@ -257,7 +284,7 @@ impl DataDir {
         Self(path)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -18,8 +18,10 @@ mod path;
 pub mod peer;
 mod reply;
 mod run;
+pub mod site;
 mod sync;
 mod user;
+pub mod zone;
 
 pub use client::{Client, Request};
 pub use host::{Host, Options, Server, repository};

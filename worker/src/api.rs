@@ -19,6 +19,8 @@ use worker::{Env, Headers, Method, Request, Response};
 
 use crate::{
     d1::D1,
+    dns::EdgeDns,
+    http::EdgeHttp,
     js::map_worker_error,
     machine::{EdgeClock, EdgeRandom},
     objects::EdgeObjects,
@@ -71,6 +73,8 @@ async fn cx(env: &Env) -> Result<Cx> {
         objects: Arc::new(objects),
         clock,
         random: Arc::new(EdgeRandom),
+        http: Arc::new(EdgeHttp),
+        dns: Arc::new(EdgeDns::new(env.clone())),
     };
     Ok(Cx { ports, server })
 }

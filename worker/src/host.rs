@@ -11,7 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use ruma::UserId;
 use skerry::{
     Error, Result,
-    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
     store::migrations::Migration,
 };
@@ -24,6 +24,8 @@ use worker::{
 
 use crate::{
     d1::D1,
+    dns::EdgeDns,
+    http::EdgeHttp,
     js,
     machine::{EdgeClock, EdgeRandom},
     object_sql::ObjectSql,
@@ -40,6 +42,7 @@ pub(crate) struct EdgeHost {
     storage: SendWrapper<js::Storage>,
     pub(crate) sql: ObjectSql,
     objects: EdgeObjects,
+    dns: EdgeDns,
     global: D1,
     alarm: SendWrapper<Cell<Alarm>>,
     answer_waiting: SendWrapper<OnceCell<Answering>>,
@@ -75,6 +78,7 @@ impl EdgeHost {
             sql: ObjectSql::new(storage.clone(), kind, migrations),
             storage: SendWrapper::new(storage),
             global: D1::new(env.clone()),
+            dns: EdgeDns::new(env.clone()),
             objects: EdgeObjects(env),
             alarm: SendWrapper::new(Cell::new(Alarm::Unknown)),
             answer_waiting: SendWrapper::new(OnceCell::new()),
@@ -235,6 +239,14 @@ impl ObjectHost for EdgeHost {
 
     fn global(&self) -> &dyn Sql {
         &self.global
+    }
+
+    fn http(&self) -> &dyn Http {
+        &EdgeHttp
+    }
+
+    fn dns(&self) -> &dyn Dns {
+        &self.dns
     }
 
     async fn server(&self) -> Result<Arc<Server>> {

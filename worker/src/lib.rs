@@ -8,7 +8,9 @@
 mod api;
 mod classes;
 mod d1;
+mod dns;
 mod host;
+mod http;
 mod js;
 mod log;
 mod machine;

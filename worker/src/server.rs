@@ -83,11 +83,18 @@ fn config(env: &Env, name: &OwnedServerName) -> Result<Config> {
             .map(hash_registration_token),
         public_base_url: variable(env, "PUBLIC_BASE_URL"),
         access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+        private_servers: list(variable(env, "PRIVATE_SERVERS").as_deref()),
         session_cache_ms: MANY_PROCESSES_SESSION_CACHE_MS,
     })
 }
 
+/// What stands between commas.
+fn list(text: Option<&str>) -> Vec<String> {
+    let items = text.unwrap_or_default().split(',').map(str::trim);
+    items.filter(|it| !it.is_empty()).map(ToOwned::to_owned).collect()
+}
+
 /// A variable or a secret. An empty one is none.
-fn variable(env: &Env, name: &str) -> Option<String> {
+pub(crate) fn variable(env: &Env, name: &str) -> Option<String> {
     env.var(name).ok().map(|it| it.to_string()).filter(|it| !it.is_empty())
 }

@@ -7,13 +7,15 @@
 //! | `GET /_skerry/test/memory/{roomId}` | bytes of Wasm memory where the `Room` object is |
 //! | `GET /_skerry/test/constructed/{userId}` | how often the `User` object was constructed |
 //! | `POST /_skerry/test/conformance/{d1\|object}` | runs the conformance suite of the SQL port |
+//! | `POST /_skerry/test/conformance/dns` | runs that of the DNS port |
+//! | `POST /_skerry/test/conformance/{site as JSON}` | runs that of the HTTP port |
 
 use serde_json::json;
 use skerry::{
     Error, Result,
     ports::{
         Sql, Stmt,
-        conformance::{self, Without},
+        conformance::{self, sql::Without},
     },
 };
 use wasm_bindgen::JsCast as _;
@@ -21,7 +23,9 @@ use worker::{Env, Method, Request, RequestInit, Response, js_sys};
 
 use crate::{
     d1::D1,
+    dns::EdgeDns,
     host::EdgeHost,
+    http::EdgeHttp,
     js::map_worker_error,
     objects::{EdgeObjects, ROOM, USER},
     wire,
@@ -44,6 +48,11 @@ pub(crate) async fn answer(request: &Request, env: &Env) -> Option<worker::Resul
             forward(&objects, USER, "@conformance:localhost", route).await
         }
         (Method::Post, "conformance") if argument == "d1" => conformance_of_d1(env).await,
+        (Method::Post, "conformance") if argument == "dns" => {
+            let result = conformance::dns::run(&EdgeDns::new(env.clone())).await;
+            report(result).map_err(map_worker_error)
+        }
+        (Method::Post, "conformance") => conformance_of_http(&argument).await,
         _ => return None,
     };
     Some(result.or_else(|error| wire::response(Err::<(), _>(error))))
@@ -84,7 +93,7 @@ pub(crate) async fn in_object(
                 let sql: Box<dyn Sql> = Box::new(host.plain_sql());
                 Ok(sql)
             };
-            Some(report(conformance::run(fresh, Without { blobs: false }).await))
+            Some(report(conformance::sql::run(fresh, Without { blobs: false }).await))
         }
         _ => None,
     }
@@ -118,7 +127,15 @@ async fn conformance_of_d1(env: &Env) -> Result<Response> {
         let sql: Box<dyn Sql> = Box::new(D1::new(env.clone()));
         Ok(sql)
     };
-    let result = conformance::run(fresh, Without { blobs: true }).await;
+    let result = conformance::sql::run(fresh, Without { blobs: true }).await;
+    report(result).map_err(map_worker_error)
+}
+
+async fn conformance_of_http(site: &str) -> Result<Response> {
+    let site = serde_json::from_str(site)?;
+    let result =
+        conformance::http::run(&EdgeHttp, &site, conformance::http::Without { reasons: true })
+            .await;
     report(result).map_err(map_worker_error)
 }
 

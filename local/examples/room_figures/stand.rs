@@ -54,6 +54,7 @@ impl Stand {
                 registration_token_hash: None,
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+                private_servers: Vec::new(),
                 session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         };

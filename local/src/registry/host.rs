@@ -13,7 +13,7 @@ use ruma::UserId;
 use skerry::{
     Error, Result,
     objects::{Object as _, user::User},
-    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
     store::agenda,
 };
@@ -173,6 +173,14 @@ impl ObjectHost for LocalHost {
 
     fn global(&self) -> &dyn Sql {
         &*self.registry().sql
+    }
+
+    fn http(&self) -> &dyn Http {
+        &*self.registry().http
+    }
+
+    fn dns(&self) -> &dyn Dns {
+        &*self.registry().dns
     }
 
     async fn server(&self) -> Result<Arc<Server>> {

@@ -23,7 +23,7 @@ use skerry::{
         user,
     },
     objects::{Object as _, room::Room},
-    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::{
         Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
         Server,
@@ -199,6 +199,14 @@ impl ObjectHost for Host {
         &self.global
     }
 
+    fn http(&self) -> &dyn Http {
+        &Offline
+    }
+
+    fn dns(&self) -> &dyn Dns {
+        &Offline
+    }
+
     async fn server(&self) -> Result<Arc<Server>> {
         Err(Error::internal("the room was given its server"))
     }
@@ -234,6 +242,7 @@ impl Stand {
                 registration_token_hash: None,
                 public_base_url: None,
                 access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+                private_servers: Vec::new(),
                 session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             },
         });

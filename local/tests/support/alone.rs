@@ -7,7 +7,7 @@ use ruma::{RoomId, UserId};
 use skerry::{
     Error, Result,
     messages::{room, user},
-    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
     store::agenda,
 };
@@ -77,6 +77,14 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
 
     fn global(&self) -> &dyn Sql {
         &*self.0
+    }
+
+    fn http(&self) -> &dyn Http {
+        &Offline
+    }
+
+    fn dns(&self) -> &dyn Dns {
+        &Offline
     }
 
     async fn server(&self) -> Result<Arc<Server>> {

@@ -20,7 +20,7 @@ use skerry::{
         user::{self, ToUser},
     },
     objects::{Object as _, user::User},
-    ports::{Clock, Deferred, ObjectHost, Objects, Random, Row, Sql, Stmt},
+    ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
 };
 use skerry_local::{machine::SystemRandom, sqlite::Sqlite, store};
@@ -297,6 +297,14 @@ impl ObjectHost for Host {
 
     async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
         Err(Error::internal("a user is not destroyed"))
+    }
+
+    fn http(&self) -> &dyn Http {
+        &Offline
+    }
+
+    fn dns(&self) -> &dyn Dns {
+        &Offline
     }
 
     async fn server(&self) -> Result<Arc<Server>> {

@@ -3,11 +3,14 @@
 //! **Invariant:** no async, no I/O, no clock, no randomness, no SQL. Everything that crosses a
 //! trust boundary is checked here, where a table test reaches it.
 
+pub mod address;
 pub mod authorize;
 pub mod canonical_alias;
 pub mod client_event;
 pub mod create_room;
 pub mod delivery;
+pub mod discovery;
+pub mod dns_json;
 pub mod engine;
 mod event_json;
 pub mod filter;
@@ -17,6 +20,7 @@ pub mod pdu;
 pub mod receipt;
 pub mod redact;
 pub mod room_version;
+pub mod server_keys;
 pub mod sessions;
 pub mod shown_state;
 pub mod signing_key;

@@ -1,7 +1,7 @@
 //! Skerry, a Matrix homeserver: everything but the host.
 //!
 //! Layers, each of which may name only what stands left of it:
-//! `messages ← ports ← store ← objects ← api`. See `ARCHITECTURE.md`.
+//! `messages ← ports ← store ← peers ← objects ← api`. See `ARCHITECTURE.md`.
 
 pub mod api;
 pub mod bootstrap;
@@ -9,6 +9,7 @@ pub mod error;
 pub mod filters;
 pub mod messages;
 pub mod objects;
+pub mod peers;
 pub mod ports;
 pub mod server;
 pub mod sessions;

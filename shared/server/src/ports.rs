@@ -5,6 +5,11 @@
 //! no transaction that could be held open.
 
 pub mod conformance;
+pub mod dns;
+pub mod http;
+mod offline;
+#[cfg(any(test, feature = "test-routes"))]
+pub mod scripted;
 pub mod sql;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -12,7 +17,12 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use ruma::{RoomId, UserId};
 
-pub use self::sql::{FromRow, Row, Sql, Stmt, Value};
+pub use self::{
+    dns::Dns,
+    http::Http,
+    offline::Offline,
+    sql::{FromRow, Row, Sql, Stmt, Value},
+};
 use crate::{
     Error, Result,
     filters::Filters,
@@ -175,6 +185,12 @@ pub trait ObjectHost: Send + Sync {
     /// check of a token waits for it.
     fn global(&self) -> &dyn Sql;
 
+    /// The way to other servers. No lock of the object is held while it is used.
+    fn http(&self) -> &dyn Http;
+
+    /// Name servers.
+    fn dns(&self) -> &dyn Dns;
+
     /// The homeserver the object belongs to. Asked once, before the object's first command.
     async fn server(&self) -> Result<Arc<Server>>;
 }
@@ -194,4 +210,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// The way to other servers.
+    pub http: Arc<dyn Http>,
+    /// Name servers.
+    pub dns: Arc<dyn Dns>,
 }

@@ -1,7 +1,7 @@
 //! Who this server is: its name, its signing key and its configuration.
 
 use ruma::{OwnedServerName, ServerName, UserId};
-use skerry_core::{SigningKey, token};
+use skerry_core::{SigningKey, address::Addresses, token};
 
 /// One homeserver. Shared by the API layer and all objects.
 #[derive(Debug)]
@@ -33,10 +33,25 @@ pub struct Config {
     pub public_base_url: Option<String>,
     /// Lifetime of an access token of a client that asked for refresh tokens, in milliseconds.
     pub access_token_lifetime_ms: u64,
+    /// Servers that may have addresses which are not public, by their host and without a port.
+    /// Where they delegate to is trusted too. Everybody who can name a server on this list can make
+    /// this server connect to what it stands for.
+    pub private_servers: Vec<String>,
     /// For how long a process may go by what it remembers of an access token, in milliseconds. A
     /// token that ends is refused after that time at the latest; at once, where all that changes
     /// an account goes through the same process.
     pub session_cache_ms: u64,
+}
+
+impl Config {
+    /// Which addresses a server of this name may have.
+    pub fn addresses_of(&self, server: &ServerName) -> Addresses {
+        let host = server.host();
+        match self.private_servers.iter().any(|it| it.eq_ignore_ascii_case(host)) {
+            true => Addresses::All,
+            false => Addresses::Public,
+        }
+    }
 }
 
 /// [`Config::session_cache_ms`] of a host that is one process: every end of a token goes through

@@ -6,7 +6,7 @@
 //!
 //! Eviction: an idle object leaves memory at any time, and nobody may notice.
 
-use skerry_tests::{Host, Options, Server, User, ids, json, message, path};
+use skerry_tests::{Host, Options, Server, User, ids, json, message, path, site::Site, zone::Zone};
 
 private_server![worker: Worker => [
     a_panic_answers_every_pending_call,
@@ -14,6 +14,8 @@ private_server![worker: Worker => [
     tokens_and_transactions_survive_eviction,
     a_poll_survives_the_eviction_of_its_user,
     the_stores_keep_the_promises_of_the_port,
+    requests_to_other_servers_keep_the_promises_of_the_port,
+    questions_to_name_servers_keep_the_promises_of_the_port,
 ]];
 
 async fn panic_in(user: &User, room: &str) -> skerry_tests::Reply {
@@ -127,4 +129,33 @@ async fn the_stores_keep_the_promises_of_the_port(host: Host) {
     for adapter in ["d1", "object"] {
         alice.post(format!("/_skerry/test/conformance/{adapter}")).ok().await;
     }
+}
+
+/// A server that trusts a site, and asks it for names.
+async fn beside(site: &Site, host: Host) -> (Server, User) {
+    let server = Server::start(
+        host,
+        Options {
+            trusted_ca: Some(site.trusted_ca()),
+            name_server: Some(site.names_url()),
+            ..Options::default()
+        },
+    );
+    let alice = User::register(&server, "alice").await;
+    (server, alice)
+}
+
+/// The suite that the native adapter passes too.
+async fn requests_to_other_servers_keep_the_promises_of_the_port(host: Host) {
+    let site = Site::start(Zone::conformance());
+    let (_server, alice) = beside(&site, host).await;
+    let addresses = skerry_tests::encode(&site.addresses().to_string());
+    alice.post(format!("/_skerry/test/conformance/{addresses}")).ok().await;
+}
+
+/// The suite that the native adapter passes too.
+async fn questions_to_name_servers_keep_the_promises_of_the_port(host: Host) {
+    let site = Site::start(Zone::conformance());
+    let (_server, alice) = beside(&site, host).await;
+    alice.post("/_skerry/test/conformance/dns").ok().await;
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::{Signature, VerifyingKey};
 use ruma::{
     OwnedServerName, OwnedServerSigningKeyId, ServerName, ServerSigningKeyId, serde::Base64,
 };
@@ -68,6 +68,13 @@ impl VerifyKey {
         Base64::<ruma::serde::base64::Standard>::parse(key)
             .map(Base64::into_inner)
             .map_err(|_| WeakKey)
+    }
+
+    /// Whether the key's owner signed the message; the signature is in base64.
+    pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
+        let bytes = Base64::<ruma::serde::base64::Standard>::parse(signature);
+        let signature = bytes.ok().and_then(|it| Signature::from_slice(it.as_bytes()).ok());
+        signature.is_some_and(|it| self.key.verify_strict(message, &it).is_ok())
     }
 
     /// Its bytes.
