@@ -9,6 +9,7 @@ use skerry::{
     messages::{room, user},
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
+    store::agenda,
 };
 use skerry_local::machine::{SystemClock, SystemRandom};
 
@@ -43,8 +44,11 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
         false
     }
 
-    async fn destroy(&self, _pages: Vec<Stmt>) -> Result<()> {
-        Err(Error::internal("nothing is destroyed here"))
+    async fn destroy(&self, pages: Vec<Stmt>) -> Result<()> {
+        for page in pages {
+            while !self.0.batch(vec![page.clone()]).await?.concat().is_empty() {}
+        }
+        self.0.batch(vec![agenda::remove_all(SCOPE)]).await.map(drop)
     }
 
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {

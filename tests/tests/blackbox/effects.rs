@@ -6,6 +6,7 @@ use tokio::time::Instant;
 both_hosts![
     the_directory_follows_a_user_who_is_gone,
     a_room_that_all_have_forgotten_is_removed,
+    a_room_of_closed_accounts_is_removed,
     a_forgotten_room_that_somebody_is_still_in_stays,
     nothing_is_kept_of_a_room_that_the_user_is_not_in,
 ];
@@ -67,6 +68,22 @@ async fn a_room_that_all_have_forgotten_is_removed(server: &Server) {
     // The name is free for another room.
     let again = alice.create_room(&options).await;
     assert_eq!(alice.get(&alias).ok().await["room_id"], again);
+}
+
+async fn a_room_of_closed_accounts_is_removed(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let name = unique("Hulk");
+    let room =
+        alice.create_room(&json!({ "preset": "public_chat", "room_alias_name": name })).await;
+    bob.join(&room).await;
+    // One closes the account in the room, the other after having left it.
+    bob.leave(&room).await;
+    for user in [&bob, &alice] {
+        user.post("/account/deactivate").uia(json!({}), user.password_auth()).await.ok();
+    }
+    let anyone = skerry_tests::Client::new(server.url());
+    let alias = path(["directory", "room", &format!("#{name}:localhost")]);
+    until("a free alias", async || anyone.get(&alias).send().await.status == 404).await;
 }
 
 async fn a_forgotten_room_that_somebody_is_still_in_stays(server: &Server) {

@@ -115,10 +115,10 @@ impl Object for Room {
             Err(Error::UnknownRoom) => Ok(()),
             other => other,
         };
-        // What is due does not depend on what could be delivered.
-        self.run_agenda().await?;
-        self.expire_attempt().await?;
-        delivered
+        // None of them depends on another.
+        let agenda = self.run_agenda().await;
+        let attempt = self.expire_attempt().await;
+        delivered.and(agenda).and(attempt)
     }
 }
 
@@ -129,6 +129,11 @@ impl Room {
 
     fn scope(&self) -> i64 {
         self.host.scope()
+    }
+
+    /// How the IDs of local users end.
+    fn local(&self) -> String {
+        format!(":{}", self.server.name)
     }
 
     fn now_ms(&self) -> u64 {

@@ -39,7 +39,7 @@ pub(super) enum Effect {
         /// The registration token, by its hash, of which a use is spent.
         registration_token: Option<String>,
     },
-    /// Leave every room.
+    /// Leave every room, and forget it.
     Leave {
         /// The device that closed the account.
         device_id: OwnedDeviceId,
@@ -193,7 +193,14 @@ impl User {
             avatar_url: None,
             is_direct: false,
         };
-        self.ask_room(entry, leave.into_command()).await
+        // Whoever was only invited, or has left, may be refused.
+        match self.ask_room(entry, leave.into_command()).await {
+            Err(error) if !error.is_refusal() => return Err(error),
+            _ => {}
+        }
+        // Nobody comes back to forget the room.
+        let forget = room::Forget { user_id: self.id.clone() };
+        self.ask_room(entry, forget.into_command()).await
     }
 
     async fn update_profile(&self, entry: &Entry, profile: &InRooms) -> Result<()> {

@@ -109,12 +109,12 @@ pub fn upsert_joined(scope: i64, it: NewEntry<'_>) -> Stmt {
     .bind(scope)
 }
 
-/// Writes an entry for every room the user is in, invited to or knocking on.
+/// Writes an entry for every room that the user has to do with or has not forgotten.
 pub fn upsert_all(scope: i64, it: NewEntry<'_>) -> Stmt {
     Stmt::new(
         "INSERT OR REPLACE INTO user_outbox (scope, kind, about, command, seq, attempts, due_ms) \
          SELECT scope, ?, room_id, ?, ?, 0, ? FROM user_rooms \
-         WHERE scope = ? AND membership IN ('join', 'invite', 'knock')",
+         WHERE scope = ? AND (forgotten = 0 OR membership IN ('join', 'invite', 'knock'))",
     )
     .bind(it.kind)
     .bind(it.command)

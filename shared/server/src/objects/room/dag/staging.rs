@@ -82,9 +82,7 @@ impl Room {
         }
         let now_ms = self.now_ms();
         stmts.push(staged::upsert_attempt(scope, &attempt, &room_version, now_ms));
-        let (expire, at_ms) = self.expire_staged();
-        stmts.extend(expire);
-        self.write_batch(stmts, Some(at_ms)).await?;
+        self.write_batch(stmts, Some(now_ms + limits::STAGED_MS)).await?;
         Ok(outcomes)
     }
 
@@ -92,11 +90,19 @@ impl Room {
     /// will be so. The alarm calls it, whether or not the room exists.
     pub(crate) async fn expire_attempt(self: &Arc<Self>) -> Result<()> {
         let (sql, scope) = (self.sql(), self.scope());
-        let Some(attempt) = staged::find_attempt(sql, scope).await? else { return Ok(()) };
+        if staged::find_attempt(sql, scope).await?.is_none() {
+            return Ok(());
+        }
         let _guard = self.lock().await;
+        // It may have gone on, or come to its end, before the lock was here.
+        let Some(attempt) = staged::find_attempt(sql, scope).await? else { return Ok(()) };
         let now_ms = self.now_ms();
         let before_ms = now_ms.saturating_sub(limits::STAGED_MS);
-        let (stmts, alarm_by_ms) = match attempt.staged_ms <= before_ms {
+        let is_over = attempt.staged_ms <= before_ms;
+        if is_over && meta::find(sql, scope).await?.is_none() {
+            return self.remove_store().await;
+        }
+        let (stmts, alarm_by_ms) = match is_over {
             true => (staged::remove_expired(sql, scope, before_ms).await?, None),
             false => (Vec::new(), Some(attempt.staged_ms + limits::STAGED_MS)),
         };

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     Error, Result,
     objects::{
-        agenda::{Agenda, AgendaPlan},
+        agenda::AgendaPlan,
         room::{
             Room, limits,
             loaded::{effects::Due, in_memory},
@@ -43,8 +43,7 @@ impl Room {
         let now_ms = self.now_ms();
         let (due, next_ms) = match self.read().await {
             Ok(room) => (room.effects.agenda.due(now_ms), room.effects.agenda.next_ms()),
-            // What a join that is under way has put on the agenda is still to be waited for.
-            Err(Error::UnknownRoom) => (Vec::new(), self.next_of_store().await?),
+            Err(Error::UnknownRoom) => return Ok(()),
             Err(error) => return Err(error),
         };
         if due.is_empty() {
@@ -64,11 +63,6 @@ impl Room {
             (due, outcome.is_ok())
         }));
         self.put_off(&outcomes.await).await
-    }
-
-    async fn next_of_store(&self) -> Result<Option<u64>> {
-        let agenda: Agenda<Due> = Agenda::load(self.sql(), self.scope()).await?;
-        Ok(agenda.next_ms())
     }
 
     /// Does one thing that is due, in a bounded time.

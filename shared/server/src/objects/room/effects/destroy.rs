@@ -1,5 +1,4 @@
-//! A room that no local user has anything to do with any more is removed, and so is what a join
-//! has left that never came to its end.
+//! A room that no local user has anything to do with any more is removed.
 //!
 //! The room is gone when its `room_meta` is. What its rows are removed by stays on the agenda until
 //! the last of them is: whoever asks about the room meanwhile, the alarm among them, goes on with
@@ -10,16 +9,15 @@ use std::sync::Arc;
 use crate::{
     Error, Result,
     objects::{
-        agenda::{Agenda, AgendaPlan},
+        agenda::Agenda,
         room::{
             Room, limits,
             loaded::{deliveries::Deliveries, effects::Due, in_memory, plan::Plan, typing::Typing},
         },
     },
-    ports::Stmt,
     store::{
         global::{aliases, directory},
-        room::{members, meta, removal},
+        room::{members, meta, removal, staged},
     },
 };
 
@@ -37,37 +35,31 @@ impl Room {
         if !members::list_undelivered(sql, scope, 1).await?.is_empty() {
             return Err(Error::internal("a member has not been told of their membership"));
         }
+        if staged::find_attempt(sql, scope).await?.is_some() {
+            return Err(Error::internal("somebody is about to join the room"));
+        }
         let outside = vec![directory::remove(&self.id), aliases::remove_all(&self.id)];
         self.host.global().batch(outside).await?;
-        self.write_batch(vec![meta::remove(scope)], None).await?;
+        let mut gone = vec![meta::remove(scope)];
+        gone.extend(staged::remove_attempt(scope));
+        self.write_batch(gone, None).await?;
         *guard = None;
         *self.deliveries() = Deliveries::default();
         *self.typing() = Typing::default();
-        self.host.destroy(removal::pages(scope, limits::REMOVED_ROWS)).await
+        self.remove_store().await
     }
 
-    /// Removes what is left of a room that does not exist: of one that is being removed, or of a
-    /// join that did not come to its end in time. Called by who holds the room's lock.
+    /// Removes what is left of a room that is being removed. Called by who holds the room's lock.
     pub(crate) async fn remove_remains(&self) -> Result<()> {
         let agenda: Agenda<Due> = Agenda::load(self.sql(), self.scope()).await?;
-        let is_dead = agenda.at_ms(Due::Expire).is_some_and(|it| it <= self.now_ms());
-        if is_dead || agenda.at_ms(Due::Destroy).is_some() {
-            self.host.destroy(removal::pages(self.scope(), limits::REMOVED_ROWS)).await?;
+        match agenda.at_ms(Due::Destroy) {
+            Some(_) => self.remove_store().await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// A part of a join has come, and waits for the rest: what goes into its batch, and when the
-    /// alarm must come, so that what is staged does not stay if the join never comes to its end.
-    pub(crate) fn expire_staged(&self) -> (Vec<Stmt>, u64) {
-        let at_ms = self.now_ms() + limits::STAGED_MS;
-        let mut agenda = AgendaPlan::default();
-        agenda.set(Due::Expire, at_ms);
-        (agenda.stmts(self.scope()), at_ms)
-    }
-
-    /// How the IDs of local users end.
-    pub(crate) fn local(&self) -> String {
-        format!(":{}", self.server.name)
+    /// Removes the whole store of a room that does not exist. Called by who holds the room's lock.
+    pub(crate) async fn remove_store(&self) -> Result<()> {
+        self.host.destroy(removal::pages(self.scope(), limits::REMOVED_ROWS)).await
     }
 }
