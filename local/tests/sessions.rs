@@ -412,6 +412,23 @@ async fn a_token_that_ends_is_refused_at_once() {
     let (status, _) = house.ask(Method::POST, "/logout/all", token, &json!({})).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!((joined(&alice).await, joined(&renewed).await), (401, 401));
+    // A sync is checked by the user's object itself, which is what ends the tokens.
+    let (first, second) = (house.log_in("alice").await, house.log_in("alice").await);
+    let sync = async |session: &Value| {
+        let token = session["access_token"].as_str().unwrap();
+        let (status, reply) = house.ask(Method::GET, "/sync", token, &Value::Null).await;
+        (status.as_u16(), reply["soft_logout"] == true)
+    };
+    assert_eq!((sync(&first).await, sync(&second).await), ((200, false), (200, false)));
+    let token = first["access_token"].as_str().unwrap();
+    house.ask(Method::POST, "/logout", token, &json!({})).await;
+    assert_eq!((sync(&first).await, sync(&second).await), ((401, false), (200, false)));
+    let (_, renewed) = house.refresh(&second["refresh_token"]).await;
+    assert_eq!(joined(&second).await, 200);
+    assert_eq!(sync(&renewed).await, (200, false));
+    assert_eq!((sync(&second).await, joined(&second).await), ((401, false), 401));
+    house.pass(LIFETIME_MS);
+    assert_eq!(sync(&renewed).await, (401, true));
 }
 
 /// A flood of questions about a token while it ends: no answer from before is remembered after.
