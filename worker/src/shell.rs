@@ -146,8 +146,11 @@ impl<O: Object> Shell<O> {
                 }
                 end(socket);
             }
+            // Who waits asks again and hears why.
             Err(error) => {
-                tracing::warn!(%error, kind = O::KIND, "somebody who waits cannot be answered");
+                if !error.is_refusal() {
+                    tracing::warn!(%error, kind = O::KIND, "somebody who waits cannot be answered");
+                }
                 end(socket);
             }
         }
