@@ -21,7 +21,12 @@ use sqlx::{
 
 /// Statements that travel in one call. More would only make for more different texts, each of
 /// which is prepared and cached by itself.
-const STATEMENTS_A_CALL: usize = 16;
+pub(super) const STATEMENTS_A_CALL: usize = 32;
+
+/// Begins a transaction that writes: it waits for another writer now, and not at its first write.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+/// Ends a transaction.
+const COMMIT: &str = "COMMIT";
 
 /// One connection.
 #[derive(Debug)]
@@ -45,32 +50,34 @@ impl Connection {
         Ok(rows)
     }
 
-    /// The rows of each statement, in order; stops at the first that fails.
-    pub(super) async fn run(&mut self, stmts: &[Stmt]) -> Result<Vec<Vec<Row>>> {
-        let mut results = Vec::with_capacity(stmts.len());
-        for stmts in stmts.chunks(STATEMENTS_A_CALL) {
-            self.run_together(stmts, &mut results).await?;
-        }
-        Ok(results)
-    }
-
-    async fn run_together(&mut self, stmts: &[Stmt], results: &mut Vec<Vec<Row>>) -> Result<()> {
-        let text = match stmts {
-            [only] => only.sql.to_owned(),
-            _ => stmts.iter().map(|it| it.sql).collect::<Vec<_>>().join("\n;"),
-        };
+    /// Runs a part of a transaction, at most [`STATEMENTS_A_CALL`]: the rows of each statement, in
+    /// order. The first part begins the transaction, the last one commits it. When a part fails,
+    /// the transaction is still open.
+    pub(super) async fn run_part(
+        &mut self,
+        stmts: &[&Stmt],
+        is_first: bool,
+        is_last: bool,
+    ) -> Result<Vec<Vec<Row>>> {
+        let begin = is_first.then_some(BEGIN);
+        let commit = is_last.then_some(COMMIT);
+        let texts = begin.into_iter().chain(stmts.iter().map(|it| it.sql)).chain(commit);
         // Nothing but constant texts is joined.
-        let query = sqlx::query(AssertSqlSafe(text));
+        let query = sqlx::query(AssertSqlSafe(texts.collect::<Vec<_>>().join("\n;")));
         let values = stmts.iter().flat_map(|it| it.values.iter().cloned());
         let mut stream = self.0.fetch_many(bind(query, values));
-        let mut rows = Vec::new();
+        let (mut results, mut rows) = (Vec::with_capacity(stmts.len()), Vec::new());
+        let mut is_beginning = is_first;
         while let Some(step) = stream.try_next().await.map_err(map_error)? {
             match step {
                 Either::Right(row) => rows.push(decode(&row)?),
+                Either::Left(_begun) if std::mem::take(&mut is_beginning) => {}
                 Either::Left(_done) => results.push(std::mem::take(&mut rows)),
             }
         }
-        Ok(())
+        // What committing gives.
+        results.truncate(stmts.len());
+        Ok(results)
     }
 
     /// Runs a statement that has neither values nor rows.

@@ -4,7 +4,7 @@
 //! promise of the port still holds for each batch alone: when any of them fails, all are rolled
 //! back and run again one by one, so that only the guilty one fails.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use skerry::{
     Error, Result,
@@ -16,10 +16,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::connection::{self, Connection};
+use super::connection::{self, Connection, STATEMENTS_A_CALL};
 
 /// Batches that share one transaction.
 const GROUP: usize = 64;
+/// Batches of the same texts that travel in one call.
+const BATCHES_A_CALL: usize = 8;
 /// Batches that wait, before who asks must wait too.
 const QUEUE: usize = 1_024;
 /// Prepared texts kept: each combination of statements that a batch is made of is one.
@@ -148,44 +150,68 @@ async fn commit(connection: &mut Connection, batches: Vec<Batch>) {
     }
 }
 
+/// Carries out all batches in one transaction. They were asked for at the same time, so none of
+/// them comes before another.
 async fn together(connection: &mut Connection, batches: &[Batch]) -> Result<Vec<Results>> {
-    begin(connection).await?;
-    let mut all = Vec::with_capacity(batches.len());
-    for batch in batches {
-        match connection.run(&batch.stmts).await {
-            Ok(results) => all.push(results),
-            Err(error) => return Err(rolled_back(connection, error).await),
+    let mut all: Vec<Results> = batches.iter().map(|_| Vec::new()).collect();
+    let (parts, owners): (Vec<_>, Vec<_>) = parts(batches).into_iter().unzip();
+    let results = transaction(connection, &parts).await?;
+    for (owner, result) in owners.into_iter().flatten().zip(results) {
+        if let Some(results) = all.get_mut(owner) {
+            results.push(result);
         }
     }
-    match connection.execute("COMMIT").await {
-        Ok(()) => Ok(all),
-        Err(error) => Err(rolled_back(connection, error).await),
+    Ok(all)
+}
+
+/// What travels in one call: statements, and to which batch each of them belongs.
+type Part<'a> = (Vec<&'a Stmt>, Vec<usize>);
+
+/// The batches as they are to travel: those of the same texts together, by eights, fours and twos,
+/// so that the text of a call is met again.
+fn parts(batches: &[Batch]) -> Vec<Part<'_>> {
+    let mut alike: HashMap<Vec<&str>, Vec<(usize, &Batch)>> = HashMap::new();
+    for (index, batch) in batches.iter().enumerate() {
+        let texts = batch.stmts.iter().map(|it| it.sql).collect();
+        alike.entry(texts).or_default().push((index, batch));
     }
+    let mut parts = Vec::new();
+    for (texts, batches) in alike {
+        let fit = (STATEMENTS_A_CALL / texts.len().max(1)).clamp(1, BATCHES_A_CALL);
+        let mut rest = batches.as_slice();
+        while !rest.is_empty() {
+            let count = 1 << fit.min(rest.len()).ilog2();
+            let (call, left) = rest.split_at(count);
+            rest = left;
+            let stmts = call.iter().flat_map(|(index, it)| it.stmts.iter().map(|it| (it, *index)));
+            let stmts: Vec<(&Stmt, usize)> = stmts.collect();
+            parts.extend(stmts.chunks(STATEMENTS_A_CALL).map(|it| it.iter().copied().unzip()));
+        }
+    }
+    parts
 }
 
 async fn alone(connection: &mut Connection, stmts: &[Stmt]) -> Result<Results> {
-    if let [_single] = stmts {
+    let stmts: Vec<&Stmt> = stmts.iter().collect();
+    if let [_single] = stmts.as_slice() {
         // A statement is a transaction already.
-        return connection.run(stmts).await;
+        return connection.run_part(&stmts, false, false).await;
     }
-    begin(connection).await?;
-    let results = match connection.run(stmts).await {
-        Ok(results) => results,
-        Err(error) => return Err(rolled_back(connection, error).await),
-    };
-    match connection.execute("COMMIT").await {
-        Ok(()) => Ok(results),
-        Err(error) => Err(rolled_back(connection, error).await),
-    }
+    let parts: Vec<Vec<&Stmt>> = stmts.chunks(STATEMENTS_A_CALL).map(<[_]>::to_vec).collect();
+    transaction(connection, &parts).await
 }
 
-async fn begin(connection: &mut Connection) -> Result<()> {
-    if connection.execute("BEGIN IMMEDIATE").await.is_ok() {
-        return Ok(());
+/// Runs all parts in one transaction: the rows of each statement, in order.
+async fn transaction(connection: &mut Connection, parts: &[Vec<&Stmt>]) -> Result<Results> {
+    let mut all = Vec::new();
+    for (index, stmts) in parts.iter().enumerate() {
+        let is_last = index + 1 == parts.len();
+        match connection.run_part(stmts, index == 0, is_last).await {
+            Ok(results) => all.extend(results),
+            Err(error) => return Err(rolled_back(connection, error).await),
+        }
     }
-    // A rollback that failed would have left its transaction open.
-    let _ = connection.execute("ROLLBACK").await;
-    connection.execute("BEGIN IMMEDIATE").await
+    Ok(all)
 }
 
 async fn rolled_back(connection: &mut Connection, cause: Error) -> Error {

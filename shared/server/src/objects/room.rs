@@ -15,7 +15,10 @@ mod loaded;
 mod read;
 mod sync;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use ruma::OwnedRoomId;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -24,6 +27,7 @@ use self::loaded::{
     Loaded,
     deliveries::{Deliveries, EphemeralWindow},
     doubt::Doubt,
+    outgoing::Outgoing,
     typing::Typing,
 };
 use crate::{
@@ -47,6 +51,8 @@ pub struct Room {
     deliveries: Mutex<Deliveries>,
     ephemeral_window: Mutex<EphemeralWindow>,
     typing: Mutex<Typing>,
+    /// Messages that wait for the lock, in the order in which they came.
+    outgoing: Mutex<VecDeque<Outgoing>>,
 }
 
 impl std::fmt::Debug for Room {
@@ -73,6 +79,7 @@ impl Object for Room {
             deliveries: Mutex::default(),
             ephemeral_window: Mutex::default(),
             typing: Mutex::default(),
+            outgoing: Mutex::default(),
         })
     }
 
@@ -186,6 +193,10 @@ impl Room {
 
     fn ephemeral_window(&self) -> MutexGuard<'_, EphemeralWindow> {
         self.ephemeral_window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outgoing(&self) -> MutexGuard<'_, VecDeque<Outgoing>> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn typing(&self) -> MutexGuard<'_, Typing> {

@@ -4,6 +4,7 @@
 mod create;
 mod extremities;
 mod membership;
+mod outgoing;
 mod redact;
 mod restricted;
 mod send;

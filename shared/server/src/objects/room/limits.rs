@@ -46,6 +46,8 @@ pub const GRAPH_BYTES: usize = 16 << 20;
 pub const GRAPH_PAGE: usize = 500;
 /// How often one decision may ask for more.
 pub const DECISION_ROUNDS: usize = 10_000;
+/// Messages that are written in one batch.
+pub const SENDS_A_BATCH: usize = 32;
 /// Positions left free where history is missing.
 pub const GAP: u64 = 1 << 20;
 /// Positions left free for the history before a join.

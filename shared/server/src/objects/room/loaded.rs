@@ -9,6 +9,7 @@ pub(super) mod draft;
 pub(super) mod effects;
 pub(super) mod graph;
 pub(super) mod memory;
+pub(super) mod outgoing;
 pub(super) mod plan;
 pub(super) mod state_event;
 pub(super) mod typing;

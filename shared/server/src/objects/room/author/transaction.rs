@@ -3,7 +3,7 @@
 use ruma::{OwnedEventId, TransactionId};
 
 use crate::{
-    Result,
+    Error, Result,
     messages::{Caller, room::SentBy},
     objects::room::{Room, loaded::draft::Transaction},
     store::room::events,
@@ -19,6 +19,27 @@ impl Room {
         let Some(Transaction { path, .. }) = transaction else { return Ok(None) };
         let Caller { user_id, device_id } = caller;
         events::find_by_transaction(self.sql(), self.scope(), user_id, device_id, path).await
+    }
+
+    /// What is answered where an event could not be sent: the event of the same transaction, if
+    /// the request is a repeated one. That is read only now: a repeated one violates the key of
+    /// its transaction, and the others need not wait for a reading.
+    pub(crate) async fn refusal(
+        &self,
+        caller: &Caller,
+        transaction: Option<&Transaction>,
+        error: Error,
+    ) -> Result<OwnedEventId> {
+        match self.repeated(caller, transaction).await? {
+            Some(event_id) => {
+                if matches!(error, Error::Conflict) {
+                    // It was refused for the transaction's key, and left nothing behind.
+                    self.doubt.clear();
+                }
+                Ok(event_id)
+            }
+            None => Err(error),
+        }
     }
 }
 

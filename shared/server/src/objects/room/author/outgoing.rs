@@ -1,0 +1,139 @@
+//! Sending messages. While one batch is written, the messages that come meanwhile wait for the
+//! room's lock; whoever is given the lock plans and writes all of them in one batch.
+
+use std::sync::Arc;
+
+use futures_util::future::{self, Either};
+use ruma::OwnedEventId;
+use skerry_core::pdu::MAX_PREV_EVENTS;
+use tokio::sync::{RwLockWriteGuard, oneshot};
+
+use crate::{
+    Error, Result,
+    objects::room::{
+        Room, limits,
+        loaded::{
+            Loaded, in_memory,
+            outgoing::{self, Outgoing},
+            plan::Plan,
+        },
+    },
+};
+
+impl Room {
+    /// Sends a message, together with those that wait. The reply is to come by `answer`.
+    pub(crate) async fn send_message(
+        self: &Arc<Self>,
+        message: Outgoing,
+        mut answer: oneshot::Receiver<Result<OwnedEventId>>,
+    ) -> Result<OwnedEventId> {
+        self.outgoing().push_back(message);
+        loop {
+            let lock = std::pin::pin!(self.write());
+            let guard = match future::select(&mut answer, lock).await {
+                Either::Left((answer, _)) => return answered(answer),
+                Either::Right((guard, _)) => guard?,
+            };
+            match answer.try_recv() {
+                Ok(answer) => return answer,
+                Err(oneshot::error::TryRecvError::Closed) => return Err(lost()),
+                Err(oneshot::error::TryRecvError::Empty) => self.send_outgoing(guard).await,
+            }
+        }
+    }
+
+    /// Sends the messages that have waited longest in one batch, and delivers them.
+    async fn send_outgoing(self: &Arc<Self>, mut guard: RwLockWriteGuard<'_, Option<Loaded>>) {
+        if let Ok(room) = in_memory(&mut guard) {
+            // An event that names only some of the extremities is decided on what is written.
+            let at_most = match room.ends.len() > MAX_PREV_EVENTS {
+                true => 1,
+                false => limits::SENDS_A_BATCH,
+            };
+            let messages = outgoing::next(&mut self.outgoing(), at_most);
+            self.send_together(room, messages).await;
+        }
+        self.deliver_changes(guard, Vec::new()).await;
+    }
+
+    /// Writes messages in one batch and answers each of them.
+    async fn send_together(&self, room: &mut Loaded, messages: Vec<Outgoing>) {
+        let mut plan = Plan::new(room);
+        let mut planned = Vec::with_capacity(messages.len());
+        for message in messages {
+            match self.plan_message(room, &mut plan, &message).await {
+                Ok(event_id) => planned.push((message, event_id)),
+                Err(error) => self.refuse(message, error).await,
+            }
+        }
+        if planned.is_empty() {
+            return;
+        }
+        match self.commit(room, &mut plan).await {
+            Ok(()) => {
+                for (message, event_id) in planned {
+                    message.answer(Ok(event_id));
+                }
+            }
+            Err(Error::Conflict) if planned.len() > 1 => {
+                // One of them repeats a request that was carried out. All were rolled back.
+                self.doubt.clear();
+                for (message, _) in planned {
+                    self.send_alone(room, message).await;
+                }
+            }
+            Err(error) => self.refuse_all(planned, error).await,
+        }
+    }
+
+    async fn send_alone(&self, room: &mut Loaded, message: Outgoing) {
+        if self.doubt.is_set() {
+            return message.answer(Err(lost()));
+        }
+        let mut plan = Plan::new(room);
+        let sent = match self.plan_message(room, &mut plan, &message).await {
+            Ok(event_id) => self.commit(room, &mut plan).await.map(|()| event_id),
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(event_id) => message.answer(Ok(event_id)),
+            Err(error) => self.refuse(message, error).await,
+        }
+    }
+
+    async fn plan_message(
+        &self,
+        room: &mut Loaded,
+        plan: &mut Plan,
+        message: &Outgoing,
+    ) -> Result<OwnedEventId> {
+        self.check_joined(room, &message.caller.user_id).await?;
+        let pdu = self.plan_event(room, plan, message.draft()).await?;
+        Ok(pdu.event_id.clone())
+    }
+
+    async fn refuse(&self, message: Outgoing, error: Error) {
+        let answer = self.refusal(&message.caller, message.transaction.as_ref(), error).await;
+        message.answer(answer);
+    }
+
+    /// Nobody knows whether the batch was written: who repeats the request will be told.
+    async fn refuse_all(&self, planned: Vec<(Outgoing, OwnedEventId)>, error: Error) {
+        let cause = error.to_string();
+        let mut error = Some(error);
+        for (message, _) in planned {
+            let error = error.take().unwrap_or_else(|| Error::internal(cause.clone()));
+            self.refuse(message, error).await;
+        }
+    }
+}
+
+fn answered(
+    answer: Result<Result<OwnedEventId>, oneshot::error::RecvError>,
+) -> Result<OwnedEventId> {
+    answer.map_err(|_| lost())?
+}
+
+fn lost() -> Error {
+    Error::internal("what became of the batch that this message was in is not known")
+}
