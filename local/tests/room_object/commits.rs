@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use ruma::{OwnedEventId, api::client::filter::RoomEventFilter};
 use serde::Deserialize;
-use skerry::messages::room::{Direction, GetMessages};
+use skerry::messages::{
+    Requester,
+    room::{Direction, GetMessages},
+};
 use tokio::time::timeout;
 
 use super::stand::{Fate, Stand, alice};
@@ -23,7 +26,7 @@ struct Content {
 /// The messages of the room, oldest first: IDs and texts.
 async fn messages(stand: &Stand) -> Vec<(OwnedEventId, String)> {
     let question = GetMessages {
-        caller: alice(),
+        requester: Requester::User(alice()),
         from: None,
         to: None,
         direction: Direction::Forward,

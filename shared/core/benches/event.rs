@@ -1,4 +1,4 @@
-//! What one event costs: made, hashed, signed, named and authorized; and served to a client.
+//! What one event costs: made, hashed, signed, named and authorized; and rendered for a client.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
 
@@ -10,7 +10,7 @@ use serde_json::{json, value::to_raw_value};
 use skerry_core::{
     Pdu, SigningKey,
     authorize::{self, StateKey},
-    client_event::{self, Served, Unsigned},
+    client_event::{self, Rendered, Unsigned},
     pdu::{self, NewEvent},
     room_version,
 };
@@ -102,17 +102,17 @@ fn benches(criterion: &mut Criterion) {
     criterion.bench_function("sign alone", |bencher| {
         bencher.iter(|| room.key.sign(black_box(pdu.json.as_bytes())));
     });
-    criterion.bench_function("serve", |bencher| {
+    criterion.bench_function("render", |bencher| {
         bencher.iter(|| {
             let unsigned = Unsigned::default();
-            let served = Served {
+            let rendered = Rendered {
                 json: &pdu.json,
                 event_id: &pdu.event_id,
                 room_id: None,
                 redacts_in_content: true,
                 unsigned,
             };
-            client_event::serve(black_box(served), 1_700_000_000_500)
+            client_event::render(black_box(rendered), 1_700_000_000_500)
         });
     });
 }

@@ -8,9 +8,9 @@ use ruma::{EventId, RoomId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 
-/// What a served event is made of.
+/// What a rendered event is made of.
 #[derive(Clone, Debug)]
-pub struct Served<'a> {
+pub struct Rendered<'a> {
     /// The stored PDU.
     pub json: &'a str,
     /// Its ID.
@@ -32,7 +32,7 @@ pub struct Unsigned<'a> {
     /// Milliseconds since the event was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<i64>,
-    /// The asker's membership when the event was sent.
+    /// The requester's membership when the event was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub membership: Option<Cow<'a, str>>,
     /// The content of the state this event replaced.
@@ -100,7 +100,7 @@ struct RedactionContent<'a> {
 /// # Errors
 ///
 /// When what is stored is not a PDU.
-pub fn serve(event: Served<'_>, now_ms: u64) -> Result<Box<RawJsonValue>, serde_json::Error> {
+pub fn render(event: Rendered<'_>, now_ms: u64) -> Result<Box<RawJsonValue>, serde_json::Error> {
     let stored: Stored<'_> = serde_json::from_str(event.json)?;
     let mut unsigned = event.unsigned;
     let sent: i64 = serde_json::from_str(stored.origin_server_ts.get())?;
@@ -173,21 +173,21 @@ mod tests {
 
     use super::*;
 
-    fn served(pdu: &JsonValue) -> JsonValue {
-        served_in(pdu, pdu.get("redacts").is_none())
+    fn rendered(pdu: &JsonValue) -> JsonValue {
+        rendered_in(pdu, pdu.get("redacts").is_none())
     }
 
-    fn served_in(pdu: &JsonValue, redacts_in_content: bool) -> JsonValue {
+    fn rendered_in(pdu: &JsonValue, redacts_in_content: bool) -> JsonValue {
         let json = pdu.to_string();
         let event_id = ruma::event_id!("$abc");
         let unsigned = Unsigned::default();
-        let event = Served { json: &json, event_id, room_id: None, redacts_in_content, unsigned };
-        serde_json::from_str(serve(event, 1_500).unwrap().get()).unwrap()
+        let event = Rendered { json: &json, event_id, room_id: None, redacts_in_content, unsigned };
+        serde_json::from_str(render(event, 1_500).unwrap().get()).unwrap()
     }
 
     #[test]
-    fn only_what_clients_may_see_is_served() {
-        let got = served(&json!({
+    fn only_what_clients_may_see_is_rendered() {
+        let got = rendered(&json!({
             "auth_events": [], "prev_events": [], "depth": 3, "hashes": {}, "signatures": {},
             "content": {"body": "hi"}, "origin_server_ts": 1_000, "sender": "@a:b",
             "type": "m.room.message", "room_id": "!r:b", "unsigned": {"evil": 1},
@@ -206,8 +206,8 @@ mod tests {
         let old = json!({"content": {}, "origin_server_ts": 1, "sender": "@a:b", "type": "m.room.redaction", "redacts": "$x"});
         let new = json!({"content": {"redacts": "$x"}, "origin_server_ts": 1, "sender": "@a:b", "type": "m.room.redaction"});
         for redaction in [old, new] {
-            assert_eq!(served(&redaction)["redacts"], "$x");
-            assert_eq!(served(&redaction)["content"]["redacts"], "$x");
+            assert_eq!(rendered(&redaction)["redacts"], "$x");
+            assert_eq!(rendered(&redaction)["content"]["redacts"], "$x");
         }
     }
 
@@ -216,17 +216,17 @@ mod tests {
         let both = json!({"content": {"redacts": "$in"}, "origin_server_ts": 1, "sender": "@a:b",
             "type": "m.room.redaction", "redacts": "$beside"});
         for (in_content, shown) in [(true, "$in"), (false, "$beside")] {
-            let event = served_in(&both, in_content);
+            let event = rendered_in(&both, in_content);
             assert_eq!(event["redacts"], shown);
             assert_eq!(event["content"]["redacts"], shown);
         }
     }
 
     #[test]
-    fn a_redaction_of_nothing_is_served() {
+    fn a_redaction_of_nothing_is_rendered() {
         for redacts in [json!(5), json!(null), json!({})] {
             let redaction = json!({"content": {}, "origin_server_ts": 1, "sender": "@a:b", "type": "m.room.redaction", "redacts": redacts});
-            assert_eq!(served(&redaction)["redacts"], JsonValue::Null);
+            assert_eq!(rendered(&redaction)["redacts"], JsonValue::Null);
         }
     }
 }

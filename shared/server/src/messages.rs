@@ -5,8 +5,8 @@
 //! ([`Ask`]). The enums of all questions and of all answers to one kind of object are made from
 //! one list (`asks!`); they exist for the wire and for the object's `match`.
 //!
-//! **Invariant:** no behaviour here. Events travel as raw JSON in the client format, without
-//! anything the asker may not see.
+//! **Invariant:** no behaviour here. Events travel as raw JSON in the format of the requester, and
+//! without anything that the requester may not see.
 
 pub mod room;
 pub mod secret;
@@ -14,7 +14,7 @@ pub mod user;
 
 use std::fmt::Debug;
 
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue as RawJsonValue;
 
@@ -22,12 +22,23 @@ use serde_json::value::RawValue as RawJsonValue;
 pub type RawJson = Box<RawJsonValue>;
 
 /// Who asks: an authenticated local user on one of their devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// The user.
     pub user_id: OwnedUserId,
     /// The device the access token belongs to.
     pub device_id: OwnedDeviceId,
+}
+
+/// Who asks a room for what it has: events come back as the requester may see them. On the wire a
+/// user is what a [`Caller`] is, and a server is its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Requester {
+    /// A local user. Events come in the client format.
+    User(Caller),
+    /// Another server, whose request was verified. Events come as they go over federation.
+    Server(OwnedServerName),
 }
 
 /// All questions to one kind of object, as one type.
@@ -116,9 +127,31 @@ pub(crate) use asks;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const RAW: &str = r#"{"n": 1.0,  "z": [], "a": null}"#;
+
+    /// Objects and Workers of before there were requesters send and expect a caller.
+    #[test]
+    fn a_requester_who_is_a_user_is_a_caller_on_the_wire() {
+        let caller = json!({ "user_id": "@ann:localhost", "device_id": "PHONE" });
+        let device_id = ruma::owned_device_id!("PHONE");
+        let user = Caller { user_id: ruma::owned_user_id!("@ann:localhost"), device_id };
+        let server = ruma::owned_server_name!("peer.example:8448");
+        let cases =
+            [(caller, Requester::User(user)), (json!(server), Requester::Server(server.clone()))];
+        for (json, requester) in cases {
+            let json = json!({ "get_state": { "caller": json } });
+            let command = room::GetState { requester: requester.clone() }.into_command();
+            assert_eq!(serde_json::to_value(&command).unwrap(), json);
+            let Ok(room::Command::GetState(read)) = serde_json::from_value(json.clone()) else {
+                panic!("{json}")
+            };
+            assert_eq!(read.requester, requester);
+        }
+    }
 
     /// A tag inside the object (`#[serde(tag = …)]`) would make serde buffer the rest, and raw
     /// JSON cannot be read from that buffer.

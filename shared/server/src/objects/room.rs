@@ -100,9 +100,9 @@ impl Object for Room {
             Command::SetReceipts(it) => Reply::SetReceipts(self.set_receipts(*it).await?),
             Command::SetTyping(it) => Reply::SetTyping(self.set_typing(*it).await?),
             Command::GetEvent(it) => {
-                Reply::GetEvent(self.get_event(&it.caller, &it.event_id).await?)
+                Reply::GetEvent(self.get_event(&it.requester, &it.event_id).await?)
             }
-            Command::GetState(it) => Reply::GetState(self.get_state(&it.caller).await?),
+            Command::GetState(it) => Reply::GetState(self.get_state(&it.requester).await?),
             Command::GetStateEvent(it) => Reply::GetStateEvent(self.get_state_event(*it).await?),
             Command::GetMembers(it) => Reply::GetMembers(self.get_members(*it).await?),
             Command::GetJoinedMembers(it) => {

@@ -1,4 +1,5 @@
-//! Reading history and members.
+//! Reading history and members. What other servers may read too says who asks by a [`Requester`];
+//! what clients alone read, by a [`Caller`].
 
 use ruma::{
     OwnedEventId, api::client::filter::RoomEventFilter, events::room::member::MembershipState,
@@ -6,22 +7,24 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 
 use super::Position;
-use crate::messages::{Caller, RawJson};
+use crate::messages::{Caller, RawJson, Requester};
 
 /// One event.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetEvent {
     /// Who asks.
-    pub caller: Caller,
+    #[serde(rename = "caller")]
+    pub requester: Requester,
     /// Which event.
     pub event_id: OwnedEventId,
 }
 
-/// The whole current state (or the state when the asker left).
+/// The whole current state (or the state when the requester left).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetState {
     /// Who asks.
-    pub caller: Caller,
+    #[serde(rename = "caller")]
+    pub requester: Requester,
 }
 
 /// One state event.
@@ -69,7 +72,8 @@ pub enum Direction {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetMessages {
     /// Who asks.
-    pub caller: Caller,
+    #[serde(rename = "caller")]
+    pub requester: Requester,
     /// Where to begin: events after this position (forward), or at and before it (backward).
     /// None: the end of the room (backward) or its beginning (forward).
     pub from: Option<Position>,

@@ -28,9 +28,9 @@ pub struct SyncRoom {
     pub ephemeral: RoomEventFilter,
     /// Members whose `m.room.member` event this client has already (lazy loading).
     pub known_members: Vec<OwnedUserId>,
-    /// The asker's own receipts count events by thread.
+    /// The caller's own receipts count events by thread.
     pub thread_counts: bool,
-    /// Users whose events are not shown to the asker (`m.ignored_user_list`).
+    /// Users whose events are not shown to the caller (`m.ignored_user_list`).
     pub ignored_users: Vec<OwnedUserId>,
     /// Events are wanted as they go over federation (`event_format` of the filter).
     #[serde(default)]

@@ -4,6 +4,8 @@
 pub const CACHED_STATE: usize = 5_000;
 /// Members of whom it is kept in memory what they may see and have not read.
 pub const CACHED_MEMBERS: usize = 2_000;
+/// Servers of which it is kept in memory what they may see.
+pub const CACHED_SERVERS: usize = 500;
 /// The newest events that are kept in memory.
 pub const RECENT_EVENTS: usize = 20;
 /// Events of a timeline in `/sync`, whatever the filter asks for.
@@ -14,6 +16,9 @@ pub const DEFAULT_TIMELINE_EVENTS: u64 = 10;
 pub const PAGE_EVENTS: u64 = 1_000;
 /// Stored events that one read looks at before it gives what it has found.
 pub const SCANNED_EVENTS: usize = 5_000;
+/// States that the current state never was in which one read looks for users of a server before it
+/// gives what it has found.
+pub const SCANNED_STATES: usize = 200;
 /// Unread events that are counted; more are as good as this many.
 pub const UNREAD_EVENTS: u64 = 1_000;
 /// Threads of which a user's receipts are kept; of the others they are as if never set.

@@ -1,6 +1,7 @@
 //! Reading: events, state, members and history, as far as the requester may see them.
 
 pub(super) mod access;
+pub(super) mod audience;
 mod context;
 mod events;
 mod members;
@@ -8,9 +9,9 @@ mod messages;
 mod permission;
 mod public_info;
 pub(super) mod render;
-pub(super) mod requester;
 pub(super) mod scan;
 mod state;
+mod timelines;
 
 use crate::{Error, Result, messages::RawJson};
 

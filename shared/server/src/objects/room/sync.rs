@@ -14,7 +14,7 @@ use self::lazy::Lazy;
 use crate::{
     Result,
     messages::{
-        RawJson,
+        RawJson, Requester,
         room::{Direction, Position, RoomSync, SyncRoom, UnreadCount},
     },
     objects::room::{
@@ -22,7 +22,7 @@ use crate::{
         loaded::Loaded,
         read::{
             access::View,
-            requester::Asker,
+            audience::Audience,
             scan::{Scan, passes},
         },
     },
@@ -38,21 +38,17 @@ impl Room {
     pub(super) async fn sync(self: &Arc<Self>, command: SyncRoom) -> Result<Box<RoomSync>> {
         let room = self.read().await?;
         let user_id = &command.caller.user_id;
-        let view = self.view(&room, user_id).await?;
+        let requester = Requester::User(command.caller.clone());
+        let view = self.view(&room, &requester).await?;
         let is_joined = view.timeline.membership() == MembershipState::Join;
         if is_joined {
             // Under the same lock as the reading: what comes later finds them watching.
             self.begin_reading(user_id).await?;
         }
-        let asker = Asker {
-            caller: &command.caller,
-            timeline: &view.timeline,
-            federation_format: command.federation_format,
-            redacts_in_content: room.rules.redaction.content_field_redacts,
-            room_id: None,
-        };
+        let audience = self.audience(&room, &requester, &view.timeline);
+        let audience = audience.in_sync(command.federation_format);
         let from = command.from.unwrap_or(0);
-        let scan = self.sync_timeline(&room, asker, &command, &view).await?;
+        let scan = self.sync_timeline(&room, audience, &command, &view).await?;
         let limited = scan.next.is_some();
         let next = scan.events.last().map_or(view.upto + 1, |it| it.position);
         let (events, settled) = self.settle(&room, &command, &view, scan.events, next).await?;
@@ -78,7 +74,7 @@ impl Room {
         shown.reverse();
         let state_from = shown.len();
         shown.extend(state);
-        let mut timeline = self.serve(asker, &shown).await?;
+        let mut timeline = self.render(audience, &shown).await?;
         let state = timeline.split_off(state_from);
         let mut sync = RoomSync {
             to: view.upto,
@@ -108,7 +104,7 @@ impl Room {
     async fn sync_timeline(
         &self,
         room: &Loaded,
-        asker: Asker<'_>,
+        audience: Audience<'_>,
         command: &SyncRoom,
         view: &View,
     ) -> Result<Scan> {
@@ -120,7 +116,7 @@ impl Room {
         let start = gaps.map(|it| it.next - 1).max().unwrap_or(from);
         let range = (start, view.upto);
         let mut scan =
-            self.scan(room, asker, range, Direction::Backward, limit, &command.timeline).await?;
+            self.scan(room, audience, range, Direction::Backward, limit, &command.timeline).await?;
         if start > from {
             scan.next.get_or_insert(start);
         }

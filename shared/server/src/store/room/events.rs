@@ -54,14 +54,6 @@ pub struct Stored {
     pub replaces: Option<Num>,
 }
 
-impl Stored {
-    /// Whether the current state over time tells nothing of the state at this event: it stands in
-    /// a fork, or in history that came later.
-    pub fn is_aside(&self) -> bool {
-        self.position != self.num || self.states.is_some_and(|it| it.before.chain != 0)
-    }
-}
-
 impl TryFrom<Row> for Stored {
     type Error = Error;
 

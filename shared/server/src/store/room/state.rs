@@ -4,9 +4,11 @@
 //! is the current state over time, its groups are positions of the stream. Other states hang on a
 //! group of another chain: a reader falls back to it for keys the chain lacks.
 
+use ruma::{ServerName, events::room::member::MembershipState};
 use skerry_core::{
     authorize::StateKey,
     engine::{Num, StateAt},
+    visibility::Present,
 };
 
 use super::events::{self, Stored};
@@ -129,6 +131,110 @@ pub async fn history(
     .bind(event_type)
     .bind(state_key);
     sql.rows(stmt).await?.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
+}
+
+/// After `steps` (by how much the joined and the invited users of a server changed, by position):
+/// how many there are from each position on, where the first of them came or the last one went, and
+/// at the end. Whoever else comes and goes costs no row.
+macro_rules! turns_of_steps {
+    () => {
+        "counts (position, joined, invited) AS (SELECT position, \
+         ? + sum(sum(joined)) OVER (ORDER BY position), \
+         ? + sum(sum(invited)) OVER (ORDER BY position) FROM steps GROUP BY position) \
+         SELECT position, joined, invited FROM (SELECT position, joined, invited, \
+         lag((joined > 0) * 2 + (invited > 0), 1, -1) OVER (ORDER BY position) AS before, \
+         lead(position) OVER (ORDER BY position) AS next FROM counts) \
+         WHERE next IS NULL OR before <> (joined > 0) * 2 + (invited > 0) ORDER BY position"
+    };
+}
+
+fn turn(mut row: Row) -> Result<(Position, Present)> {
+    Ok((row.take(0)?, Present { joined: row.take(1)?, invited: row.take(2)? }))
+}
+
+/// How many users of a server were in the room over the life of the current state, oldest first:
+/// where the first of them came or the last one went, and at the end.
+pub async fn list_present(
+    sql: &dyn Sql,
+    scope: i64,
+    server: &ServerName,
+) -> Result<Vec<(Position, Present)>> {
+    let stmt = Stmt::new(concat!(
+        "WITH members (position, user_id, membership) AS (SELECT d.state_group, d.state_key, \
+         coalesce(e.json ->> '$.content.membership', '') FROM room_state_deltas d \
+         LEFT JOIN room_events e ON e.scope = d.scope AND e.num = d.event \
+         WHERE d.scope = ? AND d.chain = 0 AND d.type = 'm.room.member' \
+         AND substr(d.state_key, instr(d.state_key, ':') + 1) = ?), \
+         steps (position, joined, invited) AS (SELECT position, \
+         (membership = 'join') - (lag(membership, 1, '') OVER own = 'join'), \
+         (membership = 'invite') - (lag(membership, 1, '') OVER own = 'invite') FROM members \
+         WINDOW own AS (PARTITION BY user_id ORDER BY position)), ",
+        turns_of_steps!()
+    ))
+    .bind(scope)
+    .bind(server.as_str())
+    .bind(0_u64)
+    .bind(0_u64);
+    sql.rows(stmt).await?.into_iter().map(turn).collect()
+}
+
+/// What [`list_present`] has after a position, at which so many users were in the room.
+pub async fn list_present_after(
+    sql: &dyn Sql,
+    scope: i64,
+    server: &ServerName,
+    (after, present): (Position, Present),
+) -> Result<Vec<(Position, Present)>> {
+    let stmt = Stmt::new(concat!(
+        "WITH changes (position, before, after) AS (SELECT l.position, \
+         coalesce(p.json ->> '$.content.membership', ''), \
+         coalesce(e.json ->> '$.content.membership', '') FROM room_state_log l \
+         LEFT JOIN room_events p ON p.scope = l.scope AND p.num = l.previous \
+         LEFT JOIN room_events e ON e.scope = l.scope AND e.num = l.event \
+         WHERE l.scope = ? AND l.position > ? AND l.type = 'm.room.member' \
+         AND substr(l.state_key, instr(l.state_key, ':') + 1) = ?), \
+         steps (position, joined, invited) AS (SELECT position, \
+         (after = 'join') - (before = 'join'), (after = 'invite') - (before = 'invite') \
+         FROM changes), ",
+        turns_of_steps!()
+    ))
+    .bind(scope)
+    .bind(after)
+    .bind(server.as_str())
+    .bind(present.joined)
+    .bind(present.invited);
+    sql.rows(stmt).await?.into_iter().map(turn).collect()
+}
+
+/// Whether some user of a server has this membership in the state at a point. It is looked at one
+/// user after the other, until one has.
+pub async fn has_member(
+    sql: &dyn Sql,
+    scope: i64,
+    at: StateAt,
+    server: &ServerName,
+    membership: &MembershipState,
+) -> Result<bool> {
+    let stmt = Stmt::new(concat!(
+        lineage!(),
+        "SELECT 1 FROM lineage l CROSS JOIN room_state_deltas d ON d.scope = ? \
+         AND d.chain = l.chain AND d.type = 'm.room.member' AND d.state_group <= l.upto \
+         AND substr(d.state_key, instr(d.state_key, ':') + 1) = ? \
+         CROSS JOIN room_events e ON e.scope = ? AND e.num = d.event \
+         WHERE e.json ->> '$.content.membership' = ? \
+         AND NOT EXISTS (SELECT 1 FROM lineage y CROSS JOIN room_state_deltas n ON n.scope = ? \
+         AND n.chain = y.chain AND n.type = 'm.room.member' AND n.state_key = d.state_key \
+         AND n.state_group > d.state_group AND n.state_group <= y.upto) LIMIT 1"
+    ))
+    .bind(at.chain)
+    .bind(at.group)
+    .bind(scope)
+    .bind(scope)
+    .bind(server.as_str())
+    .bind(scope)
+    .bind(membership.as_str())
+    .bind(scope);
+    Ok(sql.row(stmt).await?.is_some())
 }
 
 /// The newest position at which the current state changed.

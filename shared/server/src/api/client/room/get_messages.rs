@@ -19,7 +19,7 @@ use crate::{
     Result,
     api::{Cx, mount::authenticated},
     messages::{
-        Caller, RawJson,
+        Caller, RawJson, Requester,
         room::{self, GetContext, GetMessages},
     },
 };
@@ -42,7 +42,7 @@ async fn get_message_events(
     let from = page_token::resolve(&cx, &caller, room_id, request.from.as_deref()).await?;
     let to = page_token::resolve(&cx, &caller, room_id, request.to.as_deref()).await?;
     let question = GetMessages {
-        caller,
+        requester: Requester::User(caller),
         from,
         to,
         direction: match request.dir {

@@ -12,7 +12,7 @@ use super::ask;
 use crate::{
     Result,
     api::{Cx, mount::authenticated},
-    messages::{Caller, room::GetEvent},
+    messages::{Caller, Requester, room::GetEvent},
 };
 
 /// Mounts the endpoint.
@@ -22,6 +22,7 @@ pub(super) fn routes(router: Router) -> Router {
 
 async fn get_room_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     let Request { room_id, event_id, .. } = request;
-    let event = ask(&cx, &room_id, GetEvent { caller, event_id }).await?;
+    let question = GetEvent { requester: Requester::User(caller), event_id };
+    let event = ask(&cx, &room_id, question).await?;
     Ok(Response::new(Raw::from_json(event)))
 }

@@ -23,7 +23,7 @@ use crate::{
         mount::{authenticated, authenticated_with_empty_tail},
     },
     messages::{
-        Caller, RawJson,
+        Caller, RawJson, Requester,
         room::{GetState, GetStateEvent},
     },
 };
@@ -39,7 +39,8 @@ async fn get_state_events(
     caller: Caller,
     request: get_state_events::v3::Request,
 ) -> Result<get_state_events::v3::Response> {
-    let events = ask(&cx, &request.room_id, GetState { caller }).await?;
+    let question = GetState { requester: Requester::User(caller) };
+    let events = ask(&cx, &request.room_id, question).await?;
     let events = events.into_iter().map(Raw::from_json).collect();
     Ok(get_state_events::v3::Response::new(events))
 }

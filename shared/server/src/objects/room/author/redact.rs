@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ruma::{CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId, TransactionId, UserId};
+use ruma::{CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId, TransactionId};
 
 use crate::{
     Error, Result,
-    messages::{Caller, room::Redact},
+    messages::{Caller, Requester, room::Redact},
     objects::room::{
         Room,
         author::{check_reason, transaction::transaction},
@@ -58,7 +58,7 @@ impl Room {
         if let Some(event_id) = self.repeated(caller, transaction.as_ref()).await? {
             return Ok(event_id);
         }
-        let redacted = self.redactable(room, &caller.user_id, target).await?;
+        let redacted = self.redactable(room, caller, target).await?;
         let in_content = room.rules.redaction.content_field_redacts;
         if in_content {
             content.insert("redacts".to_owned(), target.as_str().to_owned().into());
@@ -90,9 +90,10 @@ impl Room {
     async fn redactable(
         &self,
         room: &Loaded,
-        user_id: &UserId,
+        caller: &Caller,
         target: &EventId,
     ) -> Result<events::Stored> {
+        let user_id = &caller.user_id;
         let stored = self.stored_event(target).await?;
         let own = stored.as_ref().is_some_and(|it| it.sender == user_id.as_str());
         if !own {
@@ -105,8 +106,9 @@ impl Room {
         if stored.event_type == "m.room.create" {
             return Err(Error::forbidden("a create event cannot be redacted"));
         }
-        let timeline = self.timeline_of(room, user_id).await?;
-        if !self.may_see(&timeline, user_id, &stored).await? {
+        let timeline = self.timeline_of_user(room, user_id).await?;
+        let requester = Requester::User(caller.clone());
+        if !self.may_see(self.audience(room, &requester, &timeline), &stored).await? {
             return Err(Error::not_found("this event is not in the room"));
         }
         Ok(stored)

@@ -7,8 +7,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ruma::{OwnedUserId, UserId};
-use skerry_core::{authorize::StateKey, visibility::Timeline};
+use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
+use skerry_core::{
+    authorize::StateKey,
+    visibility::{ServerTimeline, Timeline},
+};
 
 use crate::{
     messages::room::{Position, UnreadCount},
@@ -71,6 +74,9 @@ struct Inner {
     /// Pieces of the current state that were needed; none: known to be absent.
     state: Bounded<StateKey, Option<StateEvent>>,
     timelines: Bounded<OwnedUserId, Arc<Timeline>>,
+    /// Each as far as it goes: a change of the state comes after its end, and a redaction leaves
+    /// memberships and visibilities as they are.
+    server_timelines: Bounded<OwnedServerName, Arc<ServerTimeline>>,
     tallies: Bounded<OwnedUserId, Tally>,
     /// Every event after `complete_after`, oldest first.
     recent: VecDeque<Recent>,
@@ -83,6 +89,7 @@ impl Memory {
         Self(Mutex::new(Inner {
             state: Bounded::new(limits::CACHED_STATE),
             timelines: Bounded::new(limits::CACHED_MEMBERS),
+            server_timelines: Bounded::new(limits::CACHED_SERVERS),
             tallies: Bounded::new(limits::CACHED_MEMBERS),
             recent: VecDeque::new(),
             complete_after: head,
@@ -141,6 +148,20 @@ impl Memory {
     /// What a member may see.
     pub(crate) fn remember_timeline(&self, user_id: &UserId, timeline: &Arc<Timeline>) {
         self.inner().timelines.insert(user_id.to_owned(), Arc::clone(timeline));
+    }
+
+    /// What a server may see, as far as it is known.
+    pub(crate) fn server_timeline(&self, server: &ServerName) -> Option<Arc<ServerTimeline>> {
+        self.inner().server_timelines.map.get(server).cloned()
+    }
+
+    /// What a server may see.
+    pub(crate) fn remember_server_timeline(
+        &self,
+        server: &ServerName,
+        timeline: &Arc<ServerTimeline>,
+    ) {
+        self.inner().server_timelines.insert(server.to_owned(), Arc::clone(timeline));
     }
 
     /// How much a member has not read, when it is known.

@@ -1,10 +1,16 @@
-//! What one user may see of the room.
+//! What one requester may see of the room.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ruma::{
-    UserId,
-    events::room::history_visibility::{HistoryVisibility, RoomHistoryVisibilityEventContent},
+    ServerName,
+    events::room::{
+        history_visibility::HistoryVisibility, member::MembershipState,
+        server_acl::RoomServerAclEventContent,
+    },
 };
 use skerry_core::{
     engine::StateAt,
@@ -13,80 +19,74 @@ use skerry_core::{
 
 use crate::{
     Result,
-    messages::room::Position,
+    messages::{Requester, room::Position},
     objects::room::{
-        Room,
-        loaded::{Loaded, state_event::membership_of},
+        Room, limits,
+        loaded::Loaded,
+        read::{
+            audience::Audience,
+            timelines::{membership_in, visibility_in},
+        },
     },
-    store::room::{events, members, state},
+    store::room::{events::Stored, members, state},
 };
 
+/// What one requester may see.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// Says it of each event.
+    pub(crate) timeline: Arc<Timeline>,
+    /// Nothing after this position is for them.
+    pub(crate) upto: Position,
+    /// The state they see.
+    pub(crate) state: StateAt,
+}
+
+/// What has been found in states that the room's current state never was, while one question is
+/// answered. Events that follow each other share their states.
+#[derive(Debug, Default)]
+pub(crate) struct FoundStates {
+    states: BTreeMap<StateAt, FoundState>,
+    /// States in which users of a server were looked for.
+    searched: usize,
+}
+
+impl FoundStates {
+    /// Whether enough states were searched for one question.
+    pub(crate) fn is_full(&self) -> bool {
+        self.searched >= limits::SCANNED_STATES
+    }
+}
+
+#[derive(Clone, Debug)]
+struct FoundState {
+    visibility: HistoryVisibility,
+    /// The requester's; none: not looked for yet.
+    membership: Option<MembershipState>,
+}
+
 impl Room {
-    /// The user's memberships and the history's visibilities over the life of the room.
-    pub(crate) async fn timeline_of(
-        &self,
-        room: &Loaded,
-        user_id: &UserId,
-    ) -> Result<Arc<Timeline>> {
-        if let Some(known) = room.memory.timeline(user_id) {
-            return Ok(known);
-        }
-        let (sql, scope) = (self.sql(), self.scope());
-        let memberships = state::history(sql, scope, "m.room.member", user_id.as_str()).await?;
-        let visibilities = state::history(sql, scope, "m.room.history_visibility", "").await?;
-        let membership = |(at, json): (Position, Option<String>)| {
-            (at, membership_of(&json.and_then(|it| content_of(&it)).unwrap_or_default()))
-        };
-        let visibility = |(at, json): (Position, Option<String>)| {
-            (at, visibility_of(&json.and_then(|it| content_of(&it)).unwrap_or_default()))
-        };
-        let timeline = Arc::new(Timeline {
-            memberships: memberships.into_iter().map(membership).collect(),
-            visibilities: visibilities.into_iter().map(visibility).collect(),
-        });
-        if !timeline.memberships.is_empty() {
-            room.memory.remember_timeline(user_id, &timeline);
-        }
-        Ok(timeline)
-    }
-
-    /// Whether a user may see an event.
-    pub(crate) async fn may_see(
-        &self,
-        timeline: &Timeline,
-        user_id: &UserId,
-        event: &events::Stored,
-    ) -> Result<bool> {
-        let Some(states) = event.states.filter(|_| event.is_aside()) else {
-            return Ok(timeline.may_see(event.position));
-        };
-        // The current state over time says nothing of it: the state at the event does.
-        let keys = [
-            ("m.room.history_visibility".to_owned(), String::new()),
-            ("m.room.member".to_owned(), user_id.to_string()),
-        ];
-        for at in BTreeSet::from([states.before, states.after]) {
-            let found = self.events_of(at, &keys).await?;
-            let content = |event_type: &str| {
-                let event = found.iter().find(|it| it.event_type == event_type);
-                event.and_then(|it| content_of(&it.json)).unwrap_or_default()
-            };
-            let membership = membership_of(&content("m.room.member"));
-            let visibility = visibility_of(&content("m.room.history_visibility"));
-            if timeline.allows_in(&membership, &visibility, event.position) {
-                return Ok(true);
+    /// How far a requester may look, or the refusal that does not say whether the room exists.
+    pub(crate) async fn view(&self, room: &Loaded, requester: &Requester) -> Result<View> {
+        let (timeline, access) = match requester {
+            Requester::User(caller) => {
+                let timeline = self.timeline_of_user(room, &caller.user_id).await?;
+                let access = timeline.access_of_user();
+                (timeline, access)
             }
-        }
-        Ok(false)
-    }
-
-    /// How far a user may look, or the refusal that does not say whether the room exists.
-    pub(crate) async fn view(&self, room: &Loaded, user_id: &UserId) -> Result<View> {
-        let timeline = self.timeline_of(room, user_id).await?;
-        let upto = match timeline.access() {
+            Requester::Server(server) => {
+                self.check_acl(room, server).await?;
+                let timeline = self.timeline_of_server(room, server).await?;
+                let access = timeline.access_of_server();
+                (timeline, access)
+            }
+        };
+        let upto = match access {
             Access::Member | Access::Peeker => room.head,
             Access::Former(position) => {
-                if members::find_forgotten(self.sql(), self.scope(), user_id).await? {
+                if let Requester::User(caller) = requester
+                    && members::find_forgotten(self.sql(), self.scope(), &caller.user_id).await?
+                {
                     return Err(Self::unknown());
                 }
                 position
@@ -97,33 +97,115 @@ impl Room {
         let state = if is_current { room.state } else { StateAt { group: upto, ..room.state } };
         Ok(View { timeline, upto, state })
     }
-}
 
-/// What one user may see.
-#[derive(Debug)]
-pub(crate) struct View {
-    /// Tells for each event.
-    pub(crate) timeline: Arc<Timeline>,
-    /// Nothing after this position is for them.
-    pub(crate) upto: Position,
-    /// The state they see.
-    pub(crate) state: StateAt,
-}
+    /// Refuses a server that the room's access control list denies ([spec]). A list that cannot be
+    /// read allows nobody.
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls
+    async fn check_acl(&self, room: &Loaded, server: &ServerName) -> Result<()> {
+        let Some((_, list)) = self.state_event(room, "m.room.server_acl", "").await? else {
+            return Ok(());
+        };
+        let list = serde_json::from_str::<RoomServerAclEventContent>(list.content.get());
+        match list.is_ok_and(|list| list.is_allowed(server)) {
+            true => Ok(()),
+            false => Err(Self::unknown()),
+        }
+    }
 
-#[derive(serde::Deserialize)]
-struct Stored<'a> {
-    #[serde(borrow)]
-    content: &'a serde_json::value::RawValue,
-}
+    /// Whether a requester may see an event.
+    pub(crate) async fn may_see(&self, audience: Audience<'_>, event: &Stored) -> Result<bool> {
+        self.may_see_by(audience, event, &mut FoundStates::default()).await
+    }
 
-/// The content of a stored event.
-fn content_of(json: &str) -> Option<String> {
-    let event: Stored<'_> = serde_json::from_str(json).ok()?;
-    Some(event.content.get().to_owned())
-}
+    /// The same for one of many events, by what has been found for those before it.
+    pub(crate) async fn may_see_by(
+        &self,
+        audience: Audience<'_>,
+        event: &Stored,
+        found: &mut FoundStates,
+    ) -> Result<bool> {
+        let Some(states) = event.states else { return Ok(false) };
+        // A change of membership or visibility is seen by whom either side of it allows.
+        for at in BTreeSet::from([states.before, states.after]) {
+            if self.state_allows(audience, at, event.position, found).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 
-/// The visibility in the content of a history visibility event; `shared` when there is none.
-fn visibility_of(content: &str) -> HistoryVisibility {
-    serde_json::from_str::<RoomHistoryVisibilityEventContent>(content)
-        .map_or(HistoryVisibility::Shared, |it| it.history_visibility)
+    /// Whether a state allows a requester to see an event that stands at a position.
+    async fn state_allows(
+        &self,
+        audience: Audience<'_>,
+        at: StateAt,
+        position: Position,
+        found: &mut FoundStates,
+    ) -> Result<bool> {
+        if at.chain == 0 {
+            return Ok(audience.timeline.allows_at(at.group, position));
+        }
+        let mut state = match found.states.get(&at) {
+            Some(state) => state.clone(),
+            None => self.find_state(audience.requester, at).await?,
+        };
+        let allows = |membership: &MembershipState| {
+            audience.timeline.allows_in(membership, &state.visibility, position)
+        };
+        // What shows an event to who is not in the room shows it to everybody in it.
+        let mut is_allowed = allows(state.membership.as_ref().unwrap_or(&MembershipState::Leave));
+        if let Requester::Server(server) = audience.requester
+            && state.membership.is_none()
+            && !is_allowed
+        {
+            let membership = self.membership_of_server(at, server, &state.visibility).await?;
+            is_allowed = allows(&membership);
+            state.membership = Some(membership);
+            found.searched += 1;
+        }
+        found.states.insert(at, state);
+        Ok(is_allowed)
+    }
+
+    /// What a state says of visibility, and of a user. The users of a server may be many: they are
+    /// looked for where it matters.
+    async fn find_state(&self, requester: &Requester, at: StateAt) -> Result<FoundState> {
+        let mut keys = vec![("m.room.history_visibility".to_owned(), String::new())];
+        if let Requester::User(caller) = requester {
+            keys.push(("m.room.member".to_owned(), caller.user_id.to_string()));
+        }
+        let events = self.events_of(at, &keys).await?;
+        let json = |event_type: &str| {
+            events.iter().find(|it| it.event_type == event_type).map(|it| it.json.as_str())
+        };
+        let visibility =
+            json("m.room.history_visibility").map_or(HistoryVisibility::Shared, visibility_in);
+        let membership = match requester {
+            Requester::User(_) => {
+                Some(json("m.room.member").map_or(MembershipState::Leave, membership_in))
+            }
+            Requester::Server(_) => None,
+        };
+        Ok(FoundState { visibility, membership })
+    }
+
+    /// The membership of a server as a whole in a state, as far as a visibility depends on it.
+    async fn membership_of_server(
+        &self,
+        at: StateAt,
+        server: &ServerName,
+        visibility: &HistoryVisibility,
+    ) -> Result<MembershipState> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let (join, invite) = (MembershipState::Join, MembershipState::Invite);
+        if state::has_member(sql, scope, at, server, &join).await? {
+            return Ok(join);
+        }
+        let counts = *visibility == HistoryVisibility::Invited;
+        match counts && state::has_member(sql, scope, at, server, &invite).await? {
+            true => Ok(invite),
+            false => Ok(MembershipState::Leave),
+        }
+    }
 }

@@ -8,12 +8,12 @@ use skerry_core::engine::StateAt;
 use crate::{
     Error, Result,
     messages::{
-        RawJson,
+        RawJson, Requester,
         room::{Context, Direction, GetContext},
     },
     objects::room::{
         Room, limits,
-        read::{requester::Asker, scan::passes, unseen},
+        read::{audience::Audience, scan::passes, unseen},
     },
     store::room::{
         events::Stored,
@@ -25,20 +25,21 @@ impl Room {
     pub(crate) async fn get_context(self: &Arc<Self>, command: GetContext) -> Result<Box<Context>> {
         let GetContext { caller, event_id, limit, filter } = command;
         let room = self.read().await?;
-        let view = self.view(&room, &caller.user_id).await?;
+        let requester = Requester::User(caller);
+        let view = self.view(&room, &requester).await?;
         let stored = self.stored_event(&event_id).await?;
         let stored = stored.filter(|it| it.position <= view.upto).ok_or_else(unseen)?;
-        if !self.may_see(&view.timeline, &caller.user_id, &stored).await? {
+        let audience = self.audience(&room, &requester, &view.timeline);
+        if !self.may_see(audience, &stored).await? {
             return Err(unseen());
         }
-        let asker = self.asker(&room, &caller, &view.timeline);
         let at = stored.position;
         let limit = limit.min(limits::PAGE_EVENTS);
         let (before, after) = (limit / 2, limit - limit / 2);
         let before =
-            self.scan(&room, asker, (0, at - 1), Direction::Backward, before, &filter).await?;
+            self.scan(&room, audience, (0, at - 1), Direction::Backward, before, &filter).await?;
         let after =
-            self.scan(&room, asker, (at, view.upto), Direction::Forward, after, &filter).await?;
+            self.scan(&room, audience, (at, view.upto), Direction::Forward, after, &filter).await?;
         let last = after.events.last().map_or(at, |it| it.position);
         let first = before.events.last().map_or(at, |it| it.position);
         let shown: Vec<_> = before
@@ -49,14 +50,17 @@ impl Room {
             .cloned()
             .collect();
         let state_at = StateAt { group: last.min(view.state.group), ..view.state };
-        let state = self.context_state(asker, state_at, &shown, &filter).await?;
-        let event = self.serve(asker, std::slice::from_ref(&stored)).await?;
+        let state = self.context_state(audience, state_at, &shown, &filter).await?;
+        let event = self.render(audience, std::slice::from_ref(&stored)).await?;
         Ok(Box::new(Context {
             start: first.saturating_sub(1),
             end: last,
-            event: event.into_iter().next().ok_or_else(|| Error::internal("nothing served"))?,
-            events_before: self.serve(asker, &before.events).await?,
-            events_after: self.serve(asker, &after.events).await?,
+            event: event
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::internal("nothing was rendered"))?,
+            events_before: self.render(audience, &before.events).await?,
+            events_after: self.render(audience, &after.events).await?,
             state,
         }))
     }
@@ -64,7 +68,7 @@ impl Room {
     /// The state that goes with a context.
     async fn context_state(
         &self,
-        asker: Asker<'_>,
+        audience: Audience<'_>,
         at: StateAt,
         shown: &[Stored],
         filter: &RoomEventFilter,
@@ -73,8 +77,8 @@ impl Room {
         let part = if lazy { Part::WithoutMembers } else { Part::Whole };
         let mut events = state::list(self.sql(), self.scope(), at, part).await?;
         events.retain(|it| passes(filter, &self.id, it));
-        let mut state = self.serve(asker, &events).await?;
-        state.extend(self.members_of_senders(asker, &at, shown, filter).await?);
+        let mut state = self.render(audience, &events).await?;
+        state.extend(self.members_of_senders(audience, &at, shown, filter).await?);
         Ok(state)
     }
 }

@@ -7,32 +7,40 @@ use skerry_core::visibility::Access;
 
 use crate::{
     Result,
-    messages::{Caller, RawJson},
+    messages::{RawJson, Requester},
     objects::room::{
         Room,
-        read::{one, unseen},
+        loaded::Loaded,
+        read::{access::View, one, unseen},
     },
 };
 
 impl Room {
     pub(crate) async fn get_event(
         self: &Arc<Self>,
-        caller: &Caller,
+        requester: &Requester,
         event_id: &EventId,
     ) -> Result<RawJson> {
         let room = self.read().await?;
-        // One event is shown to whom its own visibility allows, member or not.
-        let timeline = self.timeline_of(&room, &caller.user_id).await?;
-        let upto = match timeline.access() {
-            Access::Former(_) => self.view(&room, &caller.user_id).await?.upto,
-            _ => room.head,
-        };
+        let view = self.view_of_one_event(&room, requester).await?;
         let stored = self.stored_event(event_id).await?;
-        let stored = stored.filter(|it| it.position <= upto).ok_or_else(unseen)?;
-        if !self.may_see(&timeline, &caller.user_id, &stored).await? {
+        let stored = stored.filter(|it| it.position <= view.upto).ok_or_else(unseen)?;
+        let audience = self.audience(&room, requester, &view.timeline);
+        if !self.may_see(audience, &stored).await? {
             return Err(unseen());
         }
-        let asker = self.asker(&room, caller, &timeline);
-        one(self.serve(asker, std::slice::from_ref(&stored)).await?)
+        one(self.render(audience, std::slice::from_ref(&stored)).await?)
+    }
+
+    /// How far a requester may look for one event. A user is shown it if its own visibility allows,
+    /// member or not; a server must have been in the room.
+    async fn view_of_one_event(&self, room: &Loaded, requester: &Requester) -> Result<View> {
+        if let Requester::User(caller) = requester {
+            let timeline = self.timeline_of_user(room, &caller.user_id).await?;
+            if timeline.access_of_user() == Access::None {
+                return Ok(View { timeline, upto: room.head, state: room.state });
+            }
+        }
+        self.view(room, requester).await
     }
 }

@@ -15,13 +15,13 @@ use skerry_core::engine::StateAt;
 use crate::{
     Result,
     messages::{
-        Caller, RawJson,
+        Caller, RawJson, Requester,
         room::{GetMembers, RoomProfile},
     },
     objects::room::{
         Room,
         loaded::state_event::membership_of,
-        read::{render::content_of, requester::Asker},
+        read::{audience::Audience, render::content_of},
     },
     store::room::{
         events::Stored,
@@ -34,7 +34,8 @@ impl Room {
     pub(crate) async fn get_members(self: &Arc<Self>, command: GetMembers) -> Result<Vec<RawJson>> {
         let GetMembers { caller, at, membership, not_membership } = command;
         let room = self.read().await?;
-        let view = self.view(&room, &caller.user_id).await?;
+        let requester = Requester::User(caller);
+        let view = self.view(&room, &requester).await?;
         let group = at.map_or(view.state.group, |at| at.min(view.state.group));
         let at = StateAt { group, ..view.state };
         let mut events = state::list(self.sql(), self.scope(), at, Part::Members).await?;
@@ -48,8 +49,8 @@ impl Room {
                 })
             });
         }
-        let asker = self.asker(&room, &caller, &view.timeline);
-        self.serve(asker, &events).await
+        let audience = self.audience(&room, &requester, &view.timeline);
+        self.render(audience, &events).await
     }
 
     pub(crate) async fn get_joined_members(
@@ -72,7 +73,7 @@ impl Room {
     /// Membership events of the senders of events, when members are lazy-loaded.
     pub(crate) async fn members_of_senders(
         &self,
-        asker: Asker<'_>,
+        audience: Audience<'_>,
         at: &StateAt,
         events: &[Stored],
         filter: &RoomEventFilter,
@@ -83,6 +84,6 @@ impl Room {
         let senders: BTreeSet<_> = events.iter().map(|it| it.sender.clone()).collect();
         let keys: Vec<_> = senders.into_iter().map(|it| ("m.room.member".to_owned(), it)).collect();
         let events = self.events_of(*at, &keys).await?;
-        self.serve(asker, &events).await
+        self.render(audience, &events).await
     }
 }

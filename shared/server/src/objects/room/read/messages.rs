@@ -10,11 +10,11 @@ use crate::{
 
 impl Room {
     pub(crate) async fn get_messages(self: &Arc<Self>, command: GetMessages) -> Result<Box<Page>> {
-        let GetMessages { caller, from, to, direction, limit, filter } = command;
+        let GetMessages { requester, from, to, direction, limit, filter } = command;
         let room = self.read().await?;
-        let view = self.view(&room, &caller.user_id).await?;
+        let view = self.view(&room, &requester).await?;
         let limit = limit.min(limits::PAGE_EVENTS);
-        let asker = self.asker(&room, &caller, &view.timeline);
+        let audience = self.audience(&room, &requester, &view.timeline);
         let (start, range) = match direction {
             Direction::Backward => {
                 let from = from.unwrap_or(view.upto);
@@ -25,14 +25,14 @@ impl Room {
                 (from, (from, to.unwrap_or(view.upto).min(view.upto)))
             }
         };
-        let scan = self.scan(&room, asker, range, direction, limit, &filter).await?;
-        let state = self.members_of_senders(asker, &view.state, &scan.events, &filter).await?;
+        let scan = self.scan(&room, audience, range, direction, limit, &filter).await?;
+        let state = self.members_of_senders(audience, &view.state, &scan.events, &filter).await?;
         let end = match (scan.next, direction) {
             // New events may come at the end of a room that is read forward.
             (None, Direction::Forward) => scan.events.last().map(|it| it.position),
             (next, _) => next,
         };
-        let chunk = self.serve(asker, &scan.events).await?;
+        let chunk = self.render(audience, &scan.events).await?;
         Ok(Box::new(Page { start, end, chunk, state }))
     }
 }

@@ -19,7 +19,7 @@ impl Room {
         match action {
             Action::BeJoined => self.check_joined(&room, user_id).await?,
             Action::ReadAliases => {
-                let timeline = self.timeline_of(&room, user_id).await?;
+                let timeline = self.timeline_of_user(&room, user_id).await?;
                 if timeline.membership() != MembershipState::Join && !timeline.is_world_readable() {
                     return Err(Self::unknown());
                 }

@@ -8,69 +8,84 @@ use std::{
 use ruma::events::room::member::MembershipState;
 use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::client_event::{self, Served, Unsigned};
+use skerry_core::{
+    client_event::{self, Rendered, Unsigned},
+    visibility::Timeline,
+};
 
 use crate::{
     Error, Result,
     messages::{RawJson, room::SentBy},
-    objects::room::{Room, read::requester::Asker},
+    objects::room::{
+        Room,
+        read::audience::{Audience, ClientFormat, Format},
+    },
     store::room::events::{self, Stored},
 };
 
 impl Room {
-    /// Turns stored events into what the asker gets.
-    pub(crate) async fn serve(&self, asker: Asker<'_>, events: &[Stored]) -> Result<Vec<RawJson>> {
-        if asker.federation_format {
+    /// Turns stored events into what the requester gets.
+    pub(crate) async fn render(
+        &self,
+        audience: Audience<'_>,
+        events: &[Stored],
+    ) -> Result<Vec<RawJson>> {
+        let Audience { timeline, format, .. } = audience;
+        let Format::Client(client) = format else {
             let raw = |it: &Stored| RawJsonValue::from_string(it.json.clone());
             return Ok(events.iter().map(raw).collect::<Result<_, _>>()?);
-        }
+        };
         let (sql, scope, now) = (self.sql(), self.scope(), self.now_ms());
         let others: BTreeSet<_> =
             events.iter().flat_map(|it| [it.replaces, it.redacted_by]).flatten().collect();
         let others: Vec<_> = others.into_iter().collect();
         let others: HashMap<_, _> =
             events::list(sql, scope, &others).await?.into_iter().map(|it| (it.num, it)).collect();
-        let mut served = Vec::with_capacity(events.len());
+        let mut rendered = Vec::with_capacity(events.len());
         for event in events {
-            let mut unsigned = unsigned(asker, event)?;
+            let mut unsigned = unsigned(timeline, client, event)?;
             if let Some(replaced) = event.replaces.and_then(|it| others.get(&it)) {
                 unsigned.prev_content = Some(content_of(&replaced.json)?);
                 unsigned.prev_sender = Some(replaced.sender.clone());
                 unsigned.replaces_state = Some(replaced.event_id.to_string());
             }
             if let Some(redaction) = event.redacted_by.and_then(|it| others.get(&it)) {
-                let served = Served {
+                let redaction = Rendered {
                     json: &redaction.json,
                     event_id: &redaction.event_id,
-                    room_id: asker.room_id,
-                    redacts_in_content: asker.redacts_in_content,
-                    unsigned: self::unsigned(asker, redaction)?,
+                    room_id: client.room_id,
+                    redacts_in_content: client.redacts_in_content,
+                    unsigned: self::unsigned(timeline, client, redaction)?,
                 };
-                unsigned.redacted_because = Some(client_event::serve(served, now)?);
+                unsigned.redacted_because = Some(client_event::render(redaction, now)?);
             }
-            let event = Served {
+            let event = Rendered {
                 json: &event.json,
                 event_id: &event.event_id,
-                room_id: asker.room_id,
-                redacts_in_content: asker.redacts_in_content,
+                room_id: client.room_id,
+                redacts_in_content: client.redacts_in_content,
                 unsigned,
             };
-            served.push(client_event::serve(event, now)?);
+            rendered.push(client_event::render(event, now)?);
         }
-        Ok(served)
+        Ok(rendered)
     }
 }
 
-/// What the server adds to an event for this asker, but for what other events tell.
-fn unsigned<'a>(asker: Asker<'_>, event: &Stored) -> Result<Unsigned<'a>> {
-    let membership = asker.timeline.membership_at(event.position);
+/// What this server adds to an event for this client, but for what other events tell.
+fn unsigned<'a>(
+    timeline: &Timeline,
+    client: ClientFormat<'_>,
+    event: &Stored,
+) -> Result<Unsigned<'a>> {
+    let membership = timeline.membership_at(event.position);
     let mut unsigned =
         Unsigned { membership: Some(membership_text(&membership)), ..Unsigned::default() };
     if let Some(sent_by) = &event.sent_by
-        && event.sender == asker.caller.user_id.as_str()
+        && event.sender == client.caller.user_id.as_str()
     {
         let sent_by: SentBy = serde_json::from_str(sent_by)?;
-        if sent_by.device_id == asker.caller.device_id {
+        if sent_by.device_id == client.caller.device_id {
             unsigned.transaction_id = Some(Cow::Owned(sent_by.transaction_id.to_string()));
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     objects::room::{
         Room, limits,
         loaded::Loaded,
-        read::{render::content_of, requester::Asker},
+        read::{access::FoundStates, audience::Audience, render::content_of},
     },
     store::room::events::{self, Stored},
 };
@@ -26,11 +26,11 @@ pub(crate) struct Scan {
 
 impl Room {
     /// Reads history with `after < position <= upto` until `limit` events are found that the
-    /// asker may see and the filter lets through.
+    /// requester may see and the filter lets through.
     pub(crate) async fn scan(
         &self,
         room: &Loaded,
-        asker: Asker<'_>,
+        audience: Audience<'_>,
         (after, upto): (Position, Position),
         direction: Direction,
         limit: u64,
@@ -38,10 +38,14 @@ impl Room {
     ) -> Result<Scan> {
         let (mut after, mut upto) = (after, upto);
         let mut events = Vec::new();
-        let mut scanned = 0;
+        let (mut scanned, mut found) = (0, FoundStates::default());
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let nothing = passes_nothing(filter, &self.id);
-        while events.len() < wanted && after < upto && !nothing && scanned < limits::SCANNED_EVENTS
+        while events.len() < wanted
+            && after < upto
+            && !nothing
+            && scanned < limits::SCANNED_EVENTS
+            && !found.is_full()
         {
             let page_size = (limit + 1).clamp(MIN_PAGE, MAX_PAGE);
             let page = self.page(room, (after, upto), direction, page_size).await?;
@@ -49,15 +53,15 @@ impl Room {
             scanned += page.len();
             let mut page = page.into_iter();
             while events.len() < wanted
+                && !found.is_full()
                 && let Some(event) = page.next()
             {
                 match direction {
                     Direction::Backward => upto = event.position - 1,
                     Direction::Forward => after = event.position,
                 }
-                let user_id = &asker.caller.user_id;
                 if passes(filter, &self.id, &event)
-                    && self.may_see(asker.timeline, user_id, &event).await?
+                    && self.may_see_by(audience, &event, &mut found).await?
                 {
                     events.push(event);
                 }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use crate::{
     Result,
-    messages::{Caller, RawJson, room::GetStateEvent},
+    messages::{RawJson, Requester, room::GetStateEvent},
     objects::room::{Room, read::one},
     store::room::state::{self, Part},
 };
 
 impl Room {
-    pub(crate) async fn get_state(self: &Arc<Self>, caller: &Caller) -> Result<Vec<RawJson>> {
+    pub(crate) async fn get_state(self: &Arc<Self>, requester: &Requester) -> Result<Vec<RawJson>> {
         let room = self.read().await?;
-        let view = self.view(&room, &caller.user_id).await?;
+        let view = self.view(&room, requester).await?;
         let events = state::list(self.sql(), self.scope(), view.state, Part::Whole).await?;
-        let asker = self.asker(&room, caller, &view.timeline);
-        self.serve(asker, &events).await
+        let audience = self.audience(&room, requester, &view.timeline);
+        self.render(audience, &events).await
     }
 
     pub(crate) async fn get_state_event(
@@ -24,10 +24,11 @@ impl Room {
     ) -> Result<RawJson> {
         let GetStateEvent { caller, event_type, state_key } = command;
         let room = self.read().await?;
-        let view = self.view(&room, &caller.user_id).await?;
+        let requester = Requester::User(caller);
+        let view = self.view(&room, &requester).await?;
         let keys = [(event_type, state_key)];
         let events = self.events_of(view.state, &keys).await?;
-        let asker = self.asker(&room, &caller, &view.timeline);
-        one(self.serve(asker, &events).await?)
+        let audience = self.audience(&room, &requester, &view.timeline);
+        one(self.render(audience, &events).await?)
     }
 }

@@ -39,8 +39,8 @@ impl Room {
         Ok((Some(self.heroes(&command.caller.user_id).await?), counts))
     }
 
-    /// The first members but the asker: joined and invited ones, or else those who left.
-    async fn heroes(&self, asker: &UserId) -> Result<Vec<OwnedUserId>> {
+    /// The first members but the user who asks: joined and invited ones, or else those who left.
+    async fn heroes(&self, user_id: &UserId) -> Result<Vec<OwnedUserId>> {
         let groups = [
             [MembershipState::Join, MembershipState::Invite],
             [MembershipState::Leave, MembershipState::Ban],
@@ -48,7 +48,7 @@ impl Room {
         for group in groups {
             let mut found =
                 members::list(self.sql(), self.scope(), &group, limits::HEROES + 1).await?;
-            found.retain(|it| it.user_id != asker);
+            found.retain(|it| it.user_id != user_id);
             found.truncate(usize::try_from(limits::HEROES).unwrap_or(usize::MAX));
             if !found.is_empty() {
                 return Ok(found.into_iter().map(|it| it.user_id).collect());

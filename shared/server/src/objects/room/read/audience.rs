@@ -1,0 +1,74 @@
+//! For whom events are read, and in which form they come.
+
+use ruma::RoomId;
+use skerry_core::visibility::Timeline;
+
+use crate::{
+    messages::{Caller, Requester},
+    objects::room::{Room, loaded::Loaded},
+};
+
+/// For whom events are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audience<'a> {
+    /// Who asks.
+    pub(crate) requester: &'a Requester,
+    /// What they were in the room.
+    pub(crate) timeline: &'a Timeline,
+    /// The form in which they get events.
+    pub(crate) format: Format<'a>,
+}
+
+/// The form of an event that leaves the room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Format<'a> {
+    /// The stored PDU as it is.
+    Federation,
+    /// What clients get.
+    Client(ClientFormat<'a>),
+}
+
+/// What the client format of an event depends on besides the event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientFormat<'a> {
+    /// The user, and the device.
+    pub(crate) caller: &'a Caller,
+    /// The room's version has `redacts` in the content.
+    pub(crate) redacts_in_content: bool,
+    /// The room ID, where the response does not say it.
+    pub(crate) room_id: Option<&'a RoomId>,
+}
+
+impl Room {
+    /// For whom one room is read by its own endpoints: events name their room.
+    pub(crate) fn audience<'a>(
+        &'a self,
+        room: &Loaded,
+        requester: &'a Requester,
+        timeline: &'a Timeline,
+    ) -> Audience<'a> {
+        let format = match requester {
+            Requester::Server(_) => Format::Federation,
+            Requester::User(caller) => Format::Client(ClientFormat {
+                caller,
+                redacts_in_content: room.rules.redaction.content_field_redacts,
+                room_id: Some(&self.id),
+            }),
+        };
+        Audience { requester, timeline, format }
+    }
+}
+
+impl Audience<'_> {
+    /// The same in a `/sync` response, which says by itself which room an event is of. A filter may
+    /// want events as they go over federation.
+    pub(crate) fn in_sync(self, federation_format: bool) -> Self {
+        let format = match self.format {
+            Format::Client(client) if !federation_format => {
+                Format::Client(ClientFormat { room_id: None, ..client })
+            }
+            _ => Format::Federation,
+        };
+        Self { format, ..self }
+    }
+}
