@@ -94,6 +94,13 @@ async fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
         } else {
             queue.recv_many(&mut jobs, GROUP).await
         };
+        // Who is about to ask is let do so: a larger group costs hardly more than a small one.
+        tokio::task::yield_now().await;
+        while jobs.len() < GROUP
+            && let Ok(job) = queue.try_recv()
+        {
+            jobs.push(job);
+        }
         let (batches, closing) = sort(jobs.drain(..));
         dirty |= !batches.is_empty();
         commit(&mut connection, batches).await;

@@ -13,7 +13,6 @@ use crate::messages::{Caller, RawJson, Requester};
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetEvent {
     /// Who asks.
-    #[serde(rename = "caller")]
     pub requester: Requester,
     /// Which event.
     pub event_id: OwnedEventId,
@@ -23,7 +22,6 @@ pub struct GetEvent {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetState {
     /// Who asks.
-    #[serde(rename = "caller")]
     pub requester: Requester,
 }
 
@@ -72,7 +70,6 @@ pub enum Direction {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetMessages {
     /// Who asks.
-    #[serde(rename = "caller")]
     pub requester: Requester,
     /// Where to begin: events after this position (forward), or at and before it (backward).
     /// None: the end of the room (backward) or its beginning (forward).
