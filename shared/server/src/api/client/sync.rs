@@ -17,7 +17,7 @@ use ruma::api::client::sync::sync_events;
 use skerry_core::sync_token::SyncToken;
 
 use self::{read_rooms::read_rooms, response::Builder, wanted::Wanted};
-use super::super::{Cx, access::UncheckedToken, mount};
+use super::super::{Cx, access::UncheckedToken, mount::Mount as _};
 use crate::{
     Error, Result,
     messages::{
@@ -39,7 +39,7 @@ pub const ROOMS_PER_RESPONSE: usize = 200;
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    mount::unchecked(router, sync_events)
+    router.mount(sync_events)
 }
 
 /// `GET /_matrix/client/*/sync`
@@ -51,14 +51,14 @@ pub async fn sync_events(
     let wanted = match Wanted::known(&cx, &token.user_id, &request) {
         Some(wanted) => wanted,
         None => {
-            let caller = token.check(&cx, true).await?.caller;
+            let caller = token.check(&cx).await?;
             Wanted::resolve(&cx, &caller, &request).await?
         }
     };
     let mut since = match request.since.as_deref().map(parse_token).transpose() {
         Ok(since) => since,
         Err(error) => {
-            token.check(&cx, true).await?;
+            token.check(&cx).await?;
             return Err(error);
         }
     };
