@@ -1,9 +1,12 @@
 //! The limits of a room, in one place.
 
-/// State keys whose events are kept in memory.
-pub const CACHED_STATE: usize = 5_000;
-/// Members of whom it is kept in memory what they may see and have not read.
-pub const CACHED_MEMBERS: usize = 2_000;
+use std::num::NonZeroUsize;
+
+/// State keys whose events are kept in memory: those that were used last.
+pub const CACHED_STATE: NonZeroUsize = NonZeroUsize::new(5_000).unwrap();
+/// Members of whom it is kept in memory what they may see and have not read: those that were
+/// active last.
+pub const CACHED_MEMBERS: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
 /// The newest events that are kept in memory.
 pub const RECENT_EVENTS: usize = 20;
 /// Events of a timeline in `/sync`, whatever the filter asks for.
