@@ -27,7 +27,7 @@ pub const RECEIPTS: u64 = 5_000;
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 pub const HEROES: u64 = 5;
-/// Members told again of a membership by one alarm; the next one goes on with the rest.
+/// Memberships delivered again by one alarm; the next one goes on with the rest.
 pub const OVERDUE_MEMBERSHIPS: u64 = 500;
 /// Members to whom something is delivered at the same time.
 pub const DELIVERIES_AT_ONCE: usize = 32;
@@ -39,7 +39,7 @@ pub const DELIVERY_ROUNDS: usize = 4;
 pub const TYPING_MS: u64 = 120_000;
 /// How long a change of who is typing is shown to clients that may not have seen it.
 pub const TYPING_SHOWN_MS: u64 = 120_000;
-/// How long receipts and typing are gathered, so that many of them are told as one.
+/// How long receipts and typing are gathered, so that many of them are delivered as one.
 pub const EPHEMERAL_WINDOW_MS: u64 = 1_500;
 /// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
 pub const GRAPH_ENTRIES: usize = 200_000;

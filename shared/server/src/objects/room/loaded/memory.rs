@@ -35,11 +35,14 @@ pub(crate) struct Tally {
     pub(crate) threads: BTreeMap<String, UnreadCount>,
 }
 
-/// What memory knows of a piece of state.
-pub(crate) enum Known {
+/// What memory has of a piece of state.
+pub(crate) enum Remembered {
+    /// Its event.
     Present(StateEvent),
+    /// There is none.
     Absent,
-    No,
+    /// The store has to be asked.
+    Nothing,
 }
 
 /// The memory of one room.
@@ -48,7 +51,7 @@ pub(crate) struct Memory(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Pieces of the current state that were needed; none: known to be absent.
+    /// Pieces of the current state that were needed; none: there is no such piece.
     state: LruCache<StateKey, Option<StateEvent>>,
     timelines: LruCache<OwnedUserId, Arc<Timeline>>,
     tallies: LruCache<OwnedUserId, Tally>,
@@ -78,12 +81,12 @@ impl Memory {
         self.inner().state.put(key, event);
     }
 
-    /// What memory knows of a piece of state.
-    pub(crate) fn state(&self, key: &StateKey) -> Known {
+    /// What memory has of a piece of state.
+    pub(crate) fn state(&self, key: &StateKey) -> Remembered {
         match self.inner().state.get(key) {
-            Some(Some(event)) => Known::Present(event.clone()),
-            Some(None) => Known::Absent,
-            None => Known::No,
+            Some(Some(event)) => Remembered::Present(event.clone()),
+            Some(None) => Remembered::Absent,
+            None => Remembered::Nothing,
         }
     }
 

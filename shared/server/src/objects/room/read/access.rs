@@ -57,7 +57,7 @@ impl Room {
         user_id: &UserId,
         event: &events::Stored,
     ) -> Result<bool> {
-        let Some(states) = event.states.filter(|_| event.is_aside()) else {
+        let Some(states) = event.states.filter(|_| event.is_off_current()) else {
             return Ok(timeline.may_see(event.position));
         };
         // The current state over time says nothing of it: the state at the event does.
