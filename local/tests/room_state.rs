@@ -6,7 +6,7 @@ use ruma::EventId;
 use skerry::{
     ports::{Sql as _, Stmt},
     store::room::{
-        events::{self, Standing, Stored, Unread},
+        events::{self, Judgment, Stored, Unread},
         state::{self, Part},
     },
 };
@@ -46,7 +46,7 @@ fn event(position: u64, name: &str) -> Stmt {
         mentions: None,
         thread: None,
     };
-    events::insert(SCOPE, &stored, &Standing::MESSAGE, &unread)
+    events::insert(SCOPE, &stored, &Judgment::MESSAGE, &unread)
 }
 
 /// name@1, topic@2, name@3 on the first chain; a fork at 2 with topic@4, name@6.

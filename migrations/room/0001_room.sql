@@ -124,8 +124,8 @@ CREATE TABLE room_members (
     position INTEGER NOT NULL,
     -- The number of the membership event; NULL: a fork took it away.
     event INTEGER,
-    -- The user, when local, has been told of the membership at this position.
-    told INTEGER NOT NULL,
+    -- The membership at this position has been delivered to the user, when local.
+    delivered INTEGER NOT NULL,
     -- The user wants to see nothing more of the room; until their membership changes.
     forgotten INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (scope, user_id)

@@ -11,7 +11,7 @@ use skerry::messages::{
     Caller, RawJson,
     room::{RoomSync, SyncRoom},
 };
-use skerry_core::engine::{Known, StateAt};
+use skerry_core::engine::{Event, StateAt};
 
 use super::{simulation::store::Store, stand::Stand};
 
@@ -44,7 +44,7 @@ impl Client {
         current: StateAt,
     ) -> Result<(), String> {
         let map = store.map(current);
-        let is_join = |it: &Known| it.pdu.content.get().contains("\"membership\":\"join\"");
+        let is_join = |it: &Event| it.pdu.content.get().contains("\"membership\":\"join\"");
         let member = store.event_in(map, "m.room.member", self.user_id.as_str());
         if !member.is_some_and(|it| is_join(it)) {
             (self.from, self.state) = (None, Ids::new());
@@ -56,7 +56,7 @@ impl Client {
             self.take(&sync.timeline);
         }
         let since = self.from.replace(sync.to);
-        let is_member = |it: &Known| it.pdu.event_type == TimelineEventType::RoomMember;
+        let is_member = |it: &Event| it.pdu.event_type == TimelineEventType::RoomMember;
         let joined =
             map.values().map(|it| store.get(*it)).filter(|it| is_member(it) && is_join(it));
         let joined = joined.count() as u64;

@@ -24,7 +24,7 @@ use serde_json::{Value as JsonValue, json, value::RawValue as RawJsonValue};
 use skerry_core::{
     Pdu, SigningKey,
     engine::{
-        self, After, Edges, Head, KeyId, Keys, Known, Mode, Num, StateAt, States, Verdict, View,
+        self, After, Edges, Event, Head, KeyId, Keys, Mode, Num, StateAt, States, Verdict, View,
     },
     pdu::{self, NewEvent},
     receipt::{self, Keyring, VerifyKey},
@@ -108,7 +108,7 @@ fn event(
 #[derive(Default)]
 struct Room {
     keys: Keys,
-    events: Vec<Arc<Known>>,
+    events: Vec<Arc<Event>>,
     ids: HashMap<OwnedEventId, Num>,
     current: HashMap<KeyId, Num>,
     extremities: Vec<Num>,
@@ -126,7 +126,7 @@ impl Room {
         let num = self.events.len() as Num;
         let standing = (Verdict::Accepted, None);
         let event =
-            Known::new(num, Arc::new(pdu), Box::default(), standing, &RULES, &mut self.keys);
+            Event::new(num, Arc::new(pdu), Box::default(), standing, &RULES, &mut self.keys);
         let head = self.head();
         let decision = engine::decide(self, &head, &event, &[], Mode::Live, false);
         let decision = decision.expect("everything is known");
@@ -142,7 +142,7 @@ impl Room {
         };
         self.ids.insert(event.pdu.event_id.clone(), num);
         let (auth, states) = (decision.auth, Some(States { before, after }));
-        self.events.push(Arc::new(Known { auth, states, ..event }));
+        self.events.push(Arc::new(Event { auth, states, ..event }));
         self.extremities = decision.extremities;
     }
 
@@ -164,7 +164,7 @@ impl View for Room {
         Some(self.ids.get(event_id).copied())
     }
 
-    fn event(&self, num: Num) -> Option<Arc<Known>> {
+    fn event(&self, num: Num) -> Option<Arc<Event>> {
         self.events.get(usize::try_from(num).ok()?).cloned()
     }
 

@@ -8,12 +8,12 @@
 mod authorization;
 mod decide;
 mod decision;
+mod event;
 mod extremities;
-mod known;
 mod outliers;
-mod pending;
 pub mod redaction;
 pub mod states;
+mod view_with;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,8 +22,8 @@ use ruma::EventId;
 pub use self::{
     decide::decide,
     decision::{After, Decision, Head, Mode, Undecided},
+    event::{Event, KeyId, Keys, States, Verdict},
     extremities::{choose_prev, state_before},
-    known::{KeyId, Keys, Known, States, Verdict},
     outliers::{OutlierDecision, decide_outlier},
 };
 
@@ -76,7 +76,7 @@ pub trait View {
     fn find(&self, event_id: &EventId) -> Option<Option<Num>>;
 
     /// An event.
-    fn event(&self, num: Num) -> Option<Arc<Known>>;
+    fn event(&self, num: Num) -> Option<Arc<Event>>;
 
     /// Where a state event stands among those that authorize state events: cheaper than
     /// [`View::event`].

@@ -9,7 +9,7 @@ use serde_json::value::RawValue as RawJsonValue;
 /// Mentions that are kept of one event; beyond that the rest is not highlighted.
 pub const MAX_MENTIONS: usize = 50;
 
-/// Whom an event notifies, its sender aside.
+/// Whom an event notifies. Its sender is not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notifies {
     /// All members get a notification.
@@ -47,7 +47,7 @@ struct RelatesTo {
     event_id: Option<String>,
 }
 
-/// Evaluates the default rules on one event. `may_notify_room` tells whether the sender has the
+/// Evaluates the default rules on one event. `may_notify_room` says whether the sender has the
 /// power to mention the whole room.
 pub fn evaluate(
     event_type: &TimelineEventType,
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mention_highlights_its_user_and_a_thread_is_told() {
+    fn a_mention_highlights_its_user_and_a_thread_is_named() {
         let content = json!({
             "m.mentions": {"user_ids": ["@a:b"]},
             "m.relates_to": {"rel_type": "m.thread", "event_id": "$root"},

@@ -385,7 +385,7 @@ impl state_res::Event for Pdu {
     }
 
     fn rejected(&self) -> bool {
-        // What became of an event is not part of it: `engine::Known` holds its verdict.
+        // What became of an event is not part of it: `engine::Event` holds its verdict.
         false
     }
 }

@@ -24,7 +24,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ruma::room_version_rules::RoomVersionRules;
 
 use self::{checks::Checks, context::Context};
-use crate::engine::{Incomplete, KeyId, Known, Num, View};
+use crate::engine::{Event, Incomplete, KeyId, Num, View};
 
 /// What differs between forks.
 #[derive(Clone, Debug, Default)]
@@ -68,4 +68,4 @@ pub fn resolve(
 }
 
 /// A list of events, in the order in which they are to be checked.
-type Sorted = Vec<Arc<Known>>;
+type Sorted = Vec<Arc<Event>>;

@@ -23,7 +23,7 @@ use ruma::{OwnedEventId, OwnedRoomId, RoomVersionId, UserId, owned_server_name};
 use serde_json::{Value, json};
 use skerry_core::{
     Pdu, SigningKey,
-    engine::{self, Known, Mode, Undecided, Verdict},
+    engine::{self, Event, Mode, Undecided, Verdict},
     pdu, room_version,
 };
 
@@ -75,13 +75,13 @@ impl Room {
         self.must(ALICE, "m.room.power_levels", Some(""), json!({"users": users}));
     }
 
-    fn head(&self) -> (Vec<Arc<Known>>, Map) {
+    fn head(&self) -> (Vec<Arc<Event>>, Map) {
         let prev = self.store.extremities.iter().map(|it| Arc::clone(self.store.get(*it)));
         (prev.collect(), (**self.store.current()).clone())
     }
 
     /// Where the room was after an event.
-    fn at(&self, pdu: &Pdu) -> (Vec<Arc<Known>>, Map) {
+    fn at(&self, pdu: &Pdu) -> (Vec<Arc<Event>>, Map) {
         let known = self.store.by_id(&pdu.event_id).unwrap();
         let map = self.store.map(known.states.unwrap().after);
         (vec![Arc::clone(known)], (**map).clone())
@@ -93,7 +93,7 @@ impl Room {
         event_type: &str,
         state_key: Option<&str>,
         content: Value,
-        (prev, state): &(Vec<Arc<Known>>, Map),
+        (prev, state): &(Vec<Arc<Event>>, Map),
     ) -> Arc<Pdu> {
         self.unique += 1;
         let sender = UserId::parse(sender).unwrap();
@@ -144,7 +144,7 @@ impl Room {
         self.send(sender, "m.room.member", Some(of), content).1
     }
 
-    fn known(&self, pdu: &Pdu) -> &Known {
+    fn known(&self, pdu: &Pdu) -> &Event {
         self.store.by_id(&pdu.event_id).unwrap()
     }
 }

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! How to add an endpoint: write `async fn` named as ruma names the endpoint, and name it in the
-//! `routes` of its area. See [`mount`] for the kinds of handlers.
+//! `routes` of its area. `mount` says what a handler looks like, `sender` what it may be given of
+//! who sends a request.
 
 mod access;
 mod answer;
@@ -20,8 +21,9 @@ pub mod client;
 pub mod federation;
 mod input;
 mod json;
-pub mod mount;
-mod reshape;
+mod mount;
+mod patched;
+mod sender;
 #[cfg(feature = "test-routes")]
 mod test_routes;
 
@@ -32,7 +34,6 @@ use http::Method;
 use ruma::api::error::ErrorKind;
 
 pub use self::{
-    access::Session,
     input::{Client, ClientAddress, MAX_BODY_BYTES},
     json::MAX_JSON_DEPTH,
 };

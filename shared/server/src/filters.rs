@@ -2,32 +2,38 @@
 //! filter never changes.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    num::NonZeroUsize,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use lru::LruCache;
 use ruma::{OwnedUserId, UserId, api::client::filter::FilterDefinition};
 
-/// Filters that are remembered; beyond that all are forgotten.
-const MAX_FILTERS: usize = 2_000;
+/// Filters that are remembered: those that were used last.
+const MAX_FILTERS: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
 
 /// The memory.
-#[derive(Debug, Default)]
-pub struct Filters(Mutex<BTreeMap<(OwnedUserId, String), FilterDefinition>>);
+#[derive(Debug)]
+pub struct Filters(Mutex<LruCache<(OwnedUserId, String), FilterDefinition>>);
+
+impl Default for Filters {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::sparse(MAX_FILTERS)))
+    }
+}
 
 impl Filters {
     /// A user's filter, if it is remembered.
     pub fn find(&self, user_id: &UserId, filter_id: &str) -> Option<FilterDefinition> {
-        let filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        filters.get(&(user_id.to_owned(), filter_id.to_owned())).cloned()
+        self.lock().get(&(user_id.to_owned(), filter_id.to_owned())).cloned()
     }
 
     /// Remembers a user's filter.
     pub fn insert(&self, user_id: &UserId, filter_id: &str, filter: FilterDefinition) {
-        let mut filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if filters.len() >= MAX_FILTERS {
-            filters.clear();
-        }
-        filters.insert((user_id.to_owned(), filter_id.to_owned()), filter);
+        self.lock().put((user_id.to_owned(), filter_id.to_owned()), filter);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<(OwnedUserId, String), FilterDefinition>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

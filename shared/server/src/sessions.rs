@@ -6,39 +6,39 @@
 //! before, and [`Sessions::forget`] makes older tickets worthless.
 
 use std::{
-    collections::BTreeMap,
+    num::NonZeroUsize,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use lru::LruCache;
 use ruma::{OwnedUserId, UserId};
 
 use crate::messages::{Caller, user::Authenticated};
 
-/// Tokens that are remembered of each of the two generations.
-const MAX_TOKENS: usize = 5_000;
+/// Tokens that are remembered: those that were used last.
+const MAX_TOKENS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
-/// Users whose last end of a token is remembered.
-const MAX_FORGOTTEN: usize = 1_000;
+/// Users of whom it is remembered when a token of theirs has ended: those where that was last.
+const MAX_FORGOTTEN: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
 /// When a question was asked, in the order of what is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
 /// The memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sessions(Mutex<Memory>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
-    /// By the hash of the token. What is used moves to the younger generation; when that is full,
-    /// the older one goes.
-    young: BTreeMap<String, Entry>,
-    old: BTreeMap<String, Entry>,
-    /// The first ticket that counts, of users of whom something was forgotten.
-    forgotten: BTreeMap<OwnedUserId, Ticket>,
+    /// By the hash of the token.
+    tokens: LruCache<String, Entry>,
+    /// The first ticket that counts, of users of whom something was forgotten. In the order of the
+    /// tickets: nothing that only looks changes it.
+    forgotten: LruCache<OwnedUserId, Ticket>,
     /// The first ticket that counts of any user.
-    floor: u64,
-    next_ticket: u64,
+    floor: Ticket,
+    newest: Ticket,
 }
 
 #[derive(Clone, Debug)]
@@ -48,10 +48,21 @@ struct Entry {
     until_ms: u64,
 }
 
+impl Default for Sessions {
+    fn default() -> Self {
+        Self(Mutex::new(Memory {
+            tokens: LruCache::sparse(MAX_TOKENS),
+            forgotten: LruCache::sparse(MAX_FORGOTTEN),
+            floor: Ticket(0),
+            newest: Ticket(0),
+        }))
+    }
+}
+
 impl Sessions {
     /// Begins a question about a token.
     pub fn begin(&self) -> Ticket {
-        Ticket(self.lock().next_ticket)
+        self.lock().newest
     }
 
     /// Remembers the answer for at most `at_most_ms`, and not beyond the token's own time.
@@ -68,37 +79,32 @@ impl Sessions {
         let until_ms = answer.expires_at_ms.map_or(until_ms, |it| it.min(until_ms));
         let entry = Entry { caller: answer.caller.clone(), ticket, until_ms };
         if memory.counts(&entry) {
-            memory.insert(access_hash, entry);
+            memory.tokens.put(access_hash, entry);
         }
     }
 
     /// Whose token it is, if that is remembered.
     pub fn find(&self, access_hash: &str, now_ms: u64) -> Option<Caller> {
         let mut memory = self.lock();
-        let found = memory.young.get(access_hash).or_else(|| memory.old.get(access_hash))?;
-        if found.until_ms <= now_ms || !memory.counts(found) {
-            memory.young.remove(access_hash);
-            memory.old.remove(access_hash);
+        let found = memory.tokens.get(access_hash)?.clone();
+        if found.until_ms <= now_ms || !memory.counts(&found) {
+            memory.tokens.pop(access_hash);
             return None;
         }
-        let caller = found.caller.clone();
-        if let Some((access_hash, entry)) = memory.old.remove_entry(access_hash) {
-            memory.insert(access_hash, entry);
-        }
-        Some(caller)
+        Some(found.caller)
     }
 
     /// Tokens of the user have ended: nothing counts that was asked before.
     pub fn forget(&self, user_id: &UserId) {
         let mut memory = self.lock();
-        memory.next_ticket += 1;
-        let ticket = Ticket(memory.next_ticket);
-        if memory.forgotten.len() >= MAX_FORGOTTEN && !memory.forgotten.contains_key(user_id) {
-            let (next_ticket, floor) = (ticket.0, ticket.0);
-            *memory = Memory { floor, next_ticket, ..Memory::default() };
-            return;
+        memory.newest.0 += 1;
+        let ticket = memory.newest;
+        if let Some((gone, ticket)) = memory.forgotten.push(user_id.to_owned(), ticket)
+            && gone != user_id
+        {
+            // What was asked before that may be of a token that has ended.
+            memory.floor = ticket;
         }
-        memory.forgotten.insert(user_id.to_owned(), ticket);
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -108,15 +114,8 @@ impl Sessions {
 
 impl Memory {
     fn counts(&self, entry: &Entry) -> bool {
-        let forgotten = self.forgotten.get(&entry.caller.user_id);
-        entry.ticket.0 >= self.floor && forgotten.is_none_or(|it| entry.ticket >= *it)
-    }
-
-    fn insert(&mut self, access_hash: String, entry: Entry) {
-        if self.young.len() >= MAX_TOKENS {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(access_hash, entry);
+        let forgotten = self.forgotten.peek(&entry.caller.user_id);
+        entry.ticket >= self.floor && forgotten.is_none_or(|it| entry.ticket >= *it)
     }
 }
 
@@ -166,23 +165,38 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded() {
+    fn what_was_used_last_is_remembered() {
         let sessions = Sessions::default();
-        for number in 0..4 * MAX_TOKENS {
+        let tokens = MAX_TOKENS.get() + 1;
+        for number in 0..tokens {
             remember(&sessions, &number.to_string(), "@a:x");
-            // What is in use stays.
-            assert!(is_known(&sessions, "0", 1), "{number}");
+            assert!(is_known(&sessions, "0", 1), "{number}: it is in use");
         }
         assert!(!is_known(&sessions, "1", 1));
-        let count = |memory: &Memory| memory.young.len() + memory.old.len();
-        assert!(count(&sessions.lock()) <= 2 * MAX_TOKENS);
-        let asked_before = sessions.begin();
-        for number in 0..=MAX_FORGOTTEN {
+        assert!(is_known(&sessions, "2", 1));
+        assert_eq!(sessions.lock().tokens.len(), MAX_TOKENS.get());
+    }
+
+    #[test]
+    fn an_end_of_a_token_that_is_no_longer_remembered_counts_for_all() {
+        let sessions = Sessions::default();
+        let forget = |number| {
             sessions.forget(format!("@u{number}:x").as_str().try_into().unwrap());
+        };
+        let asked_before = sessions.begin();
+        remember(&sessions, "old", "@b:x");
+        forget(0);
+        remember(&sessions, "young", "@b:x");
+        for number in 1..MAX_FORGOTTEN.get() {
+            forget(number);
+            forget(number);
         }
-        assert!(sessions.lock().forgotten.len() <= MAX_FORGOTTEN);
-        assert!(!is_known(&sessions, "0", 1), "with all that is forgotten, all is");
-        sessions.insert(asked_before, "late".to_owned(), &answer("@u1:x", None), 1, 100);
+        assert!(is_known(&sessions, "old", 1), "all are remembered");
+        forget(MAX_FORGOTTEN.get());
+        assert!(!is_known(&sessions, "old", 1));
+        assert!(is_known(&sessions, "young", 1), "it was asked about after the first end");
+        assert_eq!(sessions.lock().forgotten.len(), MAX_FORGOTTEN.get());
+        sessions.insert(asked_before, "late".to_owned(), &answer("@u0:x", None), 1, 100);
         assert!(!is_known(&sessions, "late", 1));
     }
 }

@@ -10,11 +10,11 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
-use super::{Incomplete, Known, Num, Verdict, View, states::Gather};
+use super::{Event, Incomplete, Num, Verdict, View, states::Gather};
 use crate::authorize::{self, Refusal};
 
 /// Events that an event names, and those of them that the room knows.
-pub(super) type Named<'a> = Vec<(&'a OwnedEventId, Option<Arc<Known>>)>;
+pub(super) type Named<'a> = Vec<(&'a OwnedEventId, Option<Arc<Event>>)>;
 
 /// Finds the events that an event names.
 pub(super) fn named<'a>(
@@ -48,7 +48,7 @@ pub(super) fn by_auth_events(
     view: &impl View,
     rules: &RoomVersionRules,
     create: Num,
-    event: &Known,
+    event: &Event,
     auth: &Named<'_>,
 ) -> Result<ByAuth, Incomplete> {
     let refused = |it: &str| Ok(ByAuth::Refused(it.to_owned()));
@@ -95,9 +95,9 @@ pub(super) fn by_auth_events(
 /// they allow it. `auth` are all of them; `create` is the room's create event.
 fn check_by_auth_events(
     rules: &RoomVersionRules,
-    event: &Known,
-    auth: &[Arc<Known>],
-    create: Option<&Known>,
+    event: &Event,
+    auth: &[Arc<Event>],
+    create: Option<&Event>,
 ) -> Result<(), Refusal> {
     let by_id = |id: &EventId| {
         auth.iter()
@@ -114,9 +114,9 @@ fn check_by_auth_events(
 /// of a state, whoever says so; the room's create event always is.
 pub(super) fn check_by_state(
     rules: &RoomVersionRules,
-    event: &Known,
-    state: &[Arc<Known>],
-    create: Option<&Known>,
+    event: &Event,
+    state: &[Arc<Event>],
+    create: Option<&Event>,
 ) -> Result<(), Refusal> {
     let by_key = |event_type: &StateEventType, state_key: &str| {
         if *event_type == StateEventType::RoomCreate {
@@ -125,10 +125,10 @@ pub(super) fn check_by_state(
         let event_type = TimelineEventType::from(event_type.to_string());
         state
             .iter()
-            .find(|it| {
-                it.verdict != Verdict::Rejected
-                    && it.pdu.event_type == event_type
-                    && it.pdu.state_key.as_deref() == Some(state_key)
+            .find(|event| {
+                event.verdict != Verdict::Rejected
+                    && event.pdu.event_type == event_type
+                    && event.pdu.state_key.as_deref() == Some(state_key)
             })
             .map(|it| &*it.pdu)
     };

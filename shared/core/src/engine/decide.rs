@@ -11,18 +11,18 @@ use std::{
 use ruma::OwnedEventId;
 
 use super::{
-    Incomplete, Known, Num, State, StateAt, Verdict, View,
+    Event, Incomplete, Num, State, StateAt, Verdict, View,
     authorization::{ByAuth, Named, by_auth_events, check_by_state, named},
     decision::{After, Decision, Head, Mode, Undecided},
     extremities, outliers,
-    pending::Pending,
     states::{self, Gather, lookup},
+    view_with::ViewWith,
 };
 
 /// Decides an event. Nothing changes: the decision is for the host to write.
 ///
 /// `event` comes with its number, and whatever verdict and states. `given` are states as a peer
-/// told them, whose events the host has stored as outliers: after events that are not here; or,
+/// gave them, whose events the host has stored as outliers: after events that are not here; or,
 /// by the ID of `event` itself, before it, which then counts alone, because to resolve a resolved
 /// state once more with a part of what it came from can give another one.
 /// `is_referenced`: an accepted event here comes after this one already, because it names it, or
@@ -35,7 +35,7 @@ use super::{
 pub fn decide(
     view: &impl View,
     head: &Head<'_>,
-    event: &Known,
+    event: &Event,
     given: &[(OwnedEventId, State)],
     mode: Mode,
     is_referenced: bool,
@@ -55,7 +55,7 @@ pub fn decide(
         ByAuth::Allowed => None,
         ByAuth::Refused(reason) => Some(reason),
     };
-    let is_stateful = |it: &Arc<Known>| it.states.is_some();
+    let is_stateful = |it: &Arc<Event>| it.states.is_some();
     let all_stateful = creates || prev.iter().all(|it| it.1.as_ref().is_some_and(is_stateful));
     if refusal.is_none() && !all_stateful {
         let outliers = outliers::judgeable_before(view, &event.pdu)?;
@@ -65,10 +65,10 @@ pub fn decide(
     }
     // Every other event builds on the one that begins the room.
     let is_referenced = is_referenced || creates && !head.extremities.is_empty();
-    let standing = Standing { mode, is_referenced };
+    let circumstances = Circumstances { mode, is_referenced };
     let rejected = |reason, before| {
         let verdict = (Verdict::Rejected, Some(reason));
-        settle(view, head, event, auth_nums.clone(), before, verdict, standing)
+        conclude(view, head, event, auth_nums.clone(), before, verdict, circumstances)
     };
     if !waits.is_empty() || before.is_empty() && !creates {
         return match refusal {
@@ -107,27 +107,27 @@ pub fn decide(
         Some(reason) => (Verdict::SoftFailed, Some(reason)),
         None => (Verdict::Accepted, None),
     };
-    Ok(settle(view, head, event, auth_nums, Some(before), verdict, standing)?)
+    Ok(conclude(view, head, event, auth_nums, Some(before), verdict, circumstances)?)
 }
 
 /// The states after the events before an event, and the events of which there is none.
 fn before(
-    event: &Known,
+    event: &Event,
     prev: &Named<'_>,
     given: &[(OwnedEventId, State)],
 ) -> (Vec<State>, Vec<OwnedEventId>) {
     let given = |id: &OwnedEventId| given.iter().find(|it| it.0 == *id).map(|it| it.1.clone());
     let mut states = Vec::with_capacity(prev.len());
     let mut waits = Vec::new();
-    for (id, known) in prev {
-        let known = known.as_ref().and_then(|it| it.states);
+    for (id, event) in prev {
+        let known = event.as_ref().and_then(|it| it.states);
         match known.map(|it| it.after.into()).or_else(|| given(id)) {
             Some(state) => states.push(state),
             None => waits.push((*id).clone()),
         }
     }
     match given(&event.pdu.event_id) {
-        Some(told) if !waits.is_empty() => (vec![told], Vec::new()),
+        Some(state) if !waits.is_empty() => (vec![state], Vec::new()),
         _ => (states, waits),
     }
 }
@@ -136,7 +136,7 @@ fn before(
 fn by_state(
     view: &impl View,
     head: &Head<'_>,
-    event: &Known,
+    event: &Event,
     state: &State,
 ) -> Result<Option<String>, Incomplete> {
     let mut gather = Gather::default();
@@ -157,20 +157,20 @@ fn by_state(
 
 /// How an event comes, and whether an accepted event reaches it.
 #[derive(Clone, Copy)]
-struct Standing {
+struct Circumstances {
     mode: Mode,
     is_referenced: bool,
 }
 
 /// The decision, once there is a verdict: the state after the event, and what becomes of the room.
-fn settle(
+fn conclude(
     view: &impl View,
     head: &Head<'_>,
-    event: &Known,
+    event: &Event,
     auth: Box<[Num]>,
     before: Option<State>,
     (verdict, reason): (Verdict, Option<String>),
-    standing: Standing,
+    circumstances: Circumstances,
 ) -> Result<Decision, Incomplete> {
     let after = match (event.key, &before) {
         (Some(key), Some(before)) if verdict != Verdict::Rejected => {
@@ -190,12 +190,12 @@ fn settle(
         extremities: head.extremities.to_vec(),
         current_changes: BTreeMap::new(),
     };
-    let advances = verdict == Verdict::Accepted && standing.mode != Mode::History;
-    if !advances && !standing.is_referenced {
+    let advances = verdict == Verdict::Accepted && circumstances.mode != Mode::History;
+    if !advances && !circumstances.is_referenced {
         return Ok(decision);
     }
-    let add = advances && !standing.is_referenced;
-    let extremities = match advances && standing.mode == Mode::Rejoin {
+    let add = advances && !circumstances.is_referenced;
+    let extremities = match advances && circumstances.mode == Mode::Rejoin {
         true => vec![event.num],
         false => extremities::after(view, head, event, add)?,
     };
@@ -203,8 +203,8 @@ fn settle(
         return Ok(decision);
     }
     let num = event.num;
-    let event = Known { auth: decision.auth.clone(), verdict, ..event.clone() };
-    let view = Pending::new(view, Arc::new(event));
+    let event = Event { auth: decision.auth.clone(), verdict, ..event.clone() };
+    let view = ViewWith::new(view, Arc::new(event));
     let current = current(&view, head, &extremities, num, own.as_ref())?;
     decision.extremities = extremities;
     decision.current_changes = states::changes(&view, head.current, &current)?;

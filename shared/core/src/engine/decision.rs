@@ -32,7 +32,7 @@ pub enum Undecided {
         prev: Vec<OwnedEventId>,
     },
     /// These outliers come first, in this order: they come before the event and all that leads to
-    /// them has a state, so that they can be decided as any event. No told state is believed about
+    /// them has a state, so that they can be decided as any event. No state that a peer gives is believed about
     /// what is here.
     Outliers(Vec<OwnedEventId>),
 }

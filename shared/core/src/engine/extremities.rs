@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
-    Head, Incomplete, KeyId, Known, Num, State, Verdict, View,
+    Event, Head, Incomplete, KeyId, Num, State, Verdict, View,
     states::{self, Gather},
 };
 use crate::pdu::MAX_PREV_EVENTS;
@@ -58,7 +58,7 @@ pub fn choose_prev(
 }
 
 /// Fills up to the limit with the deepest and the oldest, in turns. `events`: deepest first.
-fn fill(events: &[std::sync::Arc<Known>], chosen: &mut BTreeSet<Num>) {
+fn fill(events: &[std::sync::Arc<Event>], chosen: &mut BTreeSet<Num>) {
     let mut oldest: Vec<Num> = events.iter().map(|it| it.num).collect();
     oldest.sort_unstable();
     for (deep, old) in events.iter().zip(oldest) {
@@ -99,7 +99,7 @@ pub(super) fn is_head(head: &Head<'_>, prev: &[Num]) -> bool {
 pub(super) fn after(
     view: &impl View,
     head: &Head<'_>,
-    event: &Known,
+    event: &Event,
     add: bool,
 ) -> Result<Vec<Num>, Incomplete> {
     const MAX_WALK: usize = 64;
@@ -115,9 +115,9 @@ pub(super) fn after(
         }
         let Some(num) = view.find(&id).ok_or(Incomplete)? else { continue };
         if !left.remove(&num) {
-            let known = view.event(num).ok_or(Incomplete)?;
-            if known.verdict != Verdict::Accepted {
-                todo.extend(known.pdu.prev_events.iter().cloned());
+            let before = view.event(num).ok_or(Incomplete)?;
+            if before.verdict != Verdict::Accepted {
+                todo.extend(before.pdu.prev_events.iter().cloned());
             }
         }
     }

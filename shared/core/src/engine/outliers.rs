@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ruma::{OwnedEventId, room_version_rules::RoomVersionRules};
 
 use super::{
-    Incomplete, Known, Num, Verdict, View,
+    Event, Incomplete, Num, Verdict, View,
     authorization::{ByAuth, by_auth_events, named},
     decision::Undecided,
     states::Gather,
@@ -28,7 +28,7 @@ pub fn decide_outlier(
     view: &impl View,
     rules: &RoomVersionRules,
     create: Num,
-    event: &Known,
+    event: &Event,
 ) -> Result<OutlierDecision, Undecided> {
     let auth = named(view, &event.pdu.auth_events)?;
     let nums = auth.iter().filter_map(|it| it.1.as_ref()).map(|it| it.num).collect();
@@ -52,9 +52,9 @@ pub(super) fn judgeable_before(
     let mut todo: Vec<_> = event.prev_events.iter().map(|id| (id.clone(), false)).collect();
     while let Some((id, is_second)) = todo.pop() {
         let Some(found) = gather.take(view.find(&id)) else { continue };
-        let Some(known) = found.and_then(|num| gather.take(view.event(num))) else { continue };
-        let prev = &known.pdu.prev_events;
-        if known.states.is_some() {
+        let Some(before) = found.and_then(|num| gather.take(view.event(num))) else { continue };
+        let prev = &before.pdu.prev_events;
+        if before.states.is_some() {
             have_state.insert(id);
         } else if prev.is_empty() {
             // A create event has its state with the history that it begins.
@@ -63,7 +63,7 @@ pub(super) fn judgeable_before(
                 have_state.insert(id.clone());
                 judgeable.push(id);
             }
-        } else if seen.len() < MAX_OUTLIERS && seen.insert(known.num) {
+        } else if seen.len() < MAX_OUTLIERS && seen.insert(before.num) {
             todo.push((id, true));
             todo.extend(prev.iter().map(|it| (it.clone(), false)));
         }

@@ -67,7 +67,7 @@ pub fn changes(
 
 /// Resolves the states of forks to one state.
 ///
-/// The result is told relative to the stored state that makes for the fewest changes; among equals
+/// The result is expressed relative to the stored state that makes for the fewest changes; among equals
 /// to `prefer`, the current state.
 ///
 /// # Errors
@@ -147,7 +147,7 @@ fn conflict(differing: &BTreeMap<KeyId, Vec<Option<Num>>>, forks: usize) -> Conf
     Conflict { forks: kept.len(), keys }
 }
 
-/// The resolved state, told relative to the fork with the fewest changes.
+/// The resolved state, relative to the fork with the fewest changes.
 fn relative(
     view: &impl View,
     forks: &[&State],

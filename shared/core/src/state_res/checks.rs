@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::context::Context;
 use crate::{
     Pdu,
-    engine::{Incomplete, KeyId, Known, Num, Verdict, View},
+    engine::{Event, Incomplete, KeyId, Num, Verdict, View},
 };
 
 /// The partially resolved state.
@@ -41,7 +41,7 @@ impl<'a, 'b, V: View> Checks<'a, 'b, V> {
     }
 
     /// Applies those events that the state allows, in their order.
-    pub(super) fn apply(&mut self, events: &[Arc<Known>]) -> Result<(), Incomplete> {
+    pub(super) fn apply(&mut self, events: &[Arc<Event>]) -> Result<(), Incomplete> {
         for event in events {
             let Some(key) = event.key else { continue };
             match self.check(event) {
@@ -81,7 +81,7 @@ impl<'a, 'b, V: View> Checks<'a, 'b, V> {
         Ok(resolved)
     }
 
-    fn check(&self, event: &Known) -> Outcome {
+    fn check(&self, event: &Event) -> Outcome {
         let create = self.cx.create.key.filter(|_| {
             // It is not named among the auth events, and authorizes every event all the same.
             self.cx.rules.authorization.room_create_event_id_as_room_id
@@ -102,8 +102,8 @@ impl<'a, 'b, V: View> Checks<'a, 'b, V> {
     }
 
     /// Checks an event against its own auth events, some of them replaced by those of the state.
-    fn check_against(&self, event: &Known, state: &[Num]) -> Outcome {
-        let mut found: Vec<Arc<Known>> = Vec::with_capacity(event.auth.len() + 1);
+    fn check_against(&self, event: &Event, state: &[Num]) -> Outcome {
+        let mut found: Vec<Arc<Event>> = Vec::with_capacity(event.auth.len() + 1);
         let mut missed = false;
         for num in state.iter().chain(&event.auth) {
             match self.cx.event(*num) {
@@ -129,7 +129,7 @@ impl<'a, 'b, V: View> Checks<'a, 'b, V> {
 }
 
 /// Whether these events, as the state, allow an event.
-pub(super) fn is_allowed<V: View>(cx: &Context<'_, V>, pdu: &Pdu, state: &[Arc<Known>]) -> bool {
+pub(super) fn is_allowed<V: View>(cx: &Context<'_, V>, pdu: &Pdu, state: &[Arc<Event>]) -> bool {
     check_state_dependent_auth_rules(&cx.rules.authorization, pdu, |event_type, key| {
         let wanted = timeline_type(event_type)?;
         state

@@ -11,14 +11,14 @@ use super::{
     context::Context,
     forks::ForkSets,
 };
-use crate::engine::{Incomplete, Known, Num, View};
+use crate::engine::{Event, Incomplete, Num, View};
 
 /// The union of the conflicted state set, the auth difference and, if wanted, the conflicted state
 /// subgraph; by ascending number.
 pub(super) fn full_set<V: View>(
     cx: &Context<'_, V>,
     with_subgraph: bool,
-) -> Result<Vec<Arc<Known>>, Incomplete> {
+) -> Result<Vec<Arc<Event>>, Incomplete> {
     let mut walk = Walk::new(cx.forks);
     let smallest = walk.start(cx);
     let mut citers = Citers::default();

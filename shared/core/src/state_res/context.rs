@@ -10,13 +10,13 @@ use ruma::{events::TimelineEventType, room_version_rules::RoomVersionRules};
 use rustc_hash::FxHashSet;
 
 use super::Conflict;
-use crate::engine::{Edges, Incomplete, KeyId, Known, Num, View};
+use crate::engine::{Edges, Event, Incomplete, KeyId, Num, View};
 
 /// One resolution. Its questions to the view are asked through it, so that it knows whether one
 /// had no answer.
 pub(super) struct Context<'a, V> {
     pub(super) rules: &'a RoomVersionRules,
-    pub(super) create: Arc<Known>,
+    pub(super) create: Arc<Event>,
     pub(super) forks: usize,
     pub(super) keys: &'a BTreeMap<KeyId, Box<[Option<Num>]>>,
     conflicted: FxHashSet<KeyId>,
@@ -70,7 +70,7 @@ impl<'a, V: View> Context<'a, V> {
     }
 
     /// An event; a miss is remembered.
-    pub(super) fn event(&self, num: Num) -> Option<Arc<Known>> {
+    pub(super) fn event(&self, num: Num) -> Option<Arc<Event>> {
         self.or_miss(self.view.event(num))
     }
 

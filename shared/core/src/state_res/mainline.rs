@@ -7,7 +7,7 @@ use std::{cmp::Reverse, sync::Arc};
 use rustc_hash::FxHashMap;
 
 use super::{Sorted, checks::Checks, context::Context};
-use crate::engine::{Incomplete, Known, Num, View};
+use crate::engine::{Event, Incomplete, Num, View};
 
 /// The position of events that build on no event of the mainline.
 const INFINITE: usize = usize::MAX;
@@ -15,7 +15,7 @@ const INFINITE: usize = usize::MAX;
 /// Sorts by the mainline ordering based on the power levels in the partially resolved state.
 pub(super) fn sort<V: View>(
     cx: &Context<'_, V>,
-    events: Vec<Arc<Known>>,
+    events: Vec<Arc<Event>>,
     partial: &Checks<'_, '_, V>,
 ) -> Result<Sorted, Incomplete> {
     let builds_on: Vec<_> = events.iter().map(|it| cx.power_levels_among(&it.auth)).collect();

@@ -22,7 +22,7 @@ use rustc_hash::FxHashMap;
 use super::{Sorted, context::Context};
 use crate::{
     Pdu,
-    engine::{Incomplete, Known, Num, View},
+    engine::{Event, Incomplete, Num, View},
 };
 
 /// A power event "might remove someone's ability to do something in the room". Create events are
@@ -49,7 +49,7 @@ fn is_power_event(pdu: &Pdu) -> bool {
 /// The spec's letter would follow auth chains across events outside of the set too. That makes a
 /// difference only when an old state event is claimed for the present one, and no implementation
 /// does it: what counts is that all servers agree.
-pub(super) fn split(full: Vec<Arc<Known>>) -> (Vec<Arc<Known>>, Vec<Arc<Known>>) {
+pub(super) fn split(full: Vec<Arc<Event>>) -> (Vec<Arc<Event>>, Vec<Arc<Event>>) {
     // Ascending numbers, so that going backwards meets events before those that authorize them.
     let slots: FxHashMap<Num, usize> =
         full.iter().enumerate().map(|(slot, event)| (event.num, slot)).collect();
@@ -65,7 +65,7 @@ pub(super) fn split(full: Vec<Arc<Known>>) -> (Vec<Arc<Known>>, Vec<Arc<Known>>)
         }
     }
     let (power, rest): (Vec<_>, Vec<_>) = full.into_iter().zip(chosen).partition(|it| it.1);
-    let events = |list: Vec<(Arc<Known>, bool)>| list.into_iter().map(|it| it.0).collect();
+    let events = |list: Vec<(Arc<Event>, bool)>| list.into_iter().map(|it| it.0).collect();
     (events(power), events(rest))
 }
 
@@ -75,7 +75,7 @@ type Order<'a> = (Reverse<UserPowerLevel>, MilliSecondsSinceUnixEpoch, &'a Event
 /// Sorts by the reverse topological power ordering: Kahn's algorithm with a heap.
 pub(super) fn sort<V: View>(
     cx: &Context<'_, V>,
-    events: &[Arc<Known>],
+    events: &[Arc<Event>],
 ) -> Result<Sorted, Incomplete> {
     let mut levels = Levels::new(cx);
     let orders: Vec<Reverse<UserPowerLevel>> =
@@ -134,7 +134,7 @@ impl<'a, 'b, V: View> Levels<'a, 'b, V> {
     }
 
     /// The power level of the sender by the event's own auth events.
-    fn of_sender(&mut self, event: &Known) -> UserPowerLevel {
+    fn of_sender(&mut self, event: &Event) -> UserPowerLevel {
         let rules = &self.cx.rules.authorization;
         let sender: &UserId = &event.pdu.sender;
         let is_creator = self.creators.contains(sender);

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use sha1::{Digest, Sha1};
 
 use super::{checks::is_allowed, context::Context};
-use crate::engine::{Incomplete, KeyId, Known, Num, View};
+use crate::engine::{Event, Incomplete, KeyId, Num, View};
 
 /// The passes, in their order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +72,7 @@ pub(super) fn resolve<V: View>(
 }
 
 /// The events of one key.
-type Candidates = Vec<Arc<Known>>;
+type Candidates = Vec<Arc<Event>>;
 
 /// Sorts by ascending depth, then descending SHA-1 of the event ID.
 fn sort(mut events: Candidates) -> Candidates {
@@ -90,7 +90,7 @@ struct State<'a, 'b, V> {
 
 impl<V: View> State<'_, '_, V> {
     /// The first event, replaced by each one after it as long as the one before allows that.
-    fn last_allowed(&self, key: KeyId, events: &[Arc<Known>]) -> Option<Num> {
+    fn last_allowed(&self, key: KeyId, events: &[Arc<Event>]) -> Option<Num> {
         let (first, rest) = events.split_first()?;
         let mut last = first;
         for event in rest {
@@ -103,13 +103,13 @@ impl<V: View> State<'_, '_, V> {
     }
 
     /// The event with the highest depth and the lowest SHA-1 that the state allows.
-    fn newest_allowed(&self, events: &[Arc<Known>]) -> Option<Num> {
+    fn newest_allowed(&self, events: &[Arc<Event>]) -> Option<Num> {
         events.iter().rev().find(|it| self.allows(it, None)).map(|it| it.num)
     }
 
     /// Whether the state with this one event in it allows the event. Its own auth events do not
     /// count.
-    fn allows(&self, event: &Known, with: Option<(KeyId, &Arc<Known>)>) -> bool {
+    fn allows(&self, event: &Event, with: Option<(KeyId, &Arc<Event>)>) -> bool {
         let mut state = Vec::with_capacity(event.needs.len());
         for key in &event.needs {
             if let Some((_, with)) = with.filter(|it| it.0 == *key) {

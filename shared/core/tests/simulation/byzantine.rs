@@ -6,7 +6,7 @@ use ruma::OwnedUserId;
 use serde_json::json;
 use skerry_core::{
     Pdu,
-    engine::{Known, Verdict},
+    engine::{Event, Verdict},
 };
 
 use super::{
@@ -158,14 +158,14 @@ impl Attack {
         wish(&mut world.rng, room, &self.user, &users)
     }
 
-    fn head(&self, world: &World) -> (Vec<Arc<Known>>, Map) {
+    fn head(&self, world: &World) -> (Vec<Arc<Event>>, Map) {
         let room = self.room(world);
         let prev = room.extremities.iter().take(10).map(|it| Arc::clone(room.get(*it)));
         (prev.collect(), (**room.current()).clone())
     }
 
     /// An old event and the state after it.
-    fn old(&self, world: &mut World) -> (Vec<Arc<Known>>, Map) {
+    fn old(&self, world: &mut World) -> (Vec<Arc<Event>>, Map) {
         let room = world.servers[self.server].room.as_ref().unwrap();
         match world.rng.pick(&room.decided).map(|it| room.get(*it)) {
             Some(it) => (vec![Arc::clone(it)], (**room.map(it.states.unwrap().after)).clone()),
@@ -180,7 +180,7 @@ impl Attack {
             let room = self.room(world);
             let member = |map| room.event_in(map, "m.room.member", self.user.as_str());
             let levels = |map| room.event_in(map, "m.room.power_levels", "");
-            let id = |it: Option<&Arc<Known>>| it.map(|it| it.num);
+            let id = |it: Option<&Arc<Event>>| it.map(|it| it.num);
             let joined = member(&state).is_some_and(|it| it.pdu.content.get().contains("\"join\""));
             if joined
                 && (id(member(&state)) != id(member(now)) || id(levels(&state)) != id(levels(now)))
@@ -207,7 +207,7 @@ impl Attack {
         &self,
         world: &mut World,
         wish: &Wish,
-        prev: &[Arc<Known>],
+        prev: &[Arc<Event>],
         state: &Map,
     ) -> Option<Arc<Pdu>> {
         let draft = self.draft(world, wish);
@@ -219,8 +219,8 @@ impl Attack {
         &self,
         world: &World,
         draft: Draft<'_>,
-        prev: &[Arc<Known>],
-        auth: &[Arc<Known>],
+        prev: &[Arc<Event>],
+        auth: &[Arc<Event>],
     ) -> Option<Arc<Pdu>> {
         let server = &world.servers[self.server];
         craft(self.room(world), draft, prev, auth, (&server.name, &server.key))
@@ -234,14 +234,14 @@ impl Attack {
     }
 
     /// Sends to some, at random; and remembers it itself.
-    fn spread(&self, world: &mut World, pdu: &Arc<Pdu>) -> Arc<Known> {
+    fn spread(&self, world: &mut World, pdu: &Arc<Pdu>) -> Arc<Event> {
         let mut to = self.others(world);
         to.retain(|_| world.rng.percent(75));
         self.send(world, pdu, &to);
         self.remember(world, pdu)
     }
 
-    fn remember(&self, world: &mut World, pdu: &Arc<Pdu>) -> Arc<Known> {
+    fn remember(&self, world: &mut World, pdu: &Arc<Pdu>) -> Arc<Event> {
         let server = &mut world.servers[self.server];
         let _ = server.process(pdu, &[]);
         let room = server.room.as_mut().unwrap();
@@ -251,7 +251,7 @@ impl Attack {
         let rules = room.rules.clone();
         let verdict = (Verdict::Rejected, None);
         let num = u64::MAX;
-        Arc::new(Known::new(num, Arc::clone(pdu), [].into(), verdict, &rules, &mut room.keys))
+        Arc::new(Event::new(num, Arc::clone(pdu), [].into(), verdict, &rules, &mut room.keys))
     }
 
     fn forge(&self, world: &mut World) {

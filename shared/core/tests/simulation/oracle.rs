@@ -8,13 +8,13 @@ use ruma::{
     events::StateEventType,
     signatures::{PublicKeyMap, verify_event},
     state_res::{
-        self, Event, StateMap, check_state_dependent_auth_rules,
-        check_state_independent_auth_rules, utils::event_id_set::EventIdSet,
+        self, StateMap, check_state_dependent_auth_rules, check_state_independent_auth_rules,
+        utils::event_id_set::EventIdSet,
     },
 };
 use skerry_core::{
     Pdu,
-    engine::{Known, Verdict},
+    engine::{Event, Verdict},
 };
 
 use super::store::{Map, Store};
@@ -23,7 +23,7 @@ use super::store::{Map, Store};
 #[derive(Clone)]
 struct Read<'a>(&'a Pdu, bool);
 
-impl Event for Read<'_> {
+impl state_res::Event for Read<'_> {
     type Id = OwnedEventId;
 
     fn event_id(&self) -> &OwnedEventId {
@@ -88,7 +88,7 @@ pub fn check_visible(room: &Store, keys: &PublicKeyMap) -> Result<(), String> {
 
 fn read<'a>(room: &'a Store, id: &EventId) -> Option<Read<'a>> {
     let is_rejected =
-        |it: &Known| it.verdict == Verdict::Rejected && !room.rejected_late.contains(&it.num);
+        |it: &Event| it.verdict == Verdict::Rejected && !room.rejected_late.contains(&it.num);
     room.by_id(id).map(|it| Read(&it.pdu, is_rejected(it)))
 }
 

@@ -9,7 +9,7 @@ use std::{
 use ruma::{CanonicalJsonObject, OwnedEventId, OwnedServerName, OwnedUserId, UserId};
 use skerry_core::{
     Pdu, SigningKey, authorize,
-    engine::{self, Decision, Known, Mode, State, Undecided, Verdict},
+    engine::{self, Decision, Event, Mode, State, Undecided, Verdict},
     pdu::{self, NewEvent},
 };
 
@@ -85,8 +85,8 @@ pub struct Draft<'a> {
 pub fn craft(
     store: &Store,
     draft: Draft<'_>,
-    prev: &[Arc<Known>],
-    auth: &[Arc<Known>],
+    prev: &[Arc<Event>],
+    auth: &[Arc<Event>],
     (name, key): (&OwnedServerName, &SigningKey),
 ) -> Option<Arc<Pdu>> {
     let id = format!("$e{}:{name}", draft.unique);
@@ -109,7 +109,7 @@ pub fn craft(
 }
 
 /// The events of a state that authorize an event, in the order of the spec.
-pub fn auth_events(store: &Store, draft: &Draft<'_>, state: &Map) -> Option<Vec<Arc<Known>>> {
+pub fn auth_events(store: &Store, draft: &Draft<'_>, state: &Map) -> Option<Vec<Arc<Event>>> {
     let content = serde_json::value::to_raw_value(&draft.content).unwrap();
     let (event_type, key) = (draft.event_type, draft.state_key);
     let needed =
@@ -413,11 +413,11 @@ pub fn decide(
     pdu: &Arc<Pdu>,
     given: &[(OwnedEventId, State)],
     mode: Mode,
-) -> Result<(Known, Decision), Undecided> {
+) -> Result<(Event, Decision), Undecided> {
     let num = room.ids.get(&pdu.event_id).copied().unwrap_or(room.events.len() as u64);
     let provisional = (Verdict::Accepted, None);
     let rules = room.rules.clone();
-    let event = Known::new(num, Arc::clone(pdu), [].into(), provisional, &rules, &mut room.keys);
+    let event = Event::new(num, Arc::clone(pdu), [].into(), provisional, &rules, &mut room.keys);
     let room = &*room;
     let is_referenced = mode == Mode::History || room.referenced.contains(&pdu.event_id);
     let decision = ask(room, cold, |eye| {
@@ -431,11 +431,11 @@ pub fn insert_outlier(room: &mut Store, cold: bool, pdu: &Arc<Pdu>) -> bool {
     let num = room.events.len() as u64;
     let provisional = (Verdict::Accepted, None);
     let rules = room.rules.clone();
-    let event = Known::new(num, Arc::clone(pdu), [].into(), provisional, &rules, &mut room.keys);
+    let event = Event::new(num, Arc::clone(pdu), [].into(), provisional, &rules, &mut room.keys);
     let decided = ask(&*room, cold, |eye| engine::decide_outlier(eye, &rules, room.create, &event));
     let Ok((verdict, _, auth)) = decided else { return false };
     room.journal.push(Step::Outlier(Arc::clone(pdu), verdict));
-    room.insert(Known { verdict, auth, ..event });
+    room.insert(Event { verdict, auth, ..event });
     true
 }
 

@@ -12,7 +12,7 @@ use ruma::{EventId, OwnedEventId, room_version_rules::RoomVersionRules};
 use skerry_core::{
     Pdu,
     engine::{
-        After, Decision, Edges, Head, Incomplete, KeyId, Keys, Known, Mode, Num, State, StateAt,
+        After, Decision, Edges, Event, Head, Incomplete, KeyId, Keys, Mode, Num, State, StateAt,
         States, Undecided, Verdict, View, states,
     },
 };
@@ -43,7 +43,7 @@ pub enum Step {
 pub struct Store {
     pub rules: RoomVersionRules,
     pub keys: Keys,
-    pub events: Vec<Arc<Known>>,
+    pub events: Vec<Arc<Event>>,
     pub ids: HashMap<OwnedEventId, Num>,
     /// Chains of states; chain 0 is the current state over time, and its group 0 is empty.
     chains: Vec<Vec<Arc<Map>>>,
@@ -107,20 +107,20 @@ impl Store {
         self.map(self.current_at())
     }
 
-    pub fn by_id(&self, id: &EventId) -> Option<&Arc<Known>> {
+    pub fn by_id(&self, id: &EventId) -> Option<&Arc<Event>> {
         self.ids.get(id).map(|it| &self.events[*it as usize])
     }
 
-    pub fn get(&self, num: Num) -> &Arc<Known> {
+    pub fn get(&self, num: Num) -> &Arc<Event> {
         &self.events[num as usize]
     }
 
     /// The current event of a key.
-    pub fn current_event(&self, event_type: &str, state_key: &str) -> Option<&Arc<Known>> {
+    pub fn current_event(&self, event_type: &str, state_key: &str) -> Option<&Arc<Event>> {
         self.event_in(self.current(), event_type, state_key)
     }
 
-    pub fn event_in(&self, map: &Map, event_type: &str, state_key: &str) -> Option<&Arc<Known>> {
+    pub fn event_in(&self, map: &Map, event_type: &str, state_key: &str) -> Option<&Arc<Event>> {
         map.iter().find_map(|(key, num)| {
             let key = self.keys.get(*key)?;
             (key.0 == event_type && key.1 == state_key).then(|| self.get(*num))
@@ -171,7 +171,7 @@ impl Store {
     }
 
     /// Writes an event that is known now, or known better.
-    pub fn insert(&mut self, event: Known) {
+    pub fn insert(&mut self, event: Event) {
         let num = event.num;
         if event.key.is_some() {
             for auth in &event.auth {
@@ -194,7 +194,7 @@ impl Store {
 
     /// The current state that an event was asked about: where what led to it is missing, the
     /// state that was told of it is taken for a fork of the room.
-    fn current_for(&mut self, event: &Known, decision: &Decision) -> StateAt {
+    fn current_for(&mut self, event: &Event, decision: &Decision) -> StateAt {
         let current = self.current_at();
         let is_here = |it| self.by_id(it).is_some_and(|it| it.states.is_some());
         match &decision.before {
@@ -226,7 +226,7 @@ impl Store {
     }
 
     /// Writes what was decided.
-    pub fn commit(&mut self, event: Known, decision: &Decision, is_live: bool) {
+    pub fn commit(&mut self, event: Event, decision: &Decision, is_live: bool) {
         let (num, id) = (event.num, event.pdu.event_id.clone());
         let was_allowed = self.by_id(&id).is_some_and(|it| it.verdict == Verdict::Accepted);
         if was_allowed && decision.verdict == Verdict::Rejected {
@@ -271,7 +271,7 @@ impl Store {
             self.decided.push(num);
         }
         let (auth, verdict) = (decision.auth.clone(), decision.verdict);
-        self.insert(Known { auth, verdict, states, ..event });
+        self.insert(Event { auth, verdict, states, ..event });
         self.extremities.clone_from(&decision.extremities);
         assert!(self.ids.contains_key(&id));
         for extremity in &self.extremities {
@@ -321,7 +321,7 @@ impl View for Eye<'_> {
         Some(store.ids.get(event_id).copied())
     }
 
-    fn event(&self, num: Num) -> Option<Arc<Known>> {
+    fn event(&self, num: Num) -> Option<Arc<Event>> {
         self.see(|| Ask::Event(num))?.events.get(num as usize).cloned()
     }
 

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use ruma::EventId;
 use skerry_core::{
-    engine::{Edges, Incomplete, KeyId, Known, Num, StateAt, View},
+    engine::{Edges, Event, Incomplete, KeyId, Num, StateAt, View},
     state_res,
 };
 
@@ -99,7 +99,7 @@ impl View for Lazy<'_> {
         self.room.find(event_id)
     }
 
-    fn event(&self, num: Num) -> Option<Arc<Known>> {
+    fn event(&self, num: Num) -> Option<Arc<Event>> {
         self.events.ask(num).and_then(|()| self.room.event(num))
     }
 

@@ -6,10 +6,10 @@ use std::{borrow::Borrow, collections::HashMap};
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, UserId,
     events::{StateEventType, TimelineEventType},
-    state_res::{self, Event, StateMap, utils::event_id_set::EventIdSet},
+    state_res::{self, StateMap, utils::event_id_set::EventIdSet},
 };
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::engine::{Known, Num, Verdict};
+use skerry_core::engine::{Event, Num, Verdict};
 
 use crate::room::{Room, State, split};
 
@@ -176,9 +176,9 @@ fn state_key(room: &Room, num: Num) -> (StateEventType, String) {
 
 /// An event with what became of it.
 #[derive(Clone, Copy)]
-struct Judged<'a>(&'a Known);
+struct Judged<'a>(&'a Event);
 
-impl Event for Judged<'_> {
+impl state_res::Event for Judged<'_> {
     type Id = OwnedEventId;
 
     fn event_id(&self) -> &Self::Id {

@@ -14,7 +14,7 @@ use ruma::{
 use serde_json::{Value, json, value::to_raw_value};
 use skerry_core::{
     Pdu, authorize,
-    engine::{Edges, KeyId, Keys, Known, Num, StateAt, Verdict, View},
+    engine::{Edges, Event, KeyId, Keys, Num, StateAt, Verdict, View},
     state_res::{self, Conflict},
 };
 
@@ -77,7 +77,7 @@ pub(crate) struct Room {
     pub(crate) rules: RoomVersionRules,
     pub(crate) version: RoomVersionId,
     pub(crate) id: OwnedRoomId,
-    pub(crate) events: Vec<Arc<Known>>,
+    pub(crate) events: Vec<Arc<Event>>,
     pub(crate) keys: Keys,
     numbers: HashMap<OwnedEventId, Num>,
     citers: Vec<Vec<Num>>,
@@ -141,7 +141,7 @@ impl Room {
             self.citers[*cited as usize].push(num);
         }
         let verdict = (verdict, None);
-        let known = Known::new(num, pdu.into(), auth.into(), verdict, &self.rules, &mut self.keys);
+        let known = Event::new(num, pdu.into(), auth.into(), verdict, &self.rules, &mut self.keys);
         self.events.push(known.into());
         self.citers.push(Vec::new());
         self.numbers.insert(event_id, num);
@@ -270,7 +270,7 @@ impl View for Room {
         Some(self.numbers.get(event_id).copied())
     }
 
-    fn event(&self, num: Num) -> Option<Arc<Known>> {
+    fn event(&self, num: Num) -> Option<Arc<Event>> {
         self.events.get(num as usize).cloned()
     }
 

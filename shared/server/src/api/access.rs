@@ -55,19 +55,24 @@ impl UncheckedToken {
         Ok(Self { user_id, access_hash: token::hash(text) })
     }
 
-    /// Checks the token, by what is remembered of it where `may_remember`.
-    pub(super) async fn check(&self, cx: &Cx, may_remember: bool) -> Result<Session> {
+    /// Checks the token, by what is remembered of it if anything is.
+    pub(super) async fn check(&self, cx: &Cx) -> Result<Caller> {
+        match cx.ports.sessions.find(&self.access_hash, cx.ports.clock.now_ms()) {
+            Some(caller) => Ok(caller),
+            None => self.check_now(cx).await,
+        }
+    }
+
+    /// Has the user's object check the token.
+    async fn check_now(&self, cx: &Cx) -> Result<Caller> {
         let Self { user_id, access_hash } = self;
         let (sessions, now_ms) = (&cx.ports.sessions, cx.ports.clock.now_ms());
-        if may_remember && let Some(caller) = sessions.find(access_hash, now_ms) {
-            return Ok(Session { caller, access_hash: access_hash.clone() });
-        }
         let ticket = sessions.begin();
         let question = Authenticate { access_hash: access_hash.clone() };
         let answer = cx.ports.objects.ask(&**user_id, question).await?;
         let at_most_ms = cx.server.config.session_cache_ms;
         sessions.insert(ticket, access_hash.clone(), &answer, now_ms, at_most_ms);
-        Ok(Session { caller: answer.caller, access_hash: access_hash.clone() })
+        Ok(answer.caller)
     }
 }
 
@@ -75,21 +80,18 @@ fn missing_token() -> Error {
     Error::api(ErrorKind::MissingToken, "an access token is required")
 }
 
-/// An authenticated session: its user, its device and the token it came with.
+/// A user on their device, whose token their object has checked for this very request.
 #[derive(Clone, Debug)]
-pub struct Session {
-    /// The user on their device.
-    pub caller: Caller,
-    /// Hash of the access token ([`token::hash`]).
-    pub access_hash: String,
-}
+pub struct Verified(pub Caller);
 
-/// Checks the sender of a request.
-pub(super) async fn check(cx: &Cx, access: Access, headers: &HeaderMap) -> Result<Option<Session>> {
-    let may_remember = access != Access::Account;
-    match (access, bearer(headers)) {
-        (Access::Anyone | Access::Unchecked, _) | (Access::Optional, None) => Ok(None),
-        _ => UncheckedToken::read(cx, headers)?.check(cx, may_remember).await.map(Some),
+/// Checks the sender of a request: the user whose token it carries, where a token is looked at.
+pub(super) async fn check(cx: &Cx, access: Access, headers: &HeaderMap) -> Result<Option<Caller>> {
+    let token = || UncheckedToken::read(cx, headers);
+    match access {
+        Access::Anyone | Access::Unchecked => Ok(None),
+        Access::Optional if bearer(headers).is_none() => Ok(None),
+        Access::Optional | Access::Required => token()?.check(cx).await.map(Some),
+        Access::Account => token()?.check_now(cx).await.map(Some),
     }
 }
 

@@ -5,12 +5,12 @@
 use axum::Router;
 use ruma::{OwnedServerName, ServerName, api::federation::discovery::discover_homeserver};
 
-use super::{Client, Cx, mount};
+use super::{Client, Cx, mount::Mount as _};
 use crate::{Error, Result};
 
 /// Mounts all of it.
 pub fn routes(router: Router) -> Router {
-    mount::open_to_client(router, discover_homeserver)
+    router.mount(discover_homeserver)
 }
 
 /// `GET /.well-known/matrix/server`

@@ -12,10 +12,10 @@ use ruma::api::{IncomingRequest, error::ErrorKind};
 
 use super::{
     Cx, access,
-    access::{Access, Session, UncheckedToken},
+    access::{Access, UncheckedToken},
     json,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, messages::Caller};
 
 /// The largest body of a JSON request. An event may have 64 KiB, `/createRoom` brings several.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -43,7 +43,8 @@ pub struct Client {
 /// A request that has been let in: authenticated as its endpoint asks, and within all limits.
 pub(super) struct Input {
     pub(super) cx: Cx,
-    pub(super) session: Option<Session>,
+    /// The user whose token was checked, if any was.
+    pub(super) caller: Option<Caller>,
     parts: Parts,
     path_args: Vec<String>,
     body: Bytes,
@@ -59,7 +60,7 @@ impl Input {
         let (mut parts, body) = request.into_parts();
         let cx = parts.extensions.remove::<Cx>();
         let cx = cx.ok_or_else(|| Error::internal("the host gave the request no Cx"))?;
-        let session = access::check(&cx, access, &parts.headers).await?;
+        let caller = access::check(&cx, access, &parts.headers).await?;
         let mut path_args = path_args(&mut parts).await?;
         if empty_tail {
             path_args.push(String::new());
@@ -68,7 +69,7 @@ impl Input {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => read_body(body).await?,
         };
-        Ok(Self { cx, session, parts, path_args, body })
+        Ok(Self { cx, caller, parts, path_args, body })
     }
 
     /// The access token, which nobody has checked.
@@ -76,17 +77,17 @@ impl Input {
         UncheckedToken::read(&self.cx, &self.parts.headers)
     }
 
-    /// Reads the request as what its endpoint wants, and gives the rest.
-    pub(super) fn parse<R: IncomingRequest>(self) -> Result<(Cx, Option<Session>, Client, R)> {
-        let client = self.client();
+    /// Reads the request as what its endpoint wants.
+    pub(super) fn parse<R: IncomingRequest>(self) -> (Cx, Result<R>) {
         let request = http::Request::from_parts(self.parts, &*self.body);
         let path_args: Vec<&str> = self.path_args.iter().map(String::as_str).collect();
         let request = R::try_from_http_request_inner(request, &path_args)
-            .map_err(|error| json::refusal(&error))?;
-        Ok((self.cx, self.session, client, request))
+            .map_err(|error| json::refusal(&error));
+        (self.cx, request)
     }
 
-    fn client(&self) -> Client {
+    /// What is known of the program that sent the request.
+    pub(super) fn client(&self) -> Client {
         let address = self.parts.extensions.get::<ClientAddress>().map(|it| it.0.clone());
         let header = |name| {
             let value = self.parts.headers.get(name)?;

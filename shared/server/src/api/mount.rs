@@ -1,19 +1,9 @@
-//! Endpoints mount themselves by the type of their request.
+//! Endpoints mount themselves by the types of their handlers.
 //!
-//! The request's type says all: the method and every path (`r0`, `v3`, unstable, as ruma lists
-//! them), what is in the path, the query and the body. What a handler is given besides decides
-//! which function mounts it:
-//!
-//! | function | handler |
-//! |---|---|
-//! | [`authenticated`] | `async fn(Cx, Caller, R) -> Result<R::OutgoingResponse>` |
-//! | [`authenticated_with_empty_tail`] | the same, the last path argument may be left out |
-//! | [`session`] | `async fn(Cx, Session, R) -> …`: the token itself matters |
-//! | [`account`] | `async fn(Cx, Caller, R) -> …`: the account is changed |
-//! | [`unchecked`] | `async fn(Cx, UncheckedToken, R) -> …`: the user's object checks the token |
-//! | [`optional`] | `async fn(Cx, Option<Caller>, R) -> …` |
-//! | [`open`] | `async fn(Cx, R) -> …`: a token is not looked at |
-//! | [`open_to_client`] | `async fn(Cx, Client, R) -> …`: address and user agent matter |
+//! A handler is an `async fn(Cx, S, R) -> Result<R::OutgoingResponse>`, or the same without `S`.
+//! The request `R` says the method and every path (`r0`, `v3`, unstable, as ruma lists them), what
+//! is in the path, the query and the body. The [`Sender`] `S` says what is asked of whoever sends
+//! the request, and what the handler is given of them.
 //!
 //! User-interactive authentication is the body's `auth` field: see [`super::client::uiaa`].
 //!
@@ -35,160 +25,131 @@ use axum::{
 use ruma::api::{IncomingRequest, path_builder::PathBuilder as _};
 
 use super::{
-    Client, Cx, Session,
-    access::{Access, UncheckedToken},
+    Cx,
+    access::Access,
     answer::{self, Buffered},
     input::Input,
+    sender::Sender,
 };
-use crate::{Error, Result, messages::Caller};
+use crate::Result;
 
-/// Mounts an endpoint that needs an access token.
-pub fn authenticated<R, H, F>(router: Router, handler: H) -> Router
-where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
-    H: Fn(Cx, Caller, R) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
-{
-    session(router, move |cx, session: Session, request| handler(cx, session.caller, request))
+/// What mounts endpoints: axum's router.
+pub(super) trait Mount: Sized {
+    /// Mounts an endpoint.
+    fn mount<Given, H: Handler<Given>>(self, handler: H) -> Self
+    where
+        Given: 'static;
+
+    /// Mounts an endpoint whose last path argument may be empty: it is known without it too, with
+    /// and without the slash before it (empty state keys).
+    fn mount_with_empty_tail<Given, H: Handler<Given>>(self, handler: H) -> Self
+    where
+        Given: 'static;
 }
 
-/// Mounts an endpoint that needs an access token and whose last path argument may be empty: it
-/// is known without it too, with and without the slash before it (empty state keys).
-pub fn authenticated_with_empty_tail<R, H, F>(router: Router, handler: H) -> Router
-where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
-    H: Fn(Cx, Caller, R) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
-{
-    let endpoint =
-        with_session(move |cx, session: Session, request| handler(cx, session.caller, request));
-    let filter = method::<R>();
-    let with_tail = routes(router, filter, paths::<R>(), Access::Required, false, &endpoint);
-    let without_tail = paths::<R>().into_iter().filter_map(|path| {
-        let (head, _) = path.rsplit_once('/')?;
-        Some([head.to_owned(), format!("{head}/")])
-    });
-    let without_tail = without_tail.flatten().collect();
-    routes(with_tail, filter, without_tail, Access::Required, true, &endpoint)
+impl Mount for Router {
+    fn mount<Given, H: Handler<Given>>(self, handler: H) -> Self
+    where
+        Given: 'static,
+    {
+        routes(self, &Endpoint::new(handler), paths::<H::Request>(), false)
+    }
+
+    fn mount_with_empty_tail<Given, H: Handler<Given>>(self, handler: H) -> Self
+    where
+        Given: 'static,
+    {
+        let endpoint = Endpoint::new(handler);
+        let paths = paths::<H::Request>();
+        let without_tail = paths.iter().filter_map(|path| path.rsplit_once('/'));
+        let without_tail = without_tail.flat_map(|(head, _)| [head.to_owned(), format!("{head}/")]);
+        let without_tail = without_tail.collect();
+        routes(routes(self, &endpoint, paths, false), &endpoint, without_tail, true)
+    }
 }
 
-/// Mounts an endpoint that needs an access token and works on that token.
-pub fn session<R, H, F>(router: Router, handler: H) -> Router
-where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
-    H: Fn(Cx, Session, R) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
-{
-    let endpoint = with_session(handler);
-    routes(router, method::<R>(), paths::<R>(), Access::Required, false, &endpoint)
+/// The function of an endpoint. `Given` is what it is given besides the [`Cx`]: it tells functions
+/// of two arguments from those of three.
+pub(super) trait Handler<Given>: Copy + Send + Sync + 'static {
+    /// What it is given of who sends the request.
+    type Sender: Sender;
+    /// What it answers.
+    type Request: IncomingRequest<OutgoingResponse: Send> + Send + 'static;
+
+    /// Answers a request.
+    fn handle(
+        self,
+        cx: Cx,
+        sender: Self::Sender,
+        request: Self::Request,
+    ) -> impl Future<Output = Result<<Self::Request as IncomingRequest>::OutgoingResponse>> + Send;
 }
 
-/// Mounts an endpoint that changes the account or says what its token is: the token is checked
-/// by the user's object for every request.
-pub fn account<R, H, F>(router: Router, handler: H) -> Router
+impl<S, R, H, F> Handler<(S, R)> for H
 where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
-    H: Fn(Cx, Caller, R) -> F + Copy + Send + Sync + 'static,
+    S: Sender,
+    R: IncomingRequest<OutgoingResponse: Send> + Send + 'static,
+    H: Fn(Cx, S, R) -> F + Copy + Send + Sync + 'static,
     F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
 {
-    let endpoint =
-        with_session(move |cx, session: Session, request| handler(cx, session.caller, request));
-    routes(router, method::<R>(), paths::<R>(), Access::Account, false, &endpoint)
+    type Sender = S;
+    type Request = R;
+
+    fn handle(
+        self,
+        cx: Cx,
+        sender: S,
+        request: R,
+    ) -> impl Future<Output = Result<R::OutgoingResponse>> + Send {
+        self(cx, sender, request)
+    }
 }
 
-/// Mounts an endpoint that needs an access token and hands it to the user's object, which checks
-/// it with what it is asked anyway: one request at the edge and not two.
-pub fn unchecked<R, H, F>(router: Router, handler: H) -> Router
+impl<R, H, F> Handler<(R,)> for H
 where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
-    H: Fn(Cx, UncheckedToken, R) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
-{
-    let endpoint = erase(move |input| async move {
-        let token = input.unchecked_token()?;
-        let cx = input.cx.clone();
-        match input.parse::<R>() {
-            Ok((cx, _, _, request)) => handler(cx, token, request).await,
-            Err(error) => {
-                // Who has no session learns nothing else.
-                token.check(&cx, true).await?;
-                Err(error)
-            }
-        }
-    });
-    routes(router, method::<R>(), paths::<R>(), Access::Unchecked, false, &endpoint)
-}
-
-/// Mounts an endpoint that looks at an access token when there is one.
-pub fn optional<R, H, F>(router: Router, handler: H) -> Router
-where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
-    H: Fn(Cx, Option<Caller>, R) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
-{
-    let endpoint = erase(move |input| async move {
-        let (cx, session, _, request) = input.parse::<R>()?;
-        handler(cx, session.map(|it| it.caller), request).await
-    });
-    routes(router, method::<R>(), paths::<R>(), Access::Optional, false, &endpoint)
-}
-
-/// Mounts an endpoint that is open to anyone.
-pub fn open<R, H, F>(router: Router, handler: H) -> Router
-where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
+    R: IncomingRequest<OutgoingResponse: Send> + Send + 'static,
     H: Fn(Cx, R) -> F + Copy + Send + Sync + 'static,
     F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
 {
-    open_to_client(router, move |cx, _, request| handler(cx, request))
-}
+    type Sender = ();
+    type Request = R;
 
-/// Mounts an endpoint that is open to anyone and wants to know where the request comes from.
-pub fn open_to_client<R, H, F>(router: Router, handler: H) -> Router
-where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
-    H: Fn(Cx, Client, R) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
-{
-    let endpoint = erase(move |input| async move {
-        let (cx, _, client, request) = input.parse::<R>()?;
-        handler(cx, client, request).await
-    });
-    routes(router, method::<R>(), paths::<R>(), Access::Anyone, false, &endpoint)
+    fn handle(
+        self,
+        cx: Cx,
+        (): (),
+        request: R,
+    ) -> impl Future<Output = Result<R::OutgoingResponse>> + Send {
+        self(cx, request)
+    }
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Buffered>> + Send>>;
-type Endpoint = Arc<dyn Fn(Input) -> Answer + Send + Sync>;
 
-fn with_session<R, H, F>(handler: H) -> Endpoint
-where
-    R: IncomingRequest + Send + 'static,
-    R::OutgoingResponse: Send,
-    H: Fn(Cx, Session, R) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<R::OutgoingResponse>> + Send + 'static,
-{
-    erase(move |input| async move {
-        let (cx, session, _, request) = input.parse::<R>()?;
-        let session = session.ok_or_else(|| Error::internal("let in without a session"))?;
-        handler(cx, session, request).await
-    })
+/// A handler without its types.
+#[derive(Clone)]
+struct Endpoint {
+    filter: MethodFilter,
+    access: Access,
+    run: Arc<dyn Fn(Input) -> Answer + Send + Sync>,
 }
 
-fn erase<O, H, F>(handler: H) -> Endpoint
-where
-    O: ruma::api::OutgoingResponse + Send,
-    H: Fn(Input) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<O>> + Send + 'static,
-{
-    Arc::new(move |input| Box::pin(async move { answer::buffer(handler(input).await?) }))
+impl Endpoint {
+    fn new<Given: 'static, H: Handler<Given>>(handler: H) -> Self {
+        let run = move |mut input: Input| async move {
+            let sender = H::Sender::from_input(&mut input)?;
+            let (cx, request) = input.parse::<H::Request>();
+            match request {
+                Ok(request) => answer::buffer(handler.handle(cx, sender, request).await?),
+                Err(error) => Err(sender.refusal(&cx, error).await),
+            }
+        };
+        Self {
+            filter: method::<H::Request>(),
+            access: H::Sender::ACCESS,
+            run: Arc::new(move |input| Box::pin(run(input))),
+        }
+    }
 }
 
 /// The methods of ruma's endpoints are plain HTTP methods.
@@ -214,29 +175,16 @@ fn positional(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-fn routes(
-    router: Router,
-    filter: MethodFilter,
-    paths: Vec<String>,
-    access: Access,
-    empty_tail: bool,
-    endpoint: &Endpoint,
-) -> Router {
-    let route = |router: Router, path: String| {
-        router.route(&path, serve(filter, access, empty_tail, endpoint.clone()))
-    };
-    paths.into_iter().fold(router, route)
+fn routes(router: Router, endpoint: &Endpoint, paths: Vec<String>, empty_tail: bool) -> Router {
+    paths.into_iter().fold(router, |router, path| {
+        router.route(&path, method_router(endpoint.clone(), empty_tail))
+    })
 }
 
-fn serve(
-    filter: MethodFilter,
-    access: Access,
-    empty_tail: bool,
-    endpoint: Endpoint,
-) -> MethodRouter {
-    on(filter, async move |request: axum::extract::Request| {
-        let result = match Input::read(request, access, empty_tail).await {
-            Ok(input) => endpoint(input).await,
+fn method_router(endpoint: Endpoint, empty_tail: bool) -> MethodRouter {
+    on(endpoint.filter, async move |request: axum::extract::Request| {
+        let result = match Input::read(request, endpoint.access, empty_tail).await {
+            Ok(input) => (endpoint.run)(input).await,
             Err(error) => Err(error),
         };
         answer::answer(result)
@@ -245,7 +193,16 @@ fn serve(
 
 #[cfg(test)]
 mod tests {
+    use ruma::api::client::discovery::get_supported_versions::{Request, Response};
+
     use super::*;
+    use crate::{
+        api::{
+            Client,
+            access::{UncheckedToken, Verified},
+        },
+        messages::Caller,
+    };
 
     #[test]
     fn arguments_are_named_by_their_position() {
@@ -256,5 +213,26 @@ mod tests {
     #[test]
     fn the_whole_router_can_be_built() {
         drop(super::super::router());
+    }
+
+    async fn given<S>(_: Cx, _: S, _: Request) -> Result<Response> {
+        Ok(Response::new(Vec::new()))
+    }
+
+    async fn given_nothing(_: Cx, _: Request) -> Result<Response> {
+        Ok(Response::new(Vec::new()))
+    }
+
+    #[test]
+    fn what_a_handler_is_given_says_what_is_asked_of_the_sender() {
+        fn access<Given: 'static>(handler: impl Handler<Given>) -> Access {
+            Endpoint::new(handler).access
+        }
+        assert_eq!(access(given_nothing), Access::Anyone);
+        assert_eq!(access(given::<Client>), Access::Anyone);
+        assert_eq!(access(given::<Option<Caller>>), Access::Optional);
+        assert_eq!(access(given::<Caller>), Access::Required);
+        assert_eq!(access(given::<Verified>), Access::Account);
+        assert_eq!(access(given::<UncheckedToken>), Access::Unchecked);
     }
 }

@@ -2,12 +2,13 @@
 //! that nobody here knows keeps no object busy, and starts none.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use lru::LruCache;
 use ruma::{OwnedRoomId, RoomId, UserId};
 
 use crate::{
@@ -22,60 +23,58 @@ pub const ABSENT_ROOM_MS: u64 = 10_000;
 
 /// Absent rooms that are remembered; beyond, the one that was asked about the longest ago is
 /// forgotten.
-pub const ABSENT_ROOMS: usize = 4_096;
+pub const ABSENT_ROOMS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// The absent rooms that one process knows of.
-#[derive(Debug, Default)]
-pub struct AbsentRooms(Mutex<Known>);
+#[derive(Debug)]
+pub struct AbsentRooms(Mutex<Memory>);
 
-#[derive(Debug, Default)]
-struct Known {
-    until_ms: BTreeMap<OwnedRoomId, u64>,
-    /// In the order in which they end.
-    order: VecDeque<(u64, OwnedRoomId)>,
+#[derive(Debug)]
+struct Memory {
+    /// Until when each counts as absent. In the order in which that ends: nothing that only looks
+    /// changes it.
+    until_ms: LruCache<OwnedRoomId, u64>,
     /// How often some room has begun to be, or has come to be.
     begun: u64,
 }
 
+impl Default for AbsentRooms {
+    fn default() -> Self {
+        Self(Mutex::new(Memory { until_ms: LruCache::sparse(ABSENT_ROOMS), begun: 0 }))
+    }
+}
+
 impl AbsentRooms {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_absent(&self, room_id: &RoomId, now_ms: u64) -> bool {
-        self.known().until_ms.get(room_id).is_some_and(|it| *it > now_ms)
+        self.memory().until_ms.peek(room_id).is_some_and(|it| *it > now_ms)
     }
 
     /// How many rooms have begun: what was learned before another one has is not remembered.
     fn begun(&self) -> u64 {
-        self.known().begun
+        self.memory().begun
     }
 
     /// A room begins to be, or has come to be.
     fn begin(&self, room_id: &RoomId) {
-        let mut known = self.known();
-        known.begun += 1;
-        known.until_ms.remove(room_id);
+        let mut memory = self.memory();
+        memory.begun += 1;
+        memory.until_ms.pop(room_id);
     }
 
     /// A room was not there.
     fn remember(&self, room_id: &RoomId, now_ms: u64, begun: u64) {
-        let mut known = self.known();
-        if known.begun != begun {
+        let mut memory = self.memory();
+        if memory.begun != begun {
             return;
         }
-        let until_ms = now_ms + ABSENT_ROOM_MS;
-        known.until_ms.insert(room_id.to_owned(), until_ms);
-        known.order.push_back((until_ms, room_id.to_owned()));
-        while known.order.len() > ABSENT_ROOMS
-            || known.order.front().is_some_and(|(until_ms, _)| *until_ms <= now_ms)
-        {
-            let Some((until_ms, room_id)) = known.order.pop_front() else { return };
-            // It may have been remembered anew since.
-            if known.until_ms.get(&room_id) == Some(&until_ms) {
-                known.until_ms.remove(&room_id);
-            }
+        while memory.until_ms.peek_lru().is_some_and(|(_, until_ms)| *until_ms <= now_ms) {
+            memory.until_ms.pop_lru();
         }
+        memory.until_ms.put(room_id.to_owned(), now_ms + ABSENT_ROOM_MS);
     }
 }
 
@@ -169,14 +168,13 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let absent = AbsentRooms::default();
         let room = |number: usize| RoomId::parse(format!("!{number}:b")).unwrap();
-        for number in 0..=ABSENT_ROOMS {
+        for number in 0..=ABSENT_ROOMS.get() {
             absent.remember(&room(number), 5, absent.begun());
         }
         assert!(!absent.is_absent(&room(0), 6), "the first is forgotten");
         assert!(absent.is_absent(&room(1), 6));
-        assert_eq!(absent.known().until_ms.len(), ABSENT_ROOMS);
+        assert_eq!(absent.memory().until_ms.len(), ABSENT_ROOMS.get());
         absent.remember(&room(0), 5 + ABSENT_ROOM_MS, absent.begun());
-        assert_eq!(absent.known().until_ms.len(), 1, "those whose time is over are forgotten");
-        assert_eq!(absent.known().order.len(), 1);
+        assert_eq!(absent.memory().until_ms.len(), 1, "those whose time is over are forgotten");
     }
 }

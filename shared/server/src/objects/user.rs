@@ -43,6 +43,8 @@ use crate::{
 
 /// The limits of a user, in one place. Marks: [`skerry_core::user_stream::MAX_MARKS_PER_ROOM`].
 pub mod limits {
+    use std::num::NonZeroUsize;
+
     /// Bytes of the content of one piece of account data.
     pub const ACCOUNT_DATA_BYTES: usize = 256 * 1024;
     /// Pieces of account data of the user, and of each room.
@@ -70,11 +72,11 @@ pub mod limits {
     /// Members that are remembered as sent to this user's devices.
     pub const SENT_MEMBERS: usize = 10_000;
     /// Rooms with receipts or typing that are kept in memory for clients.
-    pub const EPHEMERAL_ROOMS: usize = 500;
+    pub const EPHEMERAL_ROOMS: NonZeroUsize = NonZeroUsize::new(500).unwrap();
     /// Memories of a user that are told apart by what they hold of that: a token carries it.
     pub const EPHEMERAL_EPOCHS: u64 = 1 << 20;
     /// Devices of which it is kept when they asked last.
-    pub const EPHEMERAL_DEVICES: usize = 100;
+    pub const EPHEMERAL_DEVICES: NonZeroUsize = NonZeroUsize::new(100).unwrap();
     /// How long after it has asked a device counts as there: longer than a client waits for news.
     pub const PRESENT_MS: u64 = 100_000;
     /// Bytes of the names and values of a profile together.

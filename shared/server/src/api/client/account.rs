@@ -13,15 +13,15 @@ pub mod whoami;
 
 use axum::Router;
 
-use super::super::mount;
+use super::super::mount::Mount as _;
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    let router = mount::open_to_client(router, register::register);
-    let router = mount::open(router, get_username_availability::get_username_availability);
-    let check = check_registration_token_validity::check_registration_token_validity;
-    let router = mount::open(router, check);
-    let router = mount::account(router, whoami::whoami);
-    let router = mount::account(router, change_password::change_password);
-    mount::account(router, deactivate::deactivate)
+    router
+        .mount(register::register)
+        .mount(get_username_availability::get_username_availability)
+        .mount(check_registration_token_validity::check_registration_token_validity)
+        .mount(whoami::whoami)
+        .mount(change_password::change_password)
+        .mount(deactivate::deactivate)
 }

@@ -19,7 +19,7 @@ use ruma::{
 };
 use serde_json::value::to_raw_value;
 
-use super::super::{Cx, mount};
+use super::super::{Cx, mount::Mount as _};
 use crate::{
     Error, Result,
     messages::{
@@ -33,10 +33,11 @@ const PUSH_RULES: &str = "m.push_rules";
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    let router = mount::authenticated(router, get_global_account_data);
-    let router = mount::authenticated(router, set_global_account_data);
-    let router = mount::authenticated(router, get_room_account_data);
-    mount::authenticated(router, set_room_account_data)
+    router
+        .mount(get_global_account_data)
+        .mount(set_global_account_data)
+        .mount(get_room_account_data)
+        .mount(set_room_account_data)
 }
 
 /// `GET /_matrix/client/*/user/{userId}/account_data/{type}`

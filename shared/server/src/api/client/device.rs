@@ -12,7 +12,11 @@ use ruma::{
 };
 
 use super::{
-    super::{Cx, access::change_account, mount},
+    super::{
+        Cx,
+        access::{Verified, change_account},
+        mount::Mount as _,
+    },
     uiaa,
 };
 use crate::{
@@ -28,11 +32,12 @@ pub const MAX_DEVICE_NAME_BYTES: usize = 256;
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    let router = mount::authenticated(router, get_devices);
-    let router = mount::authenticated(router, get_device);
-    let router = mount::account(router, update_device);
-    let router = mount::account(router, delete_device);
-    mount::account(router, delete_devices)
+    router
+        .mount(get_devices)
+        .mount(get_device)
+        .mount(update_device)
+        .mount(delete_device)
+        .mount(delete_devices)
 }
 
 /// `GET /_matrix/client/*/devices`
@@ -60,7 +65,7 @@ pub async fn get_device(
 /// `PUT /_matrix/client/*/devices/{deviceId}`
 pub async fn update_device(
     cx: Cx,
-    caller: Caller,
+    Verified(caller): Verified,
     request: update_device::v3::Request,
 ) -> Result<update_device::v3::Response> {
     request.display_name.as_deref().map_or(Ok(()), check_name)?;
@@ -77,7 +82,7 @@ pub async fn update_device(
 /// `DELETE /_matrix/client/*/devices/{deviceId}`
 pub async fn delete_device(
     cx: Cx,
-    caller: Caller,
+    Verified(caller): Verified,
     request: delete_device::v3::Request,
 ) -> Result<delete_device::v3::Response> {
     let operation = format!("delete device {}", request.device_id);
@@ -89,7 +94,7 @@ pub async fn delete_device(
 /// `POST /_matrix/client/*/delete_devices`
 pub async fn delete_devices(
     cx: Cx,
-    caller: Caller,
+    Verified(caller): Verified,
     request: delete_devices::v3::Request,
 ) -> Result<delete_devices::v3::Response> {
     let operation = format!("delete devices {:?}", request.devices);

@@ -13,14 +13,15 @@ use ruma::api::{
     },
 };
 
-use super::super::{Client, Cx, mount};
+use super::super::{Client, Cx, mount::Mount as _};
 use crate::{Error, Result};
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    let router = mount::open(router, get_supported_versions);
-    let router = mount::open_to_client(router, discover_homeserver);
-    mount::authenticated(router, get_capabilities::get_capabilities)
+    router
+        .mount(get_supported_versions)
+        .mount(discover_homeserver)
+        .mount(get_capabilities::get_capabilities)
 }
 
 /// The versions whose paths and semantics the endpoints follow that are there. What is missing

@@ -7,7 +7,7 @@ use ruma::api::client::filter::{create_filter, get_filter};
 use serde_json::value::to_raw_value;
 
 use super::{
-    super::{Cx, mount},
+    super::{Cx, mount::Mount as _},
     account_data::check_own,
 };
 use crate::{
@@ -20,8 +20,7 @@ use crate::{
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    let router = mount::authenticated(router, create_filter);
-    mount::authenticated(router, get_filter)
+    router.mount(create_filter).mount(get_filter)
 }
 
 /// `POST /_matrix/client/*/user/{userId}/filter`

@@ -16,7 +16,7 @@ use ruma::{
 };
 use serde_json::Value as JsonValue;
 
-use super::super::{Cx, mount};
+use super::super::{Cx, mount::Mount as _};
 use crate::{
     Error, Result,
     messages::{
@@ -37,10 +37,11 @@ pub const MAX_AVATAR_URL_BYTES: usize = 1024;
 /// Mounts the endpoints of this area. Those of ruma for the display name and the avatar URL
 /// alone have paths that the ones for any field cover.
 pub fn routes(router: Router) -> Router {
-    let router = mount::open(router, get_profile);
-    let router = mount::open(router, get_profile_field);
-    let router = mount::authenticated(router, set_profile_field);
-    mount::authenticated(router, delete_profile_field)
+    router
+        .mount(get_profile)
+        .mount(get_profile_field)
+        .mount(set_profile_field)
+        .mount(delete_profile_field)
 }
 
 /// `GET /_matrix/client/*/profile/{userId}`

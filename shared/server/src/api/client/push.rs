@@ -9,13 +9,12 @@ use ruma::{
     push::Ruleset,
 };
 
-use super::super::{Cx, mount};
+use super::super::{Cx, mount::Mount as _};
 use crate::{Result, messages::Caller};
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    let router = mount::authenticated(router, get_pushrules_all);
-    mount::authenticated(router, get_pushrules_global_scope)
+    router.mount(get_pushrules_all).mount(get_pushrules_global_scope)
 }
 
 /// `GET /_matrix/client/*/pushrules/`

@@ -7,7 +7,7 @@ use futures_util::future::try_join;
 use ruma::{api::client::read_marker::set_read_marker, events::receipt::ReceiptThread};
 
 use super::{
-    super::{Cx, mount},
+    super::{Cx, mount::Mount as _},
     account_data::set_fully_read,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    mount::authenticated(router, set_read_marker)
+    router.mount(set_read_marker)
 }
 
 /// `POST /_matrix/client/*/rooms/{roomId}/read_markers`

@@ -9,7 +9,7 @@ use ruma::{
 };
 
 use super::{
-    super::{Cx, mount},
+    super::{Cx, mount::Mount as _},
     account_data::set_fully_read,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    mount::authenticated(router, create_receipt)
+    router.mount(create_receipt)
 }
 
 /// `POST /_matrix/client/*/rooms/{roomId}/receipt/{receiptType}/{eventId}`

@@ -14,7 +14,7 @@ use ruma::{OwnedDeviceId, UserId};
 use skerry_core::token::{self, TokenKind};
 
 use super::{
-    super::{Client, Cx, mount},
+    super::{Client, Cx, mount::Mount as _},
     device, secret,
 };
 use crate::{
@@ -27,11 +27,12 @@ pub const MAX_DEVICE_ID_BYTES: usize = 255;
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    let router = mount::open(router, get_login_types::get_login_types);
-    let router = mount::open_to_client(router, login::login);
-    let router = mount::open(router, refresh_token::refresh_token);
-    let router = mount::account(router, logout::logout);
-    mount::account(router, logout::logout_all)
+    router
+        .mount(get_login_types::get_login_types)
+        .mount(login::login)
+        .mount(refresh_token::refresh_token)
+        .mount(logout::logout)
+        .mount(logout::logout_all)
 }
 
 /// What a client wishes of its new session.

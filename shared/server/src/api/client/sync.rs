@@ -6,9 +6,9 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 
+mod options;
 mod read_rooms;
 mod response;
-mod wanted;
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use axum::Router;
 use ruma::api::client::sync::sync_events;
 use skerry_core::sync_token::SyncToken;
 
-use self::{read_rooms::read_rooms, response::Builder, wanted::Wanted};
-use super::super::{Cx, access::UncheckedToken, mount};
+use self::{options::SyncOptions, read_rooms::read_rooms, response::Builder};
+use super::super::{Cx, access::UncheckedToken, mount::Mount as _};
 use crate::{
     Error, Result,
     messages::{
@@ -39,7 +39,7 @@ pub const ROOMS_PER_RESPONSE: usize = 200;
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    mount::unchecked(router, sync_events)
+    router.mount(sync_events)
 }
 
 /// `GET /_matrix/client/*/sync`
@@ -48,17 +48,17 @@ pub async fn sync_events(
     token: UncheckedToken,
     request: sync_events::v3::Request,
 ) -> Result<sync_events::v3::Response> {
-    let wanted = match Wanted::known(&cx, &token.user_id, &request) {
-        Some(wanted) => wanted,
+    let options = match SyncOptions::from_memory(&cx, &token.user_id, &request) {
+        Some(options) => options,
         None => {
-            let caller = token.check(&cx, true).await?.caller;
-            Wanted::resolve(&cx, &caller, &request).await?
+            let caller = token.check(&cx).await?;
+            SyncOptions::resolve(&cx, &caller, &request).await?
         }
     };
     let mut since = match request.since.as_deref().map(parse_token).transpose() {
         Ok(since) => since,
         Err(error) => {
-            token.check(&cx, true).await?;
+            token.check(&cx).await?;
             return Err(error);
         }
     };
@@ -68,7 +68,7 @@ pub async fn sync_events(
     loop {
         let left_ms = deadline_ms.saturating_sub(now_ms(&cx));
         let may_wait = !request.full_state && left_ms > 0;
-        let question = question(&token, &wanted, since, looked_at);
+        let question = question(&token, &options, since, looked_at);
         let objects = &cx.ports.objects;
         let changes = match since {
             Some(_) if may_wait => {
@@ -85,7 +85,7 @@ pub async fn sync_events(
         since = since.filter(|_| !changes.is_from_beginning);
         let device_id = changes.device_id.clone();
         let caller = Caller { user_id: token.user_id.clone(), device_id };
-        let (builder, next) = assemble(&cx, &caller, &wanted, since, *changes).await?;
+        let (builder, next) = assemble(&cx, &caller, &options, since, *changes).await?;
         if is_initial || since.is_none() || !may_wait || !builder.is_empty() {
             return Ok(builder.finish(next));
         }
@@ -97,16 +97,16 @@ pub async fn sync_events(
 
 fn question(
     token: &UncheckedToken,
-    wanted: &Wanted,
+    options: &SyncOptions,
     since: Option<SyncToken>,
     looked_at: Option<StreamPosition>,
 ) -> GetChanges {
     GetChanges {
         since,
-        include_leave: wanted.filter.room.include_leave,
-        full_state: wanted.full_state,
+        include_leave: options.filter.room.include_leave,
+        full_state: options.full_state,
         access_hash: token.access_hash.clone(),
-        lazy_loads: wanted.remembers_members(),
+        lazy_loads: options.remembers_members(),
         looked_at,
         limit: ROOMS_PER_RESPONSE,
     }
@@ -116,28 +116,28 @@ fn question(
 async fn assemble(
     cx: &Cx,
     caller: &Caller,
-    wanted: &Wanted,
+    options: &SyncOptions,
     since: Option<SyncToken>,
     mut changes: Changes,
 ) -> Result<(Builder, SyncToken)> {
-    changes.joined.retain(|it| wanted.passes_room(&it.room_id));
-    changes.left.retain(|it| wanted.passes_room(&it.room_id));
+    changes.joined.retain(|it| options.passes_room(&it.room_id));
+    changes.left.retain(|it| options.passes_room(&it.room_id));
     let mut builder = Builder::new();
     let account_data = std::mem::take(&mut changes.account_data);
-    builder.add_account_data(wanted, caller, since.is_none(), account_data)?;
+    builder.add_account_data(options, caller, since.is_none(), account_data)?;
     for (room_id, stripped_state) in std::mem::take(&mut changes.invited) {
-        if wanted.passes_room(&room_id) {
+        if options.passes_room(&room_id) {
             builder.add_invited(room_id, stripped_state);
         }
     }
     for (room_id, stripped_state) in std::mem::take(&mut changes.knocked) {
-        if wanted.passes_room(&room_id) {
+        if options.passes_room(&room_id) {
             builder.add_knocked(room_id, stripped_state);
         }
     }
     let Changes { position, instance, rest, ephemeral, .. } = changes;
     let mut read = Vec::new();
-    for mut room in read_rooms(cx, caller, wanted, changes).await? {
+    for mut room in read_rooms(cx, caller, options, changes).await? {
         if let Some(sync) = &mut room.sync
             && (!room.change.is_ephemeral || is_more_than_ephemeral(sync))
         {
@@ -147,7 +147,7 @@ async fn assemble(
                 members: std::mem::take(&mut sync.members_sent),
             });
         }
-        builder.add_room(wanted, room)?;
+        builder.add_room(options, room)?;
     }
     let device_id = caller.device_id.clone();
     let token = record(cx, caller, Read { position, instance, device_id, rooms: read }).await?;

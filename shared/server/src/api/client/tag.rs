@@ -6,7 +6,6 @@ use axum::Router;
 use ruma::{
     OwnedRoomId,
     api::{
-        IncomingRequest, Metadata,
         client::tag::{create_tag, delete_tag, get_tags},
         error::DeserializationError,
     },
@@ -14,7 +13,11 @@ use ruma::{
 };
 
 use super::{
-    super::{Cx, mount},
+    super::{
+        Cx,
+        mount::Mount as _,
+        patched::{Body, Patch, Patched},
+    },
     account_data::check_own,
 };
 use crate::{
@@ -27,16 +30,14 @@ use crate::{
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    let router = mount::authenticated(router, create_tag);
-    let router = mount::authenticated(router, delete_tag);
-    mount::authenticated(router, get_tags)
+    router.mount(create_tag).mount(delete_tag).mount(get_tags)
 }
 
 /// `PUT /_matrix/client/*/user/{userId}/rooms/{roomId}/tags/{tag}`
 pub async fn create_tag(
     cx: Cx,
     caller: Caller,
-    CreateTag { request, info }: CreateTag,
+    Patched { request, patch: Info(info) }: Patched<create_tag::v3::Request, Info>,
 ) -> Result<create_tag::v3::Response> {
     let create_tag::v3::Request { user_id, room_id, tag, .. } = request;
     check_own(&caller, &user_id)?;
@@ -81,31 +82,13 @@ async fn set(
     cx.ports.objects.ask(&*caller.user_id, SetTag { room_id, tag, info }).await
 }
 
-/// ruma's request, and what the client says of the tag as it says it: there may be more in it than
-/// ruma knows of.
-pub struct CreateTag {
-    request: create_tag::v3::Request,
-    info: RawJson,
-}
+/// What the client says of the tag, as it says it: there may be more in it than ruma knows of.
+pub struct Info(RawJson);
 
-impl Metadata for CreateTag {
-    const METHOD: http::Method = create_tag::v3::Request::METHOD;
-    const RATE_LIMITED: bool = create_tag::v3::Request::RATE_LIMITED;
-    type Authentication = <create_tag::v3::Request as Metadata>::Authentication;
-    type PathBuilder = <create_tag::v3::Request as Metadata>::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = create_tag::v3::Request::PATH_BUILDER;
-}
+impl Patch<create_tag::v3::Request> for Info {
+    type Response = create_tag::v3::Response;
 
-impl IncomingRequest for CreateTag {
-    type EndpointError = <create_tag::v3::Request as IncomingRequest>::EndpointError;
-    type OutgoingResponse = create_tag::v3::Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path_args: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let info = serde_json::from_slice(request.body())?;
-        let request = IncomingRequest::try_from_http_request_inner(request, path_args)?;
-        Ok(Self { request, info })
+    fn patch(body: &mut Body<'_>) -> Result<Self, DeserializationError> {
+        Ok(Self(body.read()?))
     }
 }

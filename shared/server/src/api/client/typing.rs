@@ -4,14 +4,16 @@
 
 use axum::Router;
 use ruma::api::{
-    IncomingRequest, Metadata,
     client::typing::create_typing_event::{self, v3::Typing},
     error::DeserializationError,
 };
-use serde_json::{Map as JsonMap, Value as JsonValue};
 
 use super::{
-    super::{Cx, mount},
+    super::{
+        Cx,
+        mount::Mount as _,
+        patched::{Body, Patch, Patched},
+    },
     account_data::check_own,
 };
 use crate::{
@@ -24,14 +26,14 @@ const DEFAULT_TIMEOUT_MS: u64 = 30_000;
 
 /// Mounts the endpoints of this area.
 pub fn routes(router: Router) -> Router {
-    mount::authenticated(router, create_typing_event)
+    router.mount(create_typing_event)
 }
 
 /// `PUT /_matrix/client/*/rooms/{roomId}/typing/{userId}`
 pub async fn create_typing_event(
     cx: Cx,
     caller: Caller,
-    TypingRequest(request): TypingRequest,
+    Patched { request, .. }: Patched<create_typing_event::v3::Request, DefaultTimeout>,
 ) -> Result<create_typing_event::v3::Response> {
     check_own(&caller, &request.user_id)?;
     // The room has a limit of its own on how long it believes this.
@@ -44,30 +46,35 @@ pub async fn create_typing_event(
     Ok(create_typing_event::v3::Response::new())
 }
 
-/// ruma's request, with a timeout where the client gave none.
-pub struct TypingRequest(create_typing_event::v3::Request);
+/// A timeout where the client gave none.
+pub struct DefaultTimeout;
 
-impl Metadata for TypingRequest {
-    const METHOD: http::Method = create_typing_event::v3::Request::METHOD;
-    const RATE_LIMITED: bool = create_typing_event::v3::Request::RATE_LIMITED;
-    type Authentication = <create_typing_event::v3::Request as Metadata>::Authentication;
-    type PathBuilder = <create_typing_event::v3::Request as Metadata>::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = create_typing_event::v3::Request::PATH_BUILDER;
+impl Patch<create_typing_event::v3::Request> for DefaultTimeout {
+    type Response = create_typing_event::v3::Response;
+
+    fn patch(body: &mut Body<'_>) -> Result<Self, DeserializationError> {
+        body.set_default("timeout", DEFAULT_TIMEOUT_MS)?;
+        Ok(Self)
+    }
 }
 
-impl IncomingRequest for TypingRequest {
-    type EndpointError = <create_typing_event::v3::Request as IncomingRequest>::EndpointError;
-    type OutgoingResponse = create_typing_event::v3::Response;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::patched;
 
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path_args: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let (parts, body) = request.into_parts();
-        let mut body: JsonMap<String, JsonValue> = serde_json::from_slice(body)?;
-        body.entry("timeout").or_insert(DEFAULT_TIMEOUT_MS.into());
-        let body = serde_json::to_vec(&body)?;
-        let request = http::Request::from_parts(parts, &*body);
-        IncomingRequest::try_from_http_request_inner(request, path_args).map(Self)
+    #[test]
+    fn who_types_need_not_say_how_long() {
+        type Request = Patched<create_typing_event::v3::Request, DefaultTimeout>;
+        let timeout_ms = |body| {
+            let request = patched::read::<Request>(body, &["!a:x.y", "@a:x.y"]).unwrap().request;
+            match request.state {
+                Typing::Yes(info) => Some(info.timeout.as_millis()),
+                Typing::No => None,
+            }
+        };
+        assert_eq!(timeout_ms(br#"{"typing":true}"#), Some(u128::from(DEFAULT_TIMEOUT_MS)));
+        assert_eq!(timeout_ms(br#"{"typing":true,"timeout":5}"#), Some(5));
+        assert_eq!(timeout_ms(br#"{"typing":false}"#), None);
     }
 }

@@ -2,8 +2,8 @@
 //! to a plan.
 
 mod create;
-mod extremities;
 mod membership;
+mod off_current;
 mod outgoing;
 mod redact;
 mod restricted;
@@ -29,13 +29,13 @@ use crate::{
         load::power::may_notify,
         loaded::{
             Loaded,
-            decided::Entering,
+            decided::EventRow,
             draft::{Draft, Transaction},
             plan::Plan,
-            state_event::{End, StateEvent},
+            state_event::{Extremity, StateEvent},
         },
     },
-    store::room::{events::Standing, meta},
+    store::room::{events::Judgment, meta},
 };
 
 impl Room {
@@ -65,15 +65,15 @@ impl Room {
         draft: Draft<'_>,
     ) -> Result<Arc<Pdu>> {
         let needed = needed_state(&draft, &room.rules)?;
-        if plan.ends.len() > MAX_PREV_EVENTS {
-            return self.plan_aside(room, plan, draft, &needed).await;
+        if plan.extremities.len() > MAX_PREV_EVENTS {
+            return self.plan_off_current(room, plan, draft, &needed).await;
         }
         let state = self.planned_state(room, plan, &needed).await?;
-        let ends = std::mem::take(&mut plan.ends);
+        let extremities = std::mem::take(&mut plan.extremities);
         let transaction = draft.transaction.clone();
         let sender = draft.sender;
-        let pdu = self.build(room, plan.head, draft, &ends, &state);
-        plan.ends = ends;
+        let pdu = self.build(room, plan.head, draft, &extremities, &state);
+        plan.extremities = extremities;
         let pdu = Arc::new(pdu?);
         let is_named = |key: &StateKey| authorize::is_auth_event(key, &room.rules);
         let named = state.iter().filter(|(key, _)| is_named(key));
@@ -91,7 +91,7 @@ impl Room {
         room: &Loaded,
         head: Position,
         draft: Draft<'_>,
-        prev: &[End],
+        prev: &[Extremity],
         state: &[(StateKey, StateEvent)],
     ) -> Result<Pdu> {
         let now = draft.timestamp_ms.unwrap_or_else(|| self.now_ms());
@@ -142,27 +142,27 @@ impl Room {
             before: plan.state,
             after: key.as_ref().map_or(plan.state, |_| StateAt { chain: 0, group: num }),
         };
-        let event = Entering {
+        let row = EventRow {
             num,
             position: num,
             pdu,
             states: Some(states),
             replaces: before.as_ref().map(|(num, _)| *num),
-            standing: Standing {
+            judgment: Judgment {
                 verdict: Verdict::Accepted,
                 auth: key.is_some().then(|| authorizing.into()),
             },
         };
-        self.insert_event(plan, event, transaction.as_ref(), may_notify)?;
+        self.insert_event(plan, row, transaction.as_ref(), may_notify)?;
         if let Some(key) = key {
             let after = Some((num, Arc::clone(pdu)));
             self.change_current(plan, num, key, before.as_ref(), after)?;
         }
-        if plan.ends_stored {
-            plan.stmts.push(meta::update_ends(self.scope(), None, 0));
-            plan.ends_stored = false;
+        if plan.extremities_stored {
+            plan.stmts.push(meta::update_extremities(self.scope(), None, 0));
+            plan.extremities_stored = false;
         }
-        plan.ends = vec![(num, Arc::clone(pdu))];
+        plan.extremities = vec![(num, Arc::clone(pdu))];
         Ok(())
     }
 }

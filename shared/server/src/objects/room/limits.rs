@@ -1,11 +1,14 @@
 //! The limits of a room, in one place.
 
-/// State keys whose events are kept in memory.
-pub const CACHED_STATE: usize = 5_000;
-/// Members of whom it is kept in memory what they may see and have not read.
-pub const CACHED_MEMBERS: usize = 2_000;
-/// Servers of which it is kept in memory what they may see.
-pub const CACHED_SERVERS: usize = 500;
+use std::num::NonZeroUsize;
+
+/// State keys whose events are kept in memory: those that were used last.
+pub const CACHED_STATE: NonZeroUsize = NonZeroUsize::new(5_000).unwrap();
+/// Members of whom it is kept in memory what they may see and have not read: those that were
+/// active last.
+pub const CACHED_MEMBERS: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
+/// Servers of which it is kept in memory what they may see: those that asked last.
+pub const CACHED_SERVERS: NonZeroUsize = NonZeroUsize::new(500).unwrap();
 /// The newest events that are kept in memory.
 pub const RECENT_EVENTS: usize = 20;
 /// Events of a timeline in `/sync`, whatever the filter asks for.
@@ -29,7 +32,7 @@ pub const RECEIPTS: u64 = 5_000;
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 pub const HEROES: u64 = 5;
-/// Members told again of a membership by one alarm; the next one goes on with the rest.
+/// Memberships delivered again by one alarm; the next one goes on with the rest.
 pub const OVERDUE_MEMBERSHIPS: u64 = 500;
 /// Members to whom something is delivered at the same time.
 pub const DELIVERIES_AT_ONCE: usize = 32;
@@ -41,7 +44,7 @@ pub const DELIVERY_ROUNDS: usize = 4;
 pub const TYPING_MS: u64 = 120_000;
 /// How long a change of who is typing is shown to clients that may not have seen it.
 pub const TYPING_SHOWN_MS: u64 = 120_000;
-/// How long receipts and typing are gathered, so that many of them are told as one.
+/// How long receipts and typing are gathered, so that many of them are delivered as one.
 pub const EPHEMERAL_WINDOW_MS: u64 = 1_500;
 /// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
 pub const GRAPH_ENTRIES: usize = 200_000;

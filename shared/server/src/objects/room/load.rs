@@ -25,7 +25,7 @@ use crate::{
             loaded::{
                 Loaded,
                 deliveries::Deliveries,
-                memory::{Known, Memory},
+                memory::{Memory, Remembered},
                 state_event::{StateEvent, membership_of},
             },
         },
@@ -47,11 +47,11 @@ impl Room {
         let (joined, invited) = members::count(sql, scope).await?;
         let rules = room_version::rules(&meta.version)
             .ok_or_else(|| Error::internal("the room's version is not supported"))?;
-        let ends = match &meta.extremities {
+        let extremities = match &meta.extremities {
             Some(nums) => events::list(sql, scope, nums).await?,
             None => events::find_newest(sql, scope).await?.into_iter().collect(),
         };
-        let Some(newest) = ends.last() else {
+        let Some(newest) = extremities.last() else {
             // A join that has not come to its end.
             return Ok(None);
         };
@@ -72,9 +72,9 @@ impl Room {
         loaded.effects.directory_changed = loaded.head;
         loaded.receipts_head = meta.receipts_head;
         loaded.memory = Memory::new(loaded.head);
-        loaded.ends_stored = meta.extremities.is_some();
-        for end in ends {
-            loaded.ends.push((end.num, self.to_pdu(end.event_id, end.json)?));
+        loaded.extremities_stored = meta.extremities.is_some();
+        for event in extremities {
+            loaded.extremities.push((event.num, self.to_pdu(event.event_id, event.json)?));
         }
         loaded.state = state;
         loaded.joined = joined;
@@ -89,7 +89,7 @@ impl Room {
     }
 
     /// Who may have read everything. Whatever alarm is stored may have been set for what memory
-    /// alone knew: then nobody knows who was told of the newest event.
+    /// alone knew: then nobody knows to whom the newest event was delivered.
     async fn load_deliveries(&self) -> Result<()> {
         if self.deliveries().is_loaded {
             return Ok(());
@@ -136,9 +136,9 @@ impl Room {
         let mut missing = Vec::new();
         for key in keys {
             match room.memory.state(key) {
-                Known::Present(event) => found.push((key.clone(), event)),
-                Known::Absent => {}
-                Known::No => missing.push(key.clone()),
+                Remembered::Present(event) => found.push((key.clone(), event)),
+                Remembered::Absent => {}
+                Remembered::Nothing => missing.push(key.clone()),
             }
         }
         if missing.is_empty() {

@@ -18,7 +18,7 @@ use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use skerry_core::engine::{Head, Num, StateAt};
 use tokio::sync::RwLockWriteGuard;
 
-use self::{effects::Effects, graph::Graph, memory::Memory, state_event::End};
+use self::{effects::Effects, graph::Graph, memory::Memory, state_event::Extremity};
 use crate::{Error, Result, messages::room::Position, store::room::gaps::Gap};
 
 /// A room in memory.
@@ -29,9 +29,9 @@ pub(crate) struct Loaded {
     /// The newest position of the stream.
     pub(crate) head: Position,
     /// The forward extremities: what the next event comes after.
-    pub(crate) ends: Vec<End>,
+    pub(crate) extremities: Vec<Extremity>,
     /// Whether the store says which they are: they are not just the newest event.
-    pub(crate) ends_stored: bool,
+    pub(crate) extremities_stored: bool,
     /// The current state.
     pub(crate) state: StateAt,
     pub(crate) joined: u64,
@@ -59,8 +59,8 @@ impl Loaded {
             version,
             rules,
             head: 0,
-            ends: Vec::new(),
-            ends_stored: false,
+            extremities: Vec::new(),
+            extremities_stored: false,
             state: StateAt::default(),
             joined: 0,
             invited: 0,
@@ -75,8 +75,8 @@ impl Loaded {
     }
 
     /// The room as the engine sees it.
-    pub(crate) fn engine_head<'a>(&'a self, create: Num, ends: &'a [Num]) -> Head<'a> {
-        Head { rules: &self.rules, create, extremities: ends, current: self.state }
+    pub(crate) fn engine_head<'a>(&'a self, create: Num, extremities: &'a [Num]) -> Head<'a> {
+        Head { rules: &self.rules, create, extremities, current: self.state }
     }
 }
 

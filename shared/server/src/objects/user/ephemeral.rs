@@ -2,8 +2,7 @@
 //! lost with it comes with the next event of its room, save for receipts of which no client was
 //! there to hear: those are noted in the stream.
 
-use std::collections::BTreeMap;
-
+use lru::LruCache;
 use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, RoomId};
 use skerry_core::sync_token::{EphemeralVersion, SyncToken};
 
@@ -18,24 +17,26 @@ use crate::{
 pub(super) struct EphemeralNews {
     /// The newest version of this memory.
     newest: EphemeralVersion,
-    rooms: BTreeMap<OwnedRoomId, u64>,
+    /// The version that each room has changed with, in the order of the versions.
+    rooms: LruCache<OwnedRoomId, u64>,
     /// When each device asked last.
-    devices: BTreeMap<OwnedDeviceId, u64>,
+    devices: LruCache<OwnedDeviceId, u64>,
 }
 
 impl EphemeralNews {
     /// An empty memory.
     pub(super) fn new(epoch: u64) -> Self {
         let newest = EphemeralVersion { epoch, version: 0 };
-        Self { newest, rooms: BTreeMap::new(), devices: BTreeMap::new() }
+        Self {
+            newest,
+            rooms: LruCache::sparse(limits::EPHEMERAL_ROOMS),
+            devices: LruCache::sparse(limits::EPHEMERAL_DEVICES),
+        }
     }
 
     fn note(&mut self, room_id: OwnedRoomId) {
         self.newest.version += 1;
-        if self.rooms.len() >= limits::EPHEMERAL_ROOMS {
-            self.rooms.clear();
-        }
-        self.rooms.insert(room_id, self.newest.version);
+        self.rooms.put(room_id, self.newest.version);
     }
 
     /// What a client has been given with an answer.
@@ -47,28 +48,25 @@ impl EphemeralNews {
     pub(super) fn since(&self, token: SyncToken) -> Vec<OwnedRoomId> {
         let is_known = |it: &EphemeralVersion| it.epoch == self.newest.epoch;
         let given = token.ephemeral.filter(is_known).map_or(0, |it| it.version);
-        let rooms = self.rooms.iter().filter(|(_, version)| **version > given);
+        let rooms = self.rooms.iter().take_while(|(_, version)| **version > given);
         rooms.map(|(room_id, _)| room_id.clone()).collect()
     }
 
     /// A device asks.
     pub(super) fn asked(&mut self, device_id: &DeviceId, now_ms: u64) {
-        if self.devices.len() >= limits::EPHEMERAL_DEVICES {
-            self.devices.clear();
-        }
-        self.devices.insert(device_id.to_owned(), now_ms);
+        self.devices.put(device_id.to_owned(), now_ms);
     }
 
     /// Whether some device is waiting or has only just gone: it will ask.
     fn is_somebody_there(&self, now_ms: u64) -> bool {
         let since_ms = now_ms.saturating_sub(limits::PRESENT_MS);
-        self.devices.values().any(|asked_ms| *asked_ms >= since_ms)
+        self.devices.iter().any(|(_, asked_ms)| *asked_ms >= since_ms)
     }
 
     /// Whether a device that has asked is not there.
     fn is_somebody_away(&self, now_ms: u64) -> bool {
         let since_ms = now_ms.saturating_sub(limits::PRESENT_MS);
-        self.devices.values().any(|asked_ms| *asked_ms < since_ms)
+        self.devices.iter().any(|(_, asked_ms)| *asked_ms < since_ms)
     }
 }
 
@@ -122,6 +120,21 @@ mod tests {
         assert!(anew.since(second).is_empty());
         anew.note(room());
         assert_eq!(anew.since(second), [room()], "noted since the memory was lost");
+    }
+
+    #[test]
+    fn the_rooms_that_changed_last_are_kept() {
+        let room = |number: usize| RoomId::parse(format!("!{number}:x.y")).unwrap();
+        let mut news = EphemeralNews::new(1);
+        let first = SyncToken::at(5).with_ephemeral(news.newest());
+        for number in 0..=limits::EPHEMERAL_ROOMS.get() {
+            news.note(room(number));
+            news.note(room(0));
+        }
+        let rooms = news.since(first);
+        assert_eq!(rooms.len(), limits::EPHEMERAL_ROOMS.get());
+        assert!(names(&rooms, &room(0)) && names(&rooms, &room(2)));
+        assert!(!names(&rooms, &room(1)));
     }
 
     #[test]

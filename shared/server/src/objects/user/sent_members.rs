@@ -1,13 +1,14 @@
 //! Which members a device has been sent, so that they are not sent again (lazy loading, [spec]).
 //!
 //! Kept in memory alone: when it is lost, or there is no more room for it, members are sent
-//! again. A member counts once the device comes back with a token that covers the answer it was
+//! again, those of the device that asked the longest ago first. A member counts once the device comes back with a token that covers the answer it was
 //! in: an answer that got lost was not read.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members
 
 use std::collections::BTreeMap;
 
+use lru::LruCache;
 use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
 use skerry_core::sync_token::SyncToken;
 
@@ -15,10 +16,18 @@ use super::limits;
 use crate::messages::user::{ReadRoom, StreamPosition};
 
 /// Members sent to the devices of one user.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SentMembers {
-    devices: BTreeMap<OwnedDeviceId, Device>,
+    /// Bounded by their members.
+    devices: LruCache<OwnedDeviceId, Device>,
+    /// The members of all of them.
     count: usize,
+}
+
+impl Default for SentMembers {
+    fn default() -> Self {
+        Self { devices: LruCache::unbounded(), count: 0 }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +64,7 @@ impl SentMembers {
 
     /// The members of a room that the device has.
     pub(super) fn list(&self, device_id: &DeviceId, room_id: &RoomId) -> Vec<OwnedUserId> {
-        let room = self.devices.get(device_id).and_then(|it| it.rooms.get(room_id));
+        let room = self.devices.peek(device_id).and_then(|it| it.rooms.get(room_id));
         room.map(|it| it.keys().cloned().collect()).unwrap_or_default()
     }
 
@@ -68,7 +77,7 @@ impl SentMembers {
 
     /// The device is gone, or begins anew.
     pub(super) fn forget(&mut self, device_id: &DeviceId) {
-        self.count -= self.devices.remove(device_id).map_or(0, |it| it.count());
+        self.count -= self.devices.pop(device_id).map_or(0, |it| it.count());
     }
 
     /// The device is sent these members in the answer that a token at `seq` covers.
@@ -79,16 +88,14 @@ impl SentMembers {
         seq: StreamPosition,
     ) {
         let sent: usize = rooms.iter().map(|it| it.members.len()).sum();
-        if sent == 0 {
+        if sent == 0 || sent > limits::SENT_MEMBERS {
             return;
         }
-        if self.count + sent > limits::SENT_MEMBERS {
-            *self = Self::default();
+        while self.count + sent > limits::SENT_MEMBERS {
+            let Some((_, device)) = self.devices.pop_lru() else { break };
+            self.count -= device.count();
         }
-        if sent > limits::SENT_MEMBERS {
-            return;
-        }
-        let device = self.devices.entry(device_id.to_owned()).or_default();
+        let device = self.devices.get_or_insert_mut_ref(device_id, Device::default);
         device.newest = device.newest.max(seq);
         for ReadRoom { room_id, members, .. } in rooms {
             if members.is_empty() {
@@ -145,8 +152,14 @@ mod tests {
             assert!(sent.count <= limits::SENT_MEMBERS);
             assert_eq!(sent.list(&device_id, room_id!("!a:example.org")).len(), 1_000);
         }
+        let is_remembered = |device: &usize| {
+            let device_id = OwnedDeviceId::from(format!("D{device}"));
+            !sent.list(&device_id, room_id!("!a:example.org")).is_empty()
+        };
+        assert!((20..30).all(|device| is_remembered(&device)), "those that asked last");
+        assert_eq!((0..30).filter(is_remembered).count(), 10);
         sent.insert(device_id!("D29"), read([user_id!("@u1:example.org").to_owned()]), 2);
-        let counted: usize = sent.devices.values().map(Device::count).sum();
+        let counted: usize = sent.devices.iter().map(|(_, device)| device.count()).sum();
         assert_eq!(sent.count, counted, "sent twice, counted once");
     }
 }

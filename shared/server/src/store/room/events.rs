@@ -199,17 +199,17 @@ pub async fn page(
     many(sql.rows(range(range(Stmt::new(text))).bind(limit)).await?)
 }
 
-/// What an event is in its room's engine, besides what [`Stored`] says.
+/// The verdict on an event, and the events that authorize it.
 #[derive(Clone, Debug)]
-pub struct Standing {
-    /// What became of it.
+pub struct Judgment {
+    /// The verdict.
     pub verdict: Verdict,
     /// The numbers of the events that authorize it; kept of state events that were not rejected.
     pub auth: Option<Box<[Num]>>,
 }
 
-impl Standing {
-    /// Of a message that was accepted.
+impl Judgment {
+    /// The judgment on a message that was accepted.
     pub const MESSAGE: Self = Self { verdict: Verdict::Accepted, auth: None };
 }
 
@@ -223,7 +223,7 @@ pub(super) fn verdict_number(verdict: Verdict) -> i64 {
 }
 
 /// Adds an event.
-pub fn insert(scope: i64, it: &Stored, standing: &Standing, unread: &Unread) -> Stmt {
+pub fn insert(scope: i64, it: &Stored, judgment: &Judgment, unread: &Unread) -> Stmt {
     let (before, after) = match it.states {
         Some(states) => (Some(states.before), (states.after != states.before).then_some(states)),
         None => (None, None),
@@ -242,13 +242,13 @@ pub fn insert(scope: i64, it: &Stored, standing: &Standing, unread: &Unread) -> 
     .bind(it.state_key.clone())
     .bind(it.sender.as_str())
     .bind(it.json.as_str())
-    .bind(verdict_number(standing.verdict))
+    .bind(verdict_number(judgment.verdict))
     .bind((it.position != it.num).then_some(it.position))
     .bind(before.map(|it| it.chain))
     .bind(before.map(|it| it.group))
     .bind(after.map(|it| it.chain))
     .bind(after.map(|it| it.group))
-    .bind(standing.auth.as_deref().map(json_list))
+    .bind(judgment.auth.as_deref().map(json_list))
     .bind(it.replaces)
     .bind(unread.notifies)
     .bind(unread.mentions.clone())
@@ -257,20 +257,20 @@ pub fn insert(scope: i64, it: &Stored, standing: &Standing, unread: &Unread) -> 
 }
 
 /// An outlier has come as an event of the room, or has been judged anew.
-pub fn update_standing(scope: i64, it: &Stored, standing: &Standing) -> Stmt {
+pub fn update_judgment(scope: i64, it: &Stored, judgment: &Judgment) -> Stmt {
     let after = it.states.filter(|it| it.after != it.before).map(|it| it.after);
     Stmt::new(
         "UPDATE room_events SET verdict = ?, moved_to = ?, state_chain = ?, state_group = ?, \
          after_chain = ?, after_group = ?, auth_events = ?, replaces = ? \
          WHERE scope = ? AND num = ?",
     )
-    .bind(verdict_number(standing.verdict))
+    .bind(verdict_number(judgment.verdict))
     .bind((it.position != it.num).then_some(it.position))
     .bind(it.states.map(|it| it.before.chain))
     .bind(it.states.map(|it| it.before.group))
     .bind(after.map(|it| it.chain))
     .bind(after.map(|it| it.group))
-    .bind(standing.auth.as_deref().map(json_list))
+    .bind(judgment.auth.as_deref().map(json_list))
     .bind(it.replaces)
     .bind(scope)
     .bind(it.num)

@@ -87,17 +87,18 @@ pub async fn list(sql: &dyn Sql, scope: i64) -> Result<Vec<(StateKey, Option<Num
 }
 
 /// The memberships that a group of a chain changes, as those of the current state from a position
-/// on. `local`: how the IDs of local users end; they are told.
+/// on. `local`: how the IDs of local users end; it is delivered to them.
 pub fn upsert_members(scope: i64, at: StateAt, position: Position, local: &str) -> Stmt {
     Stmt::new(
-        "INSERT INTO room_members (scope, user_id, membership, position, event, told) \
+        "INSERT INTO room_members (scope, user_id, membership, position, event, delivered) \
          SELECT d.scope, d.state_key, coalesce(e.json ->> '$.content.membership', 'leave'), ?, \
          d.event, CASE WHEN substr(d.state_key, -length(?)) = ? THEN 0 ELSE ? END \
          FROM room_state_deltas d \
          LEFT JOIN room_events e ON e.scope = d.scope AND e.num = d.event \
          WHERE d.scope = ? AND d.chain = ? AND d.type = 'm.room.member' AND d.state_group = ? \
          ON CONFLICT (scope, user_id) DO UPDATE SET membership = excluded.membership, \
-         position = excluded.position, event = excluded.event, told = excluded.told, forgotten = 0",
+         position = excluded.position, event = excluded.event, delivered = excluded.delivered, \
+         forgotten = 0",
     )
     .bind(position)
     .bind(local)

@@ -33,7 +33,7 @@ fn member(mut row: Row) -> Result<Member> {
     })
 }
 
-/// Sets a membership. A local user is `told` later; a remote one needs not be.
+/// Sets a membership. It is `delivered` to a local user later, and to nobody of another server.
 pub fn upsert(
     scope: i64,
     user_id: &UserId,
@@ -42,10 +42,10 @@ pub fn upsert(
     is_local: bool,
 ) -> Stmt {
     Stmt::new(
-        "INSERT INTO room_members (scope, user_id, membership, position, event, told) \
+        "INSERT INTO room_members (scope, user_id, membership, position, event, delivered) \
          VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (scope, user_id) DO UPDATE SET \
          membership = excluded.membership, position = excluded.position, \
-         event = excluded.event, told = excluded.told, forgotten = 0",
+         event = excluded.event, delivered = excluded.delivered, forgotten = 0",
     )
     .bind(scope)
     .bind(user_id.as_str())
@@ -70,13 +70,15 @@ pub async fn find_forgotten(sql: &dyn Sql, scope: i64, user_id: &UserId) -> Resu
     sql.row(stmt).await?.map_or(Ok(false), |mut row| row.take(0))
 }
 
-/// The user has been told of the membership at `position`.
-pub fn update_told(scope: i64, user_id: &UserId, position: Position) -> Stmt {
-    Stmt::new("UPDATE room_members SET told = ? WHERE scope = ? AND user_id = ? AND position = ?")
-        .bind(position)
-        .bind(scope)
-        .bind(user_id.as_str())
-        .bind(position)
+/// The membership at `position` has been delivered to the user.
+pub fn update_delivered(scope: i64, user_id: &UserId, position: Position) -> Stmt {
+    Stmt::new(
+        "UPDATE room_members SET delivered = ? WHERE scope = ? AND user_id = ? AND position = ?",
+    )
+    .bind(position)
+    .bind(scope)
+    .bind(user_id.as_str())
+    .bind(position)
 }
 
 /// Whether a local user, other than this one, has to do with the room: has any membership but one
@@ -98,11 +100,11 @@ pub async fn is_wanted(
     Ok(sql.row(stmt).await?.is_some())
 }
 
-/// Members who may not have been told of their membership, whoever was asked longest ago first.
+/// Members to whom their membership may not have been delivered, the oldest membership first.
 pub async fn list_undelivered(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<Member>> {
     let stmt = Stmt::new(
         "SELECT user_id, membership, position, event FROM room_members \
-         WHERE scope = ? AND told < position ORDER BY position LIMIT ?",
+         WHERE scope = ? AND delivered < position ORDER BY position LIMIT ?",
     )
     .bind(scope)
     .bind(limit);

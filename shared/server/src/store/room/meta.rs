@@ -81,7 +81,7 @@ pub fn remove(scope: i64) -> Stmt {
 }
 
 /// What stands beside the newest event: the extremities, and numbers that are taken.
-pub fn update_ends(scope: i64, extremities: Option<&[Num]>, taken: Position) -> Stmt {
+pub fn update_extremities(scope: i64, extremities: Option<&[Num]>, taken: Position) -> Stmt {
     Stmt::new("UPDATE room_meta SET extremities = ?, taken = max(taken, ?) WHERE scope = ?")
         .bind(extremities.map(super::events::json_list))
         .bind(taken)

@@ -6,13 +6,21 @@ use ruma::api::client::account::change_password::v3::{Request, Response};
 
 use crate::{
     Result,
-    api::{Cx, access::change_account, client::uiaa},
-    messages::{Caller, secret::Secret, user::ChangePassword},
+    api::{
+        Cx,
+        access::{Verified, change_account},
+        client::uiaa,
+    },
+    messages::{secret::Secret, user::ChangePassword},
     objects::user::password,
 };
 
 /// Changes the caller's password, and logs all their other devices out unless told otherwise.
-pub async fn change_password(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
+pub async fn change_password(
+    cx: Cx,
+    Verified(caller): Verified,
+    request: Request,
+) -> Result<Response> {
     let password = Secret::new(request.new_password);
     password::check(password.expose())?;
     uiaa::require_password(&cx, &caller, "change password", request.auth.as_ref()).await?;

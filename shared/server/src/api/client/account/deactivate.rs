@@ -9,13 +9,17 @@ use ruma::api::client::account::{
 
 use crate::{
     Result,
-    api::{Cx, access::change_account, client::uiaa},
-    messages::{Caller, user::Deactivate},
+    api::{
+        Cx,
+        access::{Verified, change_account},
+        client::uiaa,
+    },
+    messages::user::Deactivate,
 };
 
 /// Ends the caller's account for good: no session, no password, no profile, no rooms. Nobody can
 /// have its ID again.
-pub async fn deactivate(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
+pub async fn deactivate(cx: Cx, Verified(caller): Verified, request: Request) -> Result<Response> {
     uiaa::require_password(&cx, &caller, "deactivate", request.auth.as_ref()).await?;
     let user_id = caller.user_id.clone();
     change_account(&cx, &user_id, Deactivate { caller }).await?;

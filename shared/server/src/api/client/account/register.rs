@@ -27,7 +27,7 @@ use crate::{
             secret,
             session::{self, Wishes},
         },
-        reshape::{Json, Reshaped},
+        patched::{AnsweredAsJson, Json, Patched},
     },
     messages::{
         secret::Secret,
@@ -42,7 +42,7 @@ use crate::{
 pub async fn register(
     cx: Cx,
     client: Client,
-    Reshaped(request): Reshaped<Request>,
+    Patched { request, .. }: Patched<Request, AnsweredAsJson>,
 ) -> Result<Json> {
     refuse_others_than_users(&cx.server, &request)?;
     let user_id = match &request.username {
@@ -80,11 +80,11 @@ pub async fn register(
     response.device_id = Some(opened.device_id);
     response.refresh_token = opened.refresh_token;
     response.expires_in = opened.expires_in;
-    told(response)
+    json_of(response)
 }
 
 /// The JSON of ruma's response.
-fn told(response: Response) -> Result<Json> {
+fn json_of(response: Response) -> Result<Json> {
     let response = response.try_into_http_response::<Vec<u8>>().map_err(Error::internal)?;
     Ok(Json(serde_json::from_slice(response.body())?))
 }

@@ -4,10 +4,13 @@
 
 use ruma::api::client::account::whoami::v3::{Request, Response};
 
-use crate::{Result, api::Cx, messages::Caller};
+use crate::{
+    Result,
+    api::{Cx, access::Verified},
+};
 
 /// Whose token it is.
-pub async fn whoami(_: Cx, caller: Caller, _: Request) -> Result<Response> {
+pub async fn whoami(_: Cx, Verified(caller): Verified, _: Request) -> Result<Response> {
     let mut response = Response::new(caller.user_id, false);
     response.device_id = Some(caller.device_id);
     Ok(response)

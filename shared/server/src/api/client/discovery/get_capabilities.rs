@@ -13,14 +13,18 @@ use crate::{
     Result,
     api::{
         Cx,
-        reshape::{Json, Reshaped},
+        patched::{AnsweredAsJson, Json, Patched},
     },
     messages::Caller,
 };
 
 /// What this server allows its users. What is allowed by default is named too, which ruma's own
 /// response would leave out: clients that show it ask for it by name.
-pub(super) async fn get_capabilities(_: Cx, _: Caller, _: Reshaped<Request>) -> Result<Json> {
+pub(super) async fn get_capabilities(
+    _: Cx,
+    _: Caller,
+    _: Patched<Request, AnsweredAsJson>,
+) -> Result<Json> {
     let mut capabilities = Capabilities::new();
     let available = room_version::SUPPORTED.map(|it| (it, RoomVersionStability::Stable));
     capabilities.room_versions =

@@ -25,10 +25,7 @@ use skerry_core::create_room::is_new_alias;
 use super::{ask, canonical_alias, resolve};
 use crate::{
     Error, Result,
-    api::{
-        Cx,
-        mount::{authenticated, open},
-    },
+    api::{Cx, mount::Mount as _},
     messages::{
         Caller,
         room::{Action, CheckMay},
@@ -39,10 +36,7 @@ use crate::{
 
 /// Mounts the endpoints.
 pub(super) fn routes(router: Router) -> Router {
-    let router = authenticated(router, create_alias);
-    let router = open(router, get_alias);
-    let router = authenticated(router, delete_alias);
-    authenticated(router, list_aliases)
+    router.mount(create_alias).mount(get_alias).mount(delete_alias).mount(list_aliases)
 }
 
 async fn create_alias(

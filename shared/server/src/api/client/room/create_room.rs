@@ -30,7 +30,7 @@ use skerry_core::{
 use super::{ask, member_profile};
 use crate::{
     Error, Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{
         Caller, RawJson,
         room::{Create, NewState},
@@ -51,7 +51,7 @@ const ALIAS_RESERVATION_MS: u64 = 2 * 60 * 1_000;
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    authenticated(router, create_room)
+    router.mount(create_room)
 }
 
 async fn create_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

@@ -7,11 +7,9 @@
 //! [set]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directorylistroomroomid
 
 use axum::Router;
-use http::Method;
 use ruma::{
     RoomId,
     api::{
-        IncomingRequest, Metadata,
         client::{
             directory::{get_room_visibility, set_room_visibility},
             room::Visibility,
@@ -19,14 +17,14 @@ use ruma::{
         error::DeserializationError,
     },
 };
-use serde_json::{Map as JsonMap, Value as JsonValue};
 
 use super::ask_by_name;
 use crate::{
     Error, Result,
     api::{
         Cx,
-        mount::{authenticated, open},
+        mount::Mount as _,
+        patched::{Body, Patch, Patched},
     },
     messages::{
         Caller,
@@ -36,8 +34,7 @@ use crate::{
 
 /// Mounts the endpoints.
 pub(super) fn routes(router: Router) -> Router {
-    let router = open(router, get_room_visibility);
-    authenticated(router, set_room_visibility)
+    router.mount(get_room_visibility).mount(set_room_visibility)
 }
 
 async fn get_room_visibility(
@@ -54,9 +51,9 @@ async fn get_room_visibility(
 async fn set_room_visibility(
     cx: Cx,
     caller: Caller,
-    SetRoomVisibility(request): SetRoomVisibility,
+    request: Patched<set_room_visibility::v3::Request, DefaultVisibility>,
 ) -> Result<set_room_visibility::v3::Response> {
-    let set_room_visibility::v3::Request { room_id, visibility, .. } = request;
+    let set_room_visibility::v3::Request { room_id, visibility, .. } = request.request;
     let listed = match visibility {
         Visibility::Public => true,
         Visibility::Private => false,
@@ -66,30 +63,15 @@ async fn set_room_visibility(
     Ok(set_room_visibility::v3::Response::new())
 }
 
-/// ruma's request, but with the default that the specification gives: to publish the room.
-struct SetRoomVisibility(set_room_visibility::v3::Request);
+/// The default that the specification gives: to publish the room.
+struct DefaultVisibility;
 
-impl Metadata for SetRoomVisibility {
-    const METHOD: Method = set_room_visibility::v3::Request::METHOD;
-    const RATE_LIMITED: bool = set_room_visibility::v3::Request::RATE_LIMITED;
-    type Authentication = <set_room_visibility::v3::Request as Metadata>::Authentication;
-    type PathBuilder = <set_room_visibility::v3::Request as Metadata>::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = set_room_visibility::v3::Request::PATH_BUILDER;
-}
+impl Patch<set_room_visibility::v3::Request> for DefaultVisibility {
+    type Response = set_room_visibility::v3::Response;
 
-impl IncomingRequest for SetRoomVisibility {
-    type EndpointError = <set_room_visibility::v3::Request as IncomingRequest>::EndpointError;
-    type OutgoingResponse = set_room_visibility::v3::Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path_args: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let mut fields: JsonMap<String, JsonValue> = serde_json::from_slice(request.body())?;
-        fields.entry("visibility").or_insert_with(|| Visibility::Public.as_str().into());
-        let body = serde_json::to_vec(&fields)?;
-        let request = request.map(|_| &*body);
-        set_room_visibility::v3::Request::try_from_http_request_inner(request, path_args).map(Self)
+    fn patch(body: &mut Body<'_>) -> Result<Self, DeserializationError> {
+        body.set_default("visibility", Visibility::Public)?;
+        Ok(Self)
     }
 }
 
@@ -105,14 +87,13 @@ pub(super) async fn find_info(cx: &Cx, room_id: &RoomId) -> Result<PublicInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::patched;
 
     #[test]
     fn a_room_is_published_unless_said_otherwise() {
-        let visibility = |body: &'static [u8]| {
-            let request = http::Request::put("/").body(body).unwrap();
-            let request = SetRoomVisibility::try_from_http_request_inner(request, &["!a:x.y"]);
-            request.unwrap().0.visibility
-        };
+        type Request = Patched<set_room_visibility::v3::Request, DefaultVisibility>;
+        let visibility =
+            |body| patched::read::<Request>(body, &["!a:x.y"]).unwrap().request.visibility;
         assert_eq!(visibility(b"{}"), Visibility::Public);
         assert_eq!(visibility(br#"{"visibility":"private"}"#), Visibility::Private);
         assert_eq!(visibility(br#"{"visibility":"public"}"#), Visibility::Public);

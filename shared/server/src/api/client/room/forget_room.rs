@@ -7,13 +7,13 @@ use ruma::api::client::membership::forget_room::v3::{Request, Response};
 
 use crate::{
     Error, Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, room, user},
 };
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    authenticated(router, forget_room)
+    router.mount(forget_room)
 }
 
 async fn forget_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

@@ -17,7 +17,7 @@ use ruma::{
 use super::{ask, page_token};
 use crate::{
     Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{
         Caller, RawJson, Requester,
         room::{self, GetContext, GetMessages},
@@ -29,8 +29,7 @@ const MAX_PAGE_EVENTS: u64 = 1000;
 
 /// Mounts the endpoints.
 pub(super) fn routes(router: Router) -> Router {
-    let router = authenticated(router, get_message_events);
-    authenticated(router, get_context)
+    router.mount(get_message_events).mount(get_context)
 }
 
 async fn get_message_events(

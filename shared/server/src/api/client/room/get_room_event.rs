@@ -11,13 +11,13 @@ use ruma::{
 use super::ask;
 use crate::{
     Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, Requester, room::GetEvent},
 };
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    authenticated(router, get_room_event)
+    router.mount(get_room_event)
 }
 
 async fn get_room_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

@@ -18,10 +18,7 @@ use serde::Deserialize;
 use super::ask;
 use crate::{
     Error, Result,
-    api::{
-        Cx,
-        mount::{authenticated, authenticated_with_empty_tail},
-    },
+    api::{Cx, mount::Mount as _},
     messages::{
         Caller, RawJson, Requester,
         room::{GetState, GetStateEvent},
@@ -30,8 +27,7 @@ use crate::{
 
 /// Mounts the endpoints.
 pub(super) fn routes(router: Router) -> Router {
-    let router = authenticated(router, get_state_events);
-    authenticated_with_empty_tail(router, get_state_event_for_key)
+    router.mount(get_state_events).mount_with_empty_tail(get_state_event_for_key)
 }
 
 async fn get_state_events(

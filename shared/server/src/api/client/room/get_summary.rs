@@ -14,13 +14,13 @@ use ruma::{
 use super::{directory, joined_rooms, resolve};
 use crate::{
     Error, Result,
-    api::{Cx, mount::optional},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, room::PublicInfo},
 };
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    optional(router, get_summary)
+    router.mount(get_summary)
 }
 
 async fn get_summary(cx: Cx, caller: Option<Caller>, request: Request) -> Result<Response> {

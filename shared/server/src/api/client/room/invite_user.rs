@@ -8,13 +8,13 @@ use ruma::api::client::membership::invite_user::v3::{InvitationRecipient, Reques
 use super::{ask, member_profile};
 use crate::{
     Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    authenticated(router, invite_user)
+    router.mount(invite_user)
 }
 
 async fn invite_user(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

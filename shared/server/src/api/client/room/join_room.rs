@@ -18,15 +18,13 @@ use ruma::{
 use super::{ask_by_name, member_profile, resolve};
 use crate::{
     Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoints.
 pub(super) fn routes(router: Router) -> Router {
-    let router = authenticated(router, join_room_by_id);
-    let router = authenticated(router, join_room_by_id_or_alias);
-    authenticated(router, knock_room)
+    router.mount(join_room_by_id).mount(join_room_by_id_or_alias).mount(knock_room)
 }
 
 async fn join_room_by_id(

@@ -11,13 +11,13 @@ use ruma::{
 
 use crate::{
     Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, user::ListRooms},
 };
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    authenticated(router, joined_rooms)
+    router.mount(joined_rooms)
 }
 
 async fn joined_rooms(cx: Cx, caller: Caller, _: Request) -> Result<Response> {

@@ -18,7 +18,7 @@ use ruma::{
 use super::{ask, page_token};
 use crate::{
     Error, Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{
         Caller,
         room::{GetJoinedMembers, GetMembers},
@@ -27,8 +27,7 @@ use crate::{
 
 /// Mounts the endpoints.
 pub(super) fn routes(router: Router) -> Router {
-    let router = authenticated(router, get_member_events);
-    authenticated(router, joined_members)
+    router.mount(get_member_events).mount(joined_members)
 }
 
 async fn get_member_events(

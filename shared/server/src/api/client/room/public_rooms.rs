@@ -14,10 +14,7 @@ use ruma::{
 
 use crate::{
     Error, Result,
-    api::{
-        Cx,
-        mount::{authenticated, open},
-    },
+    api::{Cx, mount::Mount as _},
     messages::Caller,
     store::global::directory::{self, Entry, Page, Place},
 };
@@ -33,8 +30,7 @@ const MAX_SEARCH_BYTES: usize = 255;
 
 /// Mounts the endpoints.
 pub(super) fn routes(router: Router) -> Router {
-    let router = open(router, get_public_rooms);
-    authenticated(router, get_public_rooms_filtered)
+    router.mount(get_public_rooms).mount(get_public_rooms_filtered)
 }
 
 async fn get_public_rooms(

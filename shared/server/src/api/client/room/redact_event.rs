@@ -8,13 +8,13 @@ use ruma::api::client::redact::redact_event::v3::{Request, Response};
 use super::ask;
 use crate::{
     Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, room::Redact},
 };
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    authenticated(router, redact_event)
+    router.mount(redact_event)
 }
 
 async fn redact_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

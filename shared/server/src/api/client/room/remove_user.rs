@@ -18,16 +18,13 @@ use skerry_core::create_room::Profile;
 use super::{ask, member_profile};
 use crate::{
     Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoints.
 pub(super) fn routes(router: Router) -> Router {
-    let router = authenticated(router, leave_room);
-    let router = authenticated(router, kick_user);
-    let router = authenticated(router, ban_user);
-    authenticated(router, unban_user)
+    router.mount(leave_room).mount(kick_user).mount(ban_user).mount(unban_user)
 }
 
 async fn leave_room(

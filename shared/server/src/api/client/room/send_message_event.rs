@@ -8,13 +8,13 @@ use ruma::api::client::message::send_message_event::v3::{Request, Response};
 use super::ask;
 use crate::{
     Result,
-    api::{Cx, mount::authenticated},
+    api::{Cx, mount::Mount as _},
     messages::{Caller, room::Send},
 };
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    authenticated(router, send_message_event)
+    router.mount(send_message_event)
 }
 
 async fn send_message_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

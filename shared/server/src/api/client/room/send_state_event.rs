@@ -13,7 +13,7 @@ use serde_json::{Map as JsonMap, Value as JsonValue, value::to_raw_value};
 use super::{ask, ask_by_name, canonical_alias, get_state, member_profile, send_state};
 use crate::{
     Error, Result,
-    api::{Cx, mount::authenticated_with_empty_tail},
+    api::{Cx, mount::Mount as _},
     messages::{
         Caller, RawJson,
         room::{Action, CheckMay, MembershipAction},
@@ -22,7 +22,7 @@ use crate::{
 
 /// Mounts the endpoint.
 pub(super) fn routes(router: Router) -> Router {
-    authenticated_with_empty_tail(router, send_state_event)
+    router.mount_with_empty_tail(send_state_event)
 }
 
 async fn send_state_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

@@ -2,11 +2,10 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use ruma::{
     OwnedUserId, UserId,
     api::{
-        IncomingRequest, Metadata,
         client::{
             session::login::v3::{
                 DiscoveryInfo, HomeserverInfo, LoginInfo, Password, Request, Response,
@@ -20,13 +19,21 @@ use ruma::{
 use super::{Wishes, begin};
 use crate::{
     Error, Result,
-    api::{Client, Cx, access::change_account},
+    api::{
+        Client, Cx,
+        access::change_account,
+        patched::{Body, Patch, Patched},
+    },
     messages::{secret::Secret, user},
     server::Server,
 };
 
 /// Logs in on a device.
-pub async fn login(cx: Cx, client: Client, Checked(request): Checked) -> Result<Response> {
+pub async fn login(
+    cx: Cx,
+    client: Client,
+    Patched { request, .. }: Patched<Request, Typed>,
+) -> Result<Response> {
     let LoginInfo::Password(given) = request.login_info else {
         let message = "this type of login is not offered";
         return Err(Error::with_status(StatusCode::BAD_REQUEST, ErrorKind::Unknown, message));
@@ -75,45 +82,32 @@ fn named(server: &Server, given: &Password) -> Result<Option<OwnedUserId>> {
     }
 }
 
-/// A login request that has a `type`: ruma panics on one without.
+/// A check that a login has a `type`: ruma panics on one without.
 #[derive(Debug)]
-pub struct Checked(pub Request);
+pub struct Typed;
 
-impl Metadata for Checked {
-    const METHOD: Method = Request::METHOD;
-    const RATE_LIMITED: bool = Request::RATE_LIMITED;
-    type Authentication = <Request as Metadata>::Authentication;
-    type PathBuilder = <Request as Metadata>::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = Request::PATH_BUILDER;
-}
+impl Patch<Request> for Typed {
+    type Response = Response;
 
-impl IncomingRequest for Checked {
-    type EndpointError = <Request as IncomingRequest>::EndpointError;
-    type OutgoingResponse = <Request as IncomingRequest>::OutgoingResponse;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path_args: &[&str],
-    ) -> std::result::Result<Self, DeserializationError> {
+    fn patch(body: &mut Body<'_>) -> Result<Self, DeserializationError> {
         #[derive(serde::Deserialize)]
-        struct Typed {
+        struct Fields {
             #[serde(rename = "type")]
             _type: String,
         }
-        serde_json::from_slice::<Typed>(request.body())?;
-        Request::try_from_http_request_inner(request, path_args).map(Self)
+        body.read::<Fields>()?;
+        Ok(Self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::patched;
 
     #[test]
     fn a_login_without_a_type_is_an_error_and_no_panic() {
-        let parse = |body: &'static [u8]| {
-            Checked::try_from_http_request_inner(http::Request::new(body), &[])
-        };
+        let parse = |body| patched::read::<Patched<Request, Typed>>(body, &[]);
         for body in [&b"{}"[..], b"{\"type\":1}", b"{\"type\":null}", b"{\"password\":\"x\"}"] {
             parse(body).unwrap_err();
         }

@@ -7,17 +7,17 @@ use ruma::api::client::session::{logout, logout_all};
 
 use crate::{
     Result,
-    api::{Cx, access::change_account},
-    messages::{
-        Caller,
-        user::{EndAllSessions, EndSessions},
+    api::{
+        Cx,
+        access::{Verified, change_account},
     },
+    messages::user::{EndAllSessions, EndSessions},
 };
 
 /// Ends the session, and with it the device.
 pub async fn logout(
     cx: Cx,
-    caller: Caller,
+    Verified(caller): Verified,
     _: logout::v3::Request,
 ) -> Result<logout::v3::Response> {
     let question = EndSessions { device_ids: vec![caller.device_id] };
@@ -28,7 +28,7 @@ pub async fn logout(
 /// Ends all sessions of the user, and all their devices.
 pub async fn logout_all(
     cx: Cx,
-    caller: Caller,
+    Verified(caller): Verified,
     _: logout_all::v3::Request,
 ) -> Result<logout_all::v3::Response> {
     change_account(&cx, &caller.user_id, EndAllSessions {}).await?;

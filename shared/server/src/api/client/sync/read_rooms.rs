@@ -3,7 +3,7 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ruma::OwnedUserId;
 
-use super::{ROOMS_AT_ONCE, wanted::Wanted};
+use super::{ROOMS_AT_ONCE, options::SyncOptions};
 use crate::{
     Result,
     api::Cx,
@@ -30,7 +30,7 @@ pub(super) struct ReadRoom {
 pub(super) async fn read_rooms(
     cx: &Cx,
     caller: &Caller,
-    wanted: &Wanted,
+    options: &SyncOptions,
     changes: Changes,
 ) -> Result<Vec<ReadRoom>> {
     let Changes { joined, left, ignored_users, .. } = changes;
@@ -38,7 +38,7 @@ pub(super) async fn read_rooms(
     let rooms = joined.chain(left.into_iter().map(|it| (it, false)));
     let ignored_users = ignored_users.as_slice();
     let reads: Vec<_> = rooms
-        .map(|(change, is_joined)| read_room(cx, caller, wanted, ignored_users, change, is_joined))
+        .map(|(change, is_joined)| read_room(cx, caller, options, ignored_users, change, is_joined))
         .collect();
     let rooms: Vec<Option<ReadRoom>> =
         stream::iter(reads).buffer_unordered(ROOMS_AT_ONCE).try_collect().await?;
@@ -48,7 +48,7 @@ pub(super) async fn read_rooms(
 async fn read_room(
     cx: &Cx,
     caller: &Caller,
-    wanted: &Wanted,
+    options: &SyncOptions,
     ignored_users: &[OwnedUserId],
     mut change: RoomChange,
     is_joined: bool,
@@ -56,19 +56,19 @@ async fn read_room(
     if !change.has_events {
         return Ok(Some(ReadRoom { change, is_joined, sync: None }));
     }
-    let filter = &wanted.filter.room;
+    let filter = &options.filter.room;
     let question = SyncRoom {
         caller: caller.clone(),
         from: change.from,
-        full_state: wanted.full_state,
-        state_after: wanted.state_after,
+        full_state: options.full_state,
+        state_after: options.state_after,
         timeline: filter.timeline.clone(),
         state: filter.state.clone(),
         ephemeral: filter.ephemeral.clone(),
         known_members: std::mem::take(&mut change.known_members),
         thread_counts: filter.timeline.unread_thread_notifications,
         ignored_users: ignored_users.to_vec(),
-        federation_format: wanted.is_federation_format(),
+        federation_format: options.is_federation_format(),
     };
     match cx.ports.objects.ask(&*change.room_id, question).await {
         Ok(sync) => Ok(Some(ReadRoom { change, is_joined, sync: Some(sync) })),

@@ -19,7 +19,7 @@ use ruma::{
 use serde_json::value::to_raw_value;
 use skerry_core::sync_token::SyncToken;
 
-use super::{read_rooms::ReadRoom, wanted::Wanted};
+use super::{options::SyncOptions, read_rooms::ReadRoom};
 use crate::{
     Result,
     messages::{
@@ -55,7 +55,7 @@ impl Builder {
     /// Adds account data of no room. A client that begins gets the push rules with it.
     pub(super) fn add_account_data(
         &mut self,
-        wanted: &Wanted,
+        options: &SyncOptions,
         caller: &Caller,
         is_initial: bool,
         mut events: Vec<RawJson>,
@@ -64,7 +64,7 @@ impl Builder {
             let content = PushRulesEventContent::new(Ruleset::server_default(&caller.user_id));
             events.push(to_raw_value(&GlobalAccountDataEvent::new(content))?);
         }
-        self.0.account_data.events = raw(wanted.account_data(events));
+        self.0.account_data.events = raw(options.account_data(events));
         Ok(())
     }
 
@@ -83,10 +83,10 @@ impl Builder {
     }
 
     /// Adds a room that was read, unless there is nothing to see of it.
-    pub(super) fn add_room(&mut self, wanted: &Wanted, room: ReadRoom) -> Result<()> {
+    pub(super) fn add_room(&mut self, options: &SyncOptions, room: ReadRoom) -> Result<()> {
         let ReadRoom { change, is_joined, sync } = room;
-        let account_data = wanted.room_account_data(&change.room_id, change.account_data);
-        let is_new = change.from.is_none() || wanted.full_state;
+        let account_data = options.room_account_data(&change.room_id, change.account_data);
+        let is_new = change.from.is_none() || options.full_state;
         // Of a room that was left, the leaving itself is to be seen.
         let is_seen = !is_joined || sync.as_ref().is_some_and(|it| is_new || has_something(it));
         if !is_seen && account_data.is_empty() {
@@ -94,15 +94,15 @@ impl Builder {
         }
         let rooms = &mut self.0.rooms;
         if is_joined {
-            let mut room = joined_room(wanted, is_new, sync.filter(|_| is_seen))?;
+            let mut room = joined_room(options, is_new, sync.filter(|_| is_seen))?;
             room.account_data.events = raw(account_data);
             rooms.join.insert(change.room_id, room);
         } else {
             let mut room = LeftRoom::new();
             room.account_data.events = raw(account_data);
             (room.timeline, room.state) = match sync {
-                Some(mut sync) => timeline_and_state(wanted, is_new, &mut sync)?,
-                None => (Timeline::new(), state(wanted, Vec::new())),
+                Some(mut sync) => timeline_and_state(options, is_new, &mut sync)?,
+                None => (Timeline::new(), state(options, Vec::new())),
             };
             rooms.leave.insert(change.room_id, room);
         }
@@ -118,13 +118,17 @@ fn has_something(sync: &RoomSync) -> bool {
         || !sync.ephemeral.is_empty()
 }
 
-fn joined_room(wanted: &Wanted, is_new: bool, sync: Option<Box<RoomSync>>) -> Result<JoinedRoom> {
+fn joined_room(
+    options: &SyncOptions,
+    is_new: bool,
+    sync: Option<Box<RoomSync>>,
+) -> Result<JoinedRoom> {
     let mut room = JoinedRoom::new();
     let Some(mut sync) = sync else {
-        room.state = state(wanted, Vec::new());
+        room.state = state(options, Vec::new());
         return Ok(room);
     };
-    (room.timeline, room.state) = timeline_and_state(wanted, is_new, &mut sync)?;
+    (room.timeline, room.state) = timeline_and_state(options, is_new, &mut sync)?;
     room.summary = summary(&mut sync);
     room.unread_notifications = unread(sync.unread);
     room.unread_thread_notifications =
@@ -134,22 +138,22 @@ fn joined_room(wanted: &Wanted, is_new: bool, sync: Option<Box<RoomSync>>) -> Re
 }
 
 fn timeline_and_state(
-    wanted: &Wanted,
+    options: &SyncOptions,
     is_new: bool,
     sync: &mut RoomSync,
 ) -> Result<(Timeline, State)> {
     let mut timeline = Timeline::new();
-    timeline.events = raw(wanted.fields(std::mem::take(&mut sync.timeline))?);
+    timeline.events = raw(options.fields(std::mem::take(&mut sync.timeline))?);
     timeline.limited = sync.limited;
     if is_new || sync.limited || !timeline.events.is_empty() {
         timeline.prev_batch = Some(format!("t{}", sync.prev_batch));
     }
-    Ok((timeline, state(wanted, wanted.fields(std::mem::take(&mut sync.state))?)))
+    Ok((timeline, state(options, options.fields(std::mem::take(&mut sync.state))?)))
 }
 
-fn state(wanted: &Wanted, events: Vec<RawJson>) -> State {
+fn state(options: &SyncOptions, events: Vec<RawJson>) -> State {
     let events = StateEvents::with_events(raw(events));
-    if wanted.state_after { State::After(events) } else { State::Before(events) }
+    if options.state_after { State::After(events) } else { State::Before(events) }
 }
 
 fn summary(sync: &mut RoomSync) -> RoomSummary {

@@ -46,7 +46,7 @@ impl Room {
     async fn send_outgoing(self: &Arc<Self>, mut guard: RwLockWriteGuard<'_, Option<Loaded>>) {
         if let Ok(room) = in_memory(&mut guard) {
             // An event that names only some of the extremities is decided on what is written.
-            let at_most = match room.ends.len() > MAX_PREV_EVENTS {
+            let at_most = match room.extremities.len() > MAX_PREV_EVENTS {
                 true => 1,
                 false => limits::SENDS_A_BATCH,
             };

@@ -75,7 +75,7 @@ impl Room {
         let mut plan = Plan::new(room);
         let pdu = self.plan_event(room, &mut plan, draft).await?;
         if redacted.redacted_by.is_none() {
-            let by = plan.ends.last().map_or(0, |(num, _)| *num);
+            let by = plan.extremities.last().map_or(0, |(num, _)| *num);
             plan.redact(&redacted.event_type, redacted.state_key.is_some());
             plan.stmts.push(self.redact_stored(room, redacted.num, &redacted.json, by)?);
         }

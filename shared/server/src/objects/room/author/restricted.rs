@@ -112,8 +112,8 @@ impl Room {
         let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) = rule else {
             return Ok(None);
         };
-        let allowed = rule.allow.into_iter().filter_map(|it| match it {
-            AllowRule::RoomMembership(it) => Some(it.room_id),
+        let allowed = rule.allow.into_iter().filter_map(|rule| match rule {
+            AllowRule::RoomMembership(membership) => Some(membership.room_id),
             _ => None,
         });
         let mut room_ids = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skerry_core::engine::{Decision, Known, Num};
+use skerry_core::engine::{Decision, Event, Num};
 
 use crate::{
     messages::room::Position,
@@ -14,37 +14,38 @@ use crate::{
 };
 
 impl Room {
-    /// The forward extremities, and what of them the store must be told.
-    pub(crate) fn write_ends(
+    /// Plans the forward extremities, and writes those that the store cannot find by itself.
+    pub(crate) fn write_extremities(
         &self,
         room: &Loaded,
         plan: &mut Plan,
-        known: &Known,
+        event: &Event,
         decision: &Decision,
         position: Position,
     ) {
-        let end = |num: &Num| match *num == known.num {
-            true => Some((*num, Arc::clone(&known.pdu))),
-            false => room.ends.iter().find(|it| it.0 == *num).cloned(),
+        let extremity = |num: &Num| match *num == event.num {
+            true => Some((*num, Arc::clone(&event.pdu))),
+            false => room.extremities.iter().find(|it| it.0 == *num).cloned(),
         };
-        let is_same = decision.extremities.iter().eq(room.ends.iter().map(|(num, _)| num));
-        let is_head = plan.head() <= known.num;
+        let is_same = decision.extremities.iter().eq(room.extremities.iter().map(|(num, _)| num));
+        let is_head = plan.head() <= event.num;
         if is_same && is_head {
             return;
         }
-        plan.ends = decision.extremities.iter().filter_map(end).collect();
-        // The newest visible event is found without being told, where it stands at its number.
+        plan.extremities = decision.extremities.iter().filter_map(extremity).collect();
+        // The store finds the newest visible event by itself, where it stands at its number.
         let is_newest = match is_same {
-            true => !room.ends_stored,
-            false => decision.extremities == [known.num] && position == known.num,
+            true => !room.extremities_stored,
+            false => decision.extremities == [event.num] && position == event.num,
         };
-        let is_own = decision.current_changes.keys().all(|key| Some(*key) == known.key);
-        if is_newest && is_head && is_own && !room.ends_stored && room.head + 1 == known.num {
+        let is_own = decision.current_changes.keys().all(|key| Some(*key) == event.key);
+        if is_newest && is_head && is_own && !room.extremities_stored && room.head + 1 == event.num
+        {
             return;
         }
         let stored = (!is_newest).then_some(decision.extremities.as_slice());
-        plan.stmts.push(meta::update_ends(self.scope(), stored, plan.head()));
-        plan.ends_stored = stored.is_some();
+        plan.stmts.push(meta::update_extremities(self.scope(), stored, plan.head()));
+        plan.extremities_stored = stored.is_some();
         plan.is_linear = false;
     }
 }

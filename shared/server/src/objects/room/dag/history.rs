@@ -1,4 +1,4 @@
-//! History that comes later, and states that a peer told because theirs never comes.
+//! History that comes later, and states that a peer has given because their history never comes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,7 +16,7 @@ use crate::{
     messages::room::GivenState,
     objects::room::{
         Room,
-        dag::intake::{Given, Places},
+        dag::intake::{GapPositions, Given},
         limits,
         loaded::Loaded,
     },
@@ -28,7 +28,7 @@ use crate::{
 
 impl Room {
     /// The position of an event in the gap in which it is missing, if it is.
-    pub(crate) async fn place_in_gap(
+    pub(crate) async fn position_in_gap(
         &self,
         room: &Loaded,
         event_id: &ruma::EventId,
@@ -47,40 +47,40 @@ impl Room {
 
     /// Positions for a part of the history, in the gap that it fills. Only what the missing
     /// events lead to is given one. `events`: the oldest first.
-    pub(crate) async fn places<'a>(
+    pub(crate) async fn gap_positions<'a>(
         &self,
         room: &Loaded,
         events: impl DoubleEndedIterator<Item = &'a Pdu>,
-    ) -> Result<Places> {
+    ) -> Result<GapPositions> {
         let mut wanted: HashMap<OwnedEventId, Gap> = HashMap::new();
-        let mut places = HashMap::new();
+        let mut positions = HashMap::new();
         if room.gaps.is_empty() {
-            return Ok(places);
+            return Ok(positions);
         }
         let mut gaps = room.gaps.clone();
         for pdu in events.rev() {
             let gap = match wanted.get(&pdu.event_id) {
                 Some(gap) => Some(*gap),
-                None => self.place_in_gap(room, &pdu.event_id).await?.map(|(_, gap)| gap),
+                None => self.position_in_gap(room, &pdu.event_id).await?.map(|(_, gap)| gap),
             };
             let gap = gap.and_then(|gap| gaps.iter_mut().find(|it| it.gap == gap.gap));
             let Some(gap) = gap.filter(|it| it.next > it.after + 1) else { continue };
             gap.next -= 1;
-            places.insert(pdu.event_id.clone(), (gap.next, *gap));
+            positions.insert(pdu.event_id.clone(), (gap.next, *gap));
             wanted.extend(pdu.prev_events.iter().map(|id| (id.clone(), *gap)));
         }
-        Ok(places)
+        Ok(positions)
     }
 
     /// Positions for events that have come, and for those that wait for them: some of these may be
     /// missing in a gap, and what they wait for belongs there too.
-    pub(crate) async fn places_with_waiting(
+    pub(crate) async fn gap_positions_with_waiting(
         &self,
         room: &Loaded,
         events: &[Arc<Pdu>],
-    ) -> Result<Places> {
+    ) -> Result<GapPositions> {
         if room.gaps.is_empty() {
-            return Ok(Places::new());
+            return Ok(GapPositions::new());
         }
         let mut part = events.to_vec();
         let mut found: HashSet<_> = part.iter().map(|it| it.event_id.clone()).collect();
@@ -97,10 +97,10 @@ impl Room {
             }
         }
         part.sort_by_key(|it| it.depth);
-        self.places(room, part.iter().map(|it| &**it)).await
+        self.gap_positions(room, part.iter().map(|it| &**it)).await
     }
 
-    /// The states that a peer told, or the events of them that are not known.
+    /// The states that a peer has given, or the events of them that are not here.
     pub(crate) async fn given_states(
         &self,
         room: &mut Loaded,

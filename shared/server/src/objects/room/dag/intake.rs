@@ -1,5 +1,5 @@
-//! Taking in one verified event: what the engine decides of it. An event waits for those that it
-//! names, and is taken up when they come.
+//! Receiving one verified event: the engine decides it, or it waits for the events that it names
+//! and is received when they come.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 use ruma::OwnedEventId;
 use skerry_core::{
     Pdu,
-    engine::{self, Decision, Known, Mode, Num, State, Undecided, Verdict},
+    engine::{self, Decision, Event, Mode, Num, State, Undecided, Verdict},
 };
 
 use crate::{
@@ -19,12 +19,12 @@ use crate::{
         Room, limits,
         loaded::{
             Loaded,
-            decided::{Decided, Entering, Place, new_known},
+            decided::{Decided, EventRow, Placement, new_event},
             plan::{Changed, Plan},
         },
     },
     store::room::{
-        events::Standing,
+        events::Judgment,
         gaps::{self, Gap},
         pending,
     },
@@ -34,58 +34,58 @@ use crate::{
 pub(crate) type Given = Vec<(OwnedEventId, State)>;
 
 /// Positions of events in gaps.
-pub(crate) type Places = HashMap<OwnedEventId, (Position, Gap)>;
+pub(crate) type GapPositions = HashMap<OwnedEventId, (Position, Gap)>;
 
 /// What belongs to events that come together.
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     pub(crate) given: Given,
     /// Where history goes.
-    pub(crate) places: Places,
+    pub(crate) gap_positions: GapPositions,
     /// Memberships that have changed so far.
     pub(crate) changed: Vec<Changed>,
 }
 
-/// A verified event that is to be taken in.
+/// A verified event that is to be received.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) pdu: Arc<Pdu>,
     pub(crate) kind: Kind,
 }
 
-/// What taking in one event came to.
+/// What receiving one event came to.
 #[derive(Debug)]
-enum Taken {
+enum Step {
     /// This became of it.
     Done(Outcome),
-    /// These outliers are to be taken in first, in this order.
-    After(Vec<Arc<Pdu>>),
+    /// These outliers are to be received first, in this order.
+    OutliersFirst(Vec<Arc<Pdu>>),
 }
 
 impl Room {
-    /// Takes in one event and all that have waited for it.
-    pub(crate) async fn take_in(
+    /// Receives one event and all that have waited for it.
+    pub(crate) async fn receive_event(
         &self,
         room: &mut Loaded,
-        event: Arrived,
+        arrived: Arrived,
         intake: &mut Intake,
     ) -> Result<Outcome> {
-        let asked = event.pdu.event_id.clone();
-        let mut queue = VecDeque::from([event]);
-        let mut asked_for = None;
+        let first = arrived.pdu.event_id.clone();
+        let mut queue = VecDeque::from([arrived]);
+        let mut first_outcome = None;
         let mut judged = HashSet::new();
-        while let Some(event) = queue.pop_front() {
-            let event_id = event.pdu.event_id.clone();
-            let outcome = match self.take_in_one(room, &event, intake).await? {
-                Taken::Done(outcome) => outcome,
-                Taken::After(outliers) => {
+        while let Some(arrived) = queue.pop_front() {
+            let event_id = arrived.pdu.event_id.clone();
+            let outcome = match self.receive_one(room, &arrived, intake).await? {
+                Step::Done(outcome) => outcome,
+                Step::OutliersFirst(outliers) => {
                     if !outliers.iter().all(|it| judged.insert(it.event_id.clone())) {
                         return Err(Error::internal("an outlier was judged and has no state"));
                     }
                     // They go where the event goes.
-                    let part = outliers.iter().chain([&event.pdu]).map(|it| &**it);
-                    intake.places.extend(self.places(room, part).await?);
-                    queue.push_front(event);
+                    let part = outliers.iter().chain([&arrived.pdu]).map(|it| &**it);
+                    intake.gap_positions.extend(self.gap_positions(room, part).await?);
+                    queue.push_front(arrived);
                     for pdu in outliers.into_iter().rev() {
                         queue.push_front(Arrived { pdu, kind: Kind::Live });
                     }
@@ -93,8 +93,8 @@ impl Room {
                 }
             };
             let is_here = !matches!(outcome, Outcome::Waits { .. } | Outcome::Known);
-            if event_id == asked {
-                asked_for.get_or_insert(outcome);
+            if event_id == first {
+                first_outcome.get_or_insert(outcome);
             }
             if !is_here || room.pending == 0 {
                 continue;
@@ -105,126 +105,126 @@ impl Room {
                 queue.push_back(Arrived { pdu, kind: Kind::Live });
             }
         }
-        asked_for.ok_or_else(|| Error::internal("nothing was taken in"))
+        first_outcome.ok_or_else(|| Error::internal("nothing was received"))
     }
 
-    async fn take_in_one(
+    async fn receive_one(
         &self,
         room: &mut Loaded,
-        event: &Arrived,
+        arrived: &Arrived,
         intake: &mut Intake,
-    ) -> Result<Taken> {
-        let stored = self.known(room, &event.pdu.event_id).await?;
-        let is_known = |it: &Arc<Known>| it.states.is_some() || event.kind == Kind::Outlier;
+    ) -> Result<Step> {
+        let stored = self.find_event(room, &arrived.pdu.event_id).await?;
+        let is_known = |it: &Arc<Event>| it.states.is_some() || arrived.kind == Kind::Outlier;
         if stored.as_ref().is_some_and(is_known) {
-            return Ok(Taken::Done(Outcome::Known));
+            return Ok(Step::Done(Outcome::Known));
         }
-        if event.kind == Kind::Outlier {
-            return self.take_in_outlier(room, event).await.map(Taken::Done);
+        if arrived.kind == Kind::Outlier {
+            return self.receive_outlier(room, arrived).await.map(Step::Done);
         }
-        let place = match intake.places.get(&event.pdu.event_id) {
-            Some(place) => Some(*place),
-            None => self.place_in_gap(room, &event.pdu.event_id).await?,
+        let in_gap = match intake.gap_positions.get(&arrived.pdu.event_id) {
+            Some(position) => Some(*position),
+            None => self.position_in_gap(room, &arrived.pdu.event_id).await?,
         };
-        if place.is_none() {
-            if event.kind == Kind::History {
+        if in_gap.is_none() {
+            if arrived.kind == Kind::History {
                 let reason = "it is not history of an event that is here".to_owned();
-                return Ok(Taken::Done(Outcome::Dropped { reason }));
+                return Ok(Step::Done(Outcome::Dropped { reason }));
             }
             // What begins the room is never new.
             if stored.as_ref().is_some_and(|it| it.pdu.prev_events.is_empty()) {
-                return Ok(Taken::Done(Outcome::Known));
+                return Ok(Step::Done(Outcome::Known));
             }
         }
-        let missing = self.missing_prev(room, &event.pdu).await?;
+        let missing = self.missing_prev(room, &arrived.pdu).await?;
         let is_given = |id: &OwnedEventId| {
-            intake.given.iter().any(|it| it.0 == *id || it.0 == event.pdu.event_id)
+            intake.given.iter().any(|it| it.0 == *id || it.0 == arrived.pdu.event_id)
         };
-        let place = match place {
-            Some((position, gap)) => Place::Gap(position, gap),
+        let placement = match in_gap {
+            Some((position, gap)) => Placement::InGap(position, gap),
             None if !missing.is_empty() && missing.iter().all(is_given) => {
-                Place::BehindGap(limits::GAP)
+                Placement::BehindGap(limits::GAP)
             }
-            None => Place::End,
+            None => Placement::AtEnd,
         };
         let mut plan = Plan::new(room);
-        if let Place::BehindGap(positions) = place {
+        if let Placement::BehindGap(positions) = placement {
             plan.leave_gap(positions);
         }
         let num = stored.as_ref().map_or_else(|| plan.next_position(), |it| it.num);
-        let known = new_known(room, num, &event.pdu);
-        let decision = match self.judge(room, &known, &intake.given, place).await? {
+        let event = new_event(room, num, &arrived.pdu);
+        let decision = match self.judge(room, &event, &intake.given, placement).await? {
             Ok(decision) => decision,
             Err(Undecided::Waits { auth, prev }) => {
-                return self.wait(room, event, auth, prev).await.map(Taken::Done);
+                return self.wait(room, arrived, auth, prev).await.map(Step::Done);
             }
-            Err(Undecided::Outliers(ids)) => return self.after_outliers(room, event, ids).await,
+            Err(Undecided::Outliers(ids)) => return self.outliers_first(room, arrived, ids).await,
             Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
         };
         let was_rejected = stored.as_ref().is_some_and(|it| it.verdict == Verdict::Rejected);
-        let is_same = decision.extremities.iter().eq(room.ends.iter().map(|(num, _)| num));
+        let is_same = decision.extremities.iter().eq(room.extremities.iter().map(|(num, _)| num));
         if was_rejected && decision.before.is_none() && is_same {
-            return Ok(Taken::Done(Outcome::Known));
+            return Ok(Step::Done(Outcome::Known));
         }
         let outcome = outcome(&decision);
-        let may_notify = self.may_notify_by(room, &event.pdu, decision.before.as_ref()).await?;
-        let is_stored = stored.is_some();
-        let decided = Decided { known, is_stored, decision, place, missing, may_notify };
-        intake.changed.append(&mut self.settle_in(room, plan, decided).await?);
-        Ok(Taken::Done(outcome))
+        let may_notify = self.may_notify_by(room, &arrived.pdu, decision.before.as_ref()).await?;
+        let was_outlier = stored.is_some();
+        let decided = Decided { event, was_outlier, decision, placement, missing, may_notify };
+        intake.changed.append(&mut self.write_decided(room, plan, decided).await?);
+        Ok(Step::Done(outcome))
     }
 
-    /// Outliers that come before the event are here and can be judged. What is history is told as
-    /// a connected part: they are to be among it.
-    async fn after_outliers(
+    /// Outliers that come before the event are here and can be judged. History comes as a connected
+    /// part: they are to be among it.
+    async fn outliers_first(
         &self,
         room: &mut Loaded,
-        event: &Arrived,
+        arrived: &Arrived,
         ids: Vec<OwnedEventId>,
-    ) -> Result<Taken> {
-        if event.kind == Kind::History {
-            return Ok(Taken::Done(Outcome::Waits { auth: Vec::new(), prev: ids }));
+    ) -> Result<Step> {
+        if arrived.kind == Kind::History {
+            return Ok(Step::Done(Outcome::Waits { auth: Vec::new(), prev: ids }));
         }
         let mut outliers = Vec::with_capacity(ids.len());
         for id in ids {
-            outliers.extend(self.known(room, &id).await?.map(|it| Arc::clone(&it.pdu)));
+            outliers.extend(self.find_event(room, &id).await?.map(|it| Arc::clone(&it.pdu)));
         }
-        Ok(Taken::After(outliers))
+        Ok(Step::OutliersFirst(outliers))
     }
 
     /// Asks the engine what becomes of an event.
     async fn judge(
         &self,
         room: &mut Loaded,
-        known: &Known,
+        event: &Event,
         given: &Given,
-        place: Place,
+        placement: Placement,
     ) -> Result<std::result::Result<Decision, Undecided>> {
         let create = self.create_num(room).await?;
-        let ends: Vec<Num> = room.ends.iter().map(|(num, _)| *num).collect();
-        let in_gap = matches!(place, Place::Gap(..));
+        let extremities: Vec<Num> = room.extremities.iter().map(|(num, _)| *num).collect();
+        let in_gap = matches!(placement, Placement::InGap(..));
         let mode = if in_gap { Mode::History } else { Mode::Live };
-        self.decide(room, |it| {
-            let head = it.engine_head(create, &ends);
-            engine::decide(&it.graph, &head, known, given, mode, in_gap)
+        self.decide(room, |room| {
+            let head = room.engine_head(create, &extremities);
+            engine::decide(&room.graph, &head, event, given, mode, in_gap)
         })
         .await
     }
 
     /// Writes a decided event and what it does as a redaction. Gives the memberships it changed.
-    async fn settle_in(
+    async fn write_decided(
         &self,
         room: &mut Loaded,
         mut plan: Plan,
         decided: Decided,
     ) -> Result<Vec<Changed>> {
-        let (num, pdu) = (decided.known.num, Arc::clone(&decided.known.pdu));
-        let Decided { is_stored, place, .. } = decided;
+        let (num, pdu) = (decided.event.num, Arc::clone(&decided.event.pdu));
+        let Decided { was_outlier, placement, .. } = decided;
         let before = decided.decision.before.clone();
         let is_visible = decided.decision.verdict == Verdict::Accepted;
-        self.enter(room, &mut plan, decided, None).await?;
+        self.plan_decided(room, &mut plan, decided, None).await?;
         let redacted = match is_visible {
-            true => self.redactions(room, &mut plan, num, &pdu, before.as_ref()).await?,
+            true => self.apply_redactions(room, &mut plan, num, &pdu, before.as_ref()).await?,
             false => false,
         };
         if room.pending > 0 {
@@ -234,17 +234,17 @@ impl Room {
         if room.pending > 0 {
             room.pending = pending::count(self.sql(), self.scope()).await?;
         }
-        if place != Place::End {
+        if placement != Placement::AtEnd {
             room.gaps = gaps::list(self.sql(), self.scope()).await?;
         }
-        if redacted || place != Place::End || is_stored {
+        if redacted || placement != Placement::AtEnd || was_outlier {
             // What memory has of the newest events does not have this one.
             room.memory.redacted(room.head);
         }
         Ok(std::mem::take(&mut plan.memberships))
     }
 
-    /// The events before this one of which no state is known.
+    /// The events before this one of which no state is event.
     pub(crate) async fn missing_prev(
         &self,
         room: &mut Loaded,
@@ -252,8 +252,8 @@ impl Room {
     ) -> Result<Vec<OwnedEventId>> {
         let mut missing = Vec::new();
         for event_id in &pdu.prev_events {
-            let known = self.known(room, event_id).await?;
-            if known.is_none_or(|it| it.states.is_none()) {
+            let event = self.find_event(room, event_id).await?;
+            if event.is_none_or(|it| it.states.is_none()) {
                 missing.push(event_id.clone());
             }
         }
@@ -261,13 +261,13 @@ impl Room {
     }
 
     /// An event that is wanted only because others name it among their auth events.
-    async fn take_in_outlier(&self, room: &mut Loaded, event: &Arrived) -> Result<Outcome> {
+    async fn receive_outlier(&self, room: &mut Loaded, arrived: &Arrived) -> Result<Outcome> {
         let mut plan = Plan::new(room);
         let num = plan.next_position();
-        let known = new_known(room, num, &event.pdu);
+        let event = new_event(room, num, &arrived.pdu);
         let create = self.create_num(room).await?;
         let decision =
-            self.decide(room, |it| engine::decide_outlier(&it.graph, &it.rules, create, &known));
+            self.decide(room, |it| engine::decide_outlier(&it.graph, &it.rules, create, &event));
         let (verdict, reason, auth) = match decision.await? {
             Ok(decision) => decision,
             Err(Undecided::Waits { auth, .. }) => {
@@ -277,7 +277,7 @@ impl Room {
                 return Err(Error::internal("no decision was made"));
             }
         };
-        self.insert_outlier(&mut plan, known, verdict, auth)?;
+        self.insert_outlier(&mut plan, event, verdict, auth)?;
         self.commit(room, &mut plan).await?;
         Ok(match reason {
             None => Outcome::Accepted { redacted: false },
@@ -289,24 +289,24 @@ impl Room {
     pub(crate) fn insert_outlier(
         &self,
         plan: &mut Plan,
-        mut known: Known,
+        mut event: Event,
         verdict: Verdict,
         auth: Box<[Num]>,
     ) -> Result<()> {
-        known.verdict = verdict;
-        known.auth = auth;
+        event.verdict = verdict;
+        event.auth = auth;
         let auth =
-            (known.key.is_some() && verdict == Verdict::Accepted).then(|| known.auth.clone());
-        let event = Entering {
-            num: known.num,
-            position: known.num,
-            pdu: &known.pdu,
+            (event.key.is_some() && verdict == Verdict::Accepted).then(|| event.auth.clone());
+        let row = EventRow {
+            num: event.num,
+            position: event.num,
+            pdu: &event.pdu,
             states: None,
             replaces: None,
-            standing: Standing { verdict, auth },
+            judgment: Judgment { verdict, auth },
         };
-        self.insert_event(plan, event, None, || false)?;
-        plan.known.push(Arc::new(known));
+        self.insert_event(plan, row, None, || false)?;
+        plan.events.push(Arc::new(event));
         Ok(())
     }
 
@@ -314,15 +314,15 @@ impl Room {
     async fn wait(
         &self,
         room: &mut Loaded,
-        event: &Arrived,
+        arrived: &Arrived,
         auth: Vec<OwnedEventId>,
         prev: Vec<OwnedEventId>,
     ) -> Result<Outcome> {
-        if event.kind == Kind::Live {
+        if arrived.kind == Kind::Live {
             let (sql, scope) = (self.sql(), self.scope());
             let awaited: Vec<_> = auth.iter().chain(&prev).cloned().collect();
-            let server = event.pdu.sender.server_name();
-            let stmts = pending::insert(scope, &event.pdu, server, &awaited, self.now_ms())?;
+            let server = arrived.pdu.sender.server_name();
+            let stmts = pending::insert(scope, &arrived.pdu, server, &awaited, self.now_ms())?;
             let mut plan = Plan::new(room);
             plan.stmts.extend(stmts);
             plan.expire_at(self.now_ms() + limits::PENDING_EVENT_MS);

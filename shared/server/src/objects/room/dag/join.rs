@@ -2,8 +2,8 @@
 //!
 //! A room that is not here begins: the state before the join becomes its current state. In a room
 //! that is here and in which local users are joined, the join is an event like any other. Where no
-//! local user is joined, nobody has told this server of the room since the last of them left: what
-//! it takes for the room's present is out of date, and the state before the join replaces it.
+//! local user is joined, nobody has sent this server events of the room since the last of them left:
+//! what it takes for the room's present is out of date, and the state before the join replaces it.
 //!
 //! **Invariant:** until the batch that has the join event, nothing that is written is part of the
 //! room: staged events, outliers, and a state that no event stands on. The next attempt removes it.
@@ -15,7 +15,7 @@ use std::{collections::HashSet, sync::Arc};
 use ruma::{EventId, OwnedEventId};
 use skerry_core::{
     Pdu,
-    engine::{self, Decision, Head, Known, Mode, Num, State, StateAt, Undecided, Verdict},
+    engine::{self, Decision, Event, Head, Mode, Num, State, StateAt, Undecided, Verdict},
     room_version,
 };
 
@@ -30,7 +30,7 @@ use crate::{
         Room, limits,
         loaded::{
             Loaded,
-            decided::{Decided, Place, new_known},
+            decided::{Decided, Placement, new_event},
             graph::Graph,
             memory::Memory,
             plan::{Changed, Plan},
@@ -59,7 +59,7 @@ impl Room {
             *guard = self.load().await?;
         }
         if let Some(room) = guard.as_mut()
-            && self.known(room, &pdu.event_id).await?.is_some_and(|it| it.states.is_some())
+            && self.find_event(room, &pdu.event_id).await?.is_some_and(|it| it.states.is_some())
         {
             return Ok(Received { event_id, outcome: Outcome::Known });
         }
@@ -119,7 +119,7 @@ impl Room {
         }
         let local = members::list_joined_local(sql, scope, &self.local()).await?;
         match local.is_empty() {
-            true => self.come_back(room, create, pdu).await,
+            true => self.rejoin(room, create, pdu).await,
             false => self.join_others(room, create, pdu).await,
         }
     }
@@ -142,14 +142,14 @@ impl Room {
         let mut plan = Plan::new(room);
         plan.stmts.push(meta::insert(scope, &room.version, false, None));
         plan.leave_gap(limits::FIRST_GAP);
-        let known = new_known(room, plan.next_position(), pdu);
-        let decision = self.decide_join(room, create, first, &known).await?;
+        let event = new_event(room, plan.next_position(), pdu);
+        let decision = self.decide_join(room, create, first, &event).await?;
         let decision = match decision {
             Ok(decision) => decision,
             Err(undecided) => return undecided_outcome(undecided),
         };
-        let place = Place::BehindGap(limits::FIRST_GAP);
-        self.write_join(room, plan, (known, decision), place, false).await
+        let placement = Placement::BehindGap(limits::FIRST_GAP);
+        self.write_join(room, plan, (event, decision), placement, false).await
     }
 
     /// Local users are joined: the join is received like any other event, with the staged state as
@@ -158,47 +158,47 @@ impl Room {
         let scope = self.scope();
         self.write_given(room, create).await?;
         let mut state = State::from(room.state);
-        for (key, event) in given::list(self.sql(), scope).await? {
-            state.changes.insert(room.graph.keys.intern(&key.0, &key.1), event);
+        for (key, num) in given::list(self.sql(), scope).await? {
+            state.changes.insert(room.graph.keys.intern(&key.0, &key.1), num);
         }
         let given: Given = vec![(pdu.event_id.clone(), state)];
         let mut intake = Intake { given, ..Intake::default() };
-        let event = Arrived { pdu: Arc::clone(pdu), kind: Kind::Live };
-        let outcome = self.take_in(room, event, &mut intake).await?;
+        let arrived = Arrived { pdu: Arc::clone(pdu), kind: Kind::Live };
+        let outcome = self.receive_event(room, arrived, &mut intake).await?;
         Ok((outcome, intake.changed))
     }
 
     /// No local user is joined: the state before the join is the room's, and the join its only
     /// forward extremity.
-    async fn come_back(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
+    async fn rejoin(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
         let mut intake = Intake::default();
         self.judge_before(room, create, pdu, &mut intake).await?;
         let missing = self.missing_prev(room, pdu).await?;
         let mut plan = Plan::new(room);
         let mut current = room.state;
-        let mut place = Place::End;
+        let mut placement = Placement::AtEnd;
         if !missing.is_empty() {
             current = self.write_given(room, create).await?;
             plan.head = current.group;
             plan.leave_gap(limits::GAP);
-            place = Place::BehindGap(limits::GAP);
+            placement = Placement::BehindGap(limits::GAP);
         }
-        let stored = self.known(room, &pdu.event_id).await?;
+        let stored = self.find_event(room, &pdu.event_id).await?;
         let num = stored.as_ref().map_or_else(|| plan.next_position(), |it| it.num);
-        let known = new_known(room, num, pdu);
-        let mut decision = match self.decide_join(room, create, current, &known).await? {
+        let event = new_event(room, num, pdu);
+        let mut decision = match self.decide_join(room, create, current, &event).await? {
             Ok(decision) => decision,
             Err(undecided) => return undecided_outcome(undecided),
         };
         if !missing.is_empty() {
             adopt(&mut plan, &mut decision, (self.scope(), current), &self.local());
         }
-        let decided = (known, decision);
+        let decided = (event, decision);
         let (outcome, changed) =
-            self.write_join(room, plan, decided, place, stored.is_some()).await?;
+            self.write_join(room, plan, decided, placement, stored.is_some()).await?;
         intake.changed.extend(changed);
         if room.pending > 0 {
-            self.take_in_waiting(room, &pdu.event_id, &mut intake).await?;
+            self.receive_waiting(room, &pdu.event_id, &mut intake).await?;
         }
         Ok((outcome, intake.changed))
     }
@@ -215,19 +215,19 @@ impl Room {
         let mut judged = HashSet::new();
         loop {
             let (num, at) = (room.head + 1, room.state);
-            let known = new_known(room, num, pdu);
+            let event = new_event(room, num, pdu);
             let outliers: Vec<OwnedEventId> =
-                match self.decide_join(room, create, at, &known).await? {
+                match self.decide_join(room, create, at, &event).await? {
                     Err(Undecided::Outliers(outliers)) => outliers,
                     _ => return Ok(()),
                 };
             for event_id in outliers {
-                let known = self.known(room, &event_id).await?;
-                let Some(known) = known.filter(|_| judged.insert(event_id)) else {
+                let event = self.find_event(room, &event_id).await?;
+                let Some(event) = event.filter(|_| judged.insert(event_id)) else {
                     return Err(Error::internal("an outlier was judged and has no state"));
                 };
-                let event = Arrived { pdu: Arc::clone(&known.pdu), kind: Kind::Live };
-                self.take_in(room, event, intake).await?;
+                let arrived = Arrived { pdu: Arc::clone(&event.pdu), kind: Kind::Live };
+                self.receive_event(room, arrived, intake).await?;
             }
         }
     }
@@ -263,12 +263,12 @@ impl Room {
         room: &mut Loaded,
         create: Num,
         at: StateAt,
-        known: &Known,
+        event: &Event,
     ) -> Result<std::result::Result<Decision, Undecided>> {
-        let given = [(known.pdu.event_id.clone(), State::from(at))];
-        self.decide(room, |it| {
-            let head = Head { rules: &it.rules, create, extremities: &[], current: at };
-            engine::decide(&it.graph, &head, known, &given, Mode::Rejoin, false)
+        let given = [(event.pdu.event_id.clone(), State::from(at))];
+        self.decide(room, |room| {
+            let head = Head { rules: &room.rules, create, extremities: &[], current: at };
+            engine::decide(&room.graph, &head, event, &given, Mode::Rejoin, false)
         })
         .await
     }
@@ -278,22 +278,23 @@ impl Room {
         &self,
         room: &mut Loaded,
         mut plan: Plan,
-        (known, decision): (Known, Decision),
-        place: Place,
-        is_stored: bool,
+        (event, decision): (Event, Decision),
+        placement: Placement,
+        was_outlier: bool,
     ) -> Result<Joined> {
         let scope = self.scope();
         if decision.verdict != Verdict::Accepted {
             let reason = decision.reason.unwrap_or_default();
             return Ok((Outcome::Rejected { reason }, Vec::new()));
         }
-        let pdu = Arc::clone(&known.pdu);
-        let missing = match place {
-            Place::End | Place::Gap(..) => Vec::new(),
-            Place::BehindGap(_) => self.missing_prev(room, &pdu).await?,
+        let pdu = Arc::clone(&event.pdu);
+        let missing = match placement {
+            Placement::AtEnd | Placement::InGap(..) => Vec::new(),
+            Placement::BehindGap(_) => self.missing_prev(room, &pdu).await?,
         };
-        let decided = Decided { known, is_stored, decision, place, missing, may_notify: false };
-        self.enter(room, &mut plan, decided, None).await?;
+        let decided =
+            Decided { event, was_outlier, decision, placement, missing, may_notify: false };
+        self.plan_decided(room, &mut plan, decided, None).await?;
         plan.stmts.extend(staged::remove_attempt(scope));
         if room.pending > 0 {
             plan.stmts.extend(pending::remove(scope, &pdu.event_id));
@@ -314,8 +315,8 @@ impl Room {
         Ok(())
     }
 
-    /// Takes in what has waited for an event.
-    async fn take_in_waiting(
+    /// Receives what has waited for an event.
+    async fn receive_waiting(
         &self,
         room: &mut Loaded,
         event_id: &EventId,
@@ -323,7 +324,7 @@ impl Room {
     ) -> Result<()> {
         for (event_id, json) in pending::list_waiting(self.sql(), self.scope(), event_id).await? {
             let pdu = self.to_pdu(event_id, json)?;
-            self.take_in(room, Arrived { pdu, kind: Kind::Live }, intake).await?;
+            self.receive_event(room, Arrived { pdu, kind: Kind::Live }, intake).await?;
         }
         Ok(())
     }

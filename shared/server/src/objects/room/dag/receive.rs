@@ -1,6 +1,6 @@
 //! Events of other servers ([spec]): checked, decided by the engine, written.
 //!
-//! What waits for events it names is kept, a bounded number of it, and taken up when they come.
+//! What waits for events it names is kept, a bounded number of it, and received when they come.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 
@@ -32,7 +32,7 @@ impl Room {
         room.graph.trim();
         let mut intake = Intake::default();
         let events = self.receive_all(room, verified, &command, &mut intake).await;
-        // Also when not all of them could be taken in.
+        // Also when not all of them could be received.
         self.deliver_changes(guard, intake.changed).await;
         events
     }
@@ -71,13 +71,13 @@ impl Room {
         arrived.sort_by_key(|(_, pdu, _)| pdu.depth);
         if command.kind != Kind::Outlier {
             let pdus: Vec<_> = arrived.iter().map(|(_, pdu, _)| Arc::clone(pdu)).collect();
-            intake.places = self.places_with_waiting(room, &pdus).await?;
+            intake.gap_positions = self.gap_positions_with_waiting(room, &pdus).await?;
         }
         let mut done = Vec::with_capacity(arrived.len());
         for (at, pdu, redacted) in arrived {
             let event_id = Some(pdu.event_id.clone());
-            let event = Arrived { pdu, kind: command.kind };
-            let outcome = match self.take_in(room, event, intake).await? {
+            let arrived = Arrived { pdu, kind: command.kind };
+            let outcome = match self.receive_event(room, arrived, intake).await? {
                 Outcome::Accepted { .. } => Outcome::Accepted { redacted },
                 other => other,
             };

@@ -21,7 +21,7 @@ use crate::{
 impl Room {
     /// What a visible event does as a redaction, and what redactions that came before it do to
     /// it. Whether anything was redacted.
-    pub(crate) async fn redactions(
+    pub(crate) async fn apply_redactions(
         &self,
         room: &mut Loaded,
         plan: &mut Plan,

@@ -15,7 +15,7 @@ use crate::{
     objects::room::{
         Room, limits,
         loaded::{
-            decided::Entering,
+            decided::EventRow,
             draft::Transaction,
             memory::Recent,
             plan::Plan,
@@ -33,13 +33,13 @@ impl Room {
     pub(crate) fn insert_event(
         &self,
         plan: &mut Plan,
-        event: Entering<'_>,
+        row: EventRow<'_>,
         transaction: Option<&Transaction>,
         may_notify: impl FnOnce() -> bool,
     ) -> Result<()> {
         let scope = self.scope();
-        let Entering { num, position, pdu, states, replaces, standing } = event;
-        let is_visible = standing.verdict == Verdict::Accepted && states.is_some();
+        let EventRow { num, position, pdu, states, replaces, judgment } = row;
+        let is_visible = judgment.verdict == Verdict::Accepted && states.is_some();
         let is_new = is_visible && position == num;
         let is_state = pdu.state_key.is_some();
         let notifies = match is_new {
@@ -75,11 +75,11 @@ impl Room {
             mentions,
             thread: notifies.thread,
         };
-        plan.stmts.push(events::insert(scope, &stored, &standing, &unread));
-        let auth = standing.auth.clone().unwrap_or_default();
+        plan.stmts.push(events::insert(scope, &stored, &judgment, &unread));
+        let auth = judgment.auth.clone().unwrap_or_default();
         plan.stored.push((stored.event_id.clone(), num, auth));
-        if let Some(auth) = standing.auth.as_deref()
-            && standing.verdict != Verdict::Rejected
+        if let Some(auth) = judgment.auth.as_deref()
+            && judgment.verdict != Verdict::Rejected
         {
             plan.stmts.push(graph::insert_edges(scope, num, auth));
         }

@@ -24,7 +24,7 @@ use crate::{
     messages::room::{Outcome, Received, Stage},
     objects::room::{
         Room, limits,
-        loaded::{Loaded, decided::new_known, plan::Plan},
+        loaded::{Loaded, decided::new_event, plan::Plan},
     },
     store::room::{graph, meta, staged},
 };
@@ -226,17 +226,17 @@ impl Room {
             if is_create(pdu) {
                 create.get_or_insert(num);
             }
-            let known = new_known(room, num, pdu);
-            let decision = self.decide(room, |it| {
+            let event = new_event(room, num, pdu);
+            let decision = self.decide(room, |room| {
                 // The create event comes first.
-                engine::decide_outlier(&it.graph, &it.rules, create.unwrap_or(num), &known)
+                engine::decide_outlier(&room.graph, &room.rules, create.unwrap_or(num), &event)
             });
             let Ok((verdict, _, auth)) = decision.await? else {
                 return Err(Error::internal("a staged event waits"));
             };
-            self.insert_outlier(&mut plan, known, verdict, auth)?;
-            if let Some(known) = plan.known.pop() {
-                room.graph.insert(known);
+            self.insert_outlier(&mut plan, event, verdict, auth)?;
+            if let Some(event) = plan.events.pop() {
+                room.graph.insert(event);
             }
         }
         let stmts = std::mem::take(&mut plan.stmts);

@@ -21,9 +21,9 @@ use crate::{
 };
 
 impl Room {
-    /// A member is given everything up to the head: they are to hear of the next event. Called
-    /// under the lock of the reading, so that what comes later finds them watching; a row says so
-    /// before the answer goes out.
+    /// A member is given everything up to the head: the next event is to be delivered to them.
+    /// Called under the lock of the reading, so that what comes later finds them watching; a row
+    /// says so before the answer goes out.
     pub(crate) async fn begin_reading(&self, user_id: &UserId) -> Result<()> {
         let reader = user_id.to_owned();
         let needs_row = self.deliveries().activity.read(&reader);
@@ -69,7 +69,7 @@ impl Room {
             Ok(Delivered::Noted) => Answer::Noted,
             Ok(Delivered::Unread) => Answer::Unread,
             Err(error) => {
-                tracing::warn!(%error, %reader, "a member could not be told of activity");
+                tracing::warn!(%error, %reader, "activity could not be delivered to a member");
                 Answer::Unreachable
             }
         };

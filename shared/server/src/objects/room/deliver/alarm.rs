@@ -28,7 +28,7 @@ impl Room {
         self.commit_batch(Vec::new(), next_ms.into_iter().chain(retry_ms).min()).await
     }
 
-    /// When members are told again who could not be told of a membership.
+    /// When memberships are delivered again that could not be delivered.
     fn membership_retry(&self, is_left: bool, now_ms: u64) -> Option<u64> {
         let mut deliveries = self.deliveries();
         if !is_left {

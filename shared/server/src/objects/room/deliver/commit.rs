@@ -31,7 +31,7 @@ impl Room {
         self.commit_plan(room, plan, delivery_ms).await
     }
 
-    /// As [`Self::commit`], of what nobody is to hear of.
+    /// As [`Self::commit`], of what is delivered to nobody.
     pub(crate) async fn commit_quietly(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
         self.commit_plan(room, plan, None).await
     }
@@ -77,8 +77,10 @@ impl Room {
         if !removals.is_empty() {
             stmts.push(readers::remove_list(scope, &removals)?);
         }
-        let told = memberships.iter();
-        stmts.extend(told.map(|(user, position)| members::update_told(scope, user, *position)));
+        let delivered = memberships
+            .iter()
+            .map(|(user_id, position)| members::update_delivered(scope, user_id, *position));
+        stmts.extend(delivered);
         if stmts.is_empty() && alarm_by_ms.is_none() {
             return Ok(());
         }
@@ -123,8 +125,8 @@ impl Room {
     }
 
     /// Lets go of the lock, delivers changed memberships and brings about the effects of what was
-    /// committed, and delivers activity after the reply.
-    /// Whoever is to hear of it is named under the lock: from then on the delivery is outstanding.
+    /// committed, and delivers activity after the reply. To whom is decided under the lock: from
+    /// then on these deliveries are outstanding.
     pub(crate) async fn deliver_changes(
         self: &Arc<Self>,
         mut guard: RwLockWriteGuard<'_, Option<Loaded>>,

@@ -1,4 +1,4 @@
-//! Telling users of their memberships.
+//! Delivering memberships to their users.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use crate::{
 };
 
 impl Room {
-    /// Tells users of their new membership, before the request is answered: side by side, so that
-    /// one who cannot be reached delays nobody. Whether somebody is left, whom the alarm will tell.
+    /// Delivers to users their new membership, before the request is answered: side by side, so
+    /// that one who cannot be reached delays nobody. Whether some are left for the alarm.
     pub(crate) async fn deliver_memberships(self: &Arc<Self>, memberships: Vec<Changed>) -> bool {
         let deliver = async |(user_id, membership, position, pdu): Changed| {
-            let told = self.deliver_membership(&user_id, membership, position, pdu.as_deref());
-            let failed = told.await.err();
-            if let Some(error) = &failed {
-                tracing::warn!(%error, %user_id, "a user could not be told of a membership");
+            let delivered = self.deliver_membership(&user_id, membership, position, pdu.as_deref());
+            let failure = delivered.await.err();
+            if let Some(error) = &failure {
+                tracing::warn!(%error, %user_id, "a membership could not be delivered to its user");
             }
-            failed.is_some()
+            failure.is_some()
         };
         let deliveries: Vec<_> = memberships.into_iter().map(deliver).collect();
         let failed = stream::iter(deliveries).buffer_unordered(limits::DELIVERIES_AT_ONCE);
         failed.any(async |it| it).await
     }
 
-    /// Tells one user of their new membership.
+    /// Delivers to one user their new membership.
     async fn deliver_membership(
         self: &Arc<Self>,
         user_id: &UserId,
@@ -72,8 +72,8 @@ impl Room {
         Ok(stripped)
     }
 
-    /// Tells members whom a crash or a failure kept from being told of their membership. Whether
-    /// somebody is left.
+    /// Delivers the memberships that a crash or a failure kept from being delivered. Whether some
+    /// are left.
     pub(crate) async fn deliver_overdue_memberships(self: &Arc<Self>) -> Result<bool> {
         let (sql, scope) = (self.sql(), self.scope());
         let limit = limits::OVERDUE_MEMBERSHIPS;

@@ -33,7 +33,7 @@ impl Room {
             return self.commit_quietly(room, &mut plan).await;
         }
         if !members::list_undelivered(sql, scope, 1).await?.is_empty() {
-            return Err(Error::internal("a member has not been told of their membership"));
+            return Err(Error::internal("a membership has not been delivered to its user"));
         }
         if staged::find_attempt(sql, scope).await?.is_some() {
             return Err(Error::internal("somebody is about to join the room"));

@@ -8,7 +8,7 @@ use std::{
 use ruma::OwnedEventId;
 use skerry_core::{
     authorize::StateKey,
-    engine::{self, Incomplete, KeyId, Known, Num, State, StateAt, View as _, states},
+    engine::{self, Event, Incomplete, KeyId, Num, State, StateAt, View as _, states},
 };
 
 use crate::{
@@ -89,11 +89,11 @@ impl Room {
         for page in nums.chunks(limits::GRAPH_PAGE) {
             for row in graph::list(self.sql(), self.scope(), page).await? {
                 let pdu = self.to_auth_pdu(row.event_id, row.json, row.auth_content)?;
-                let standing = (row.verdict, row.states);
+                let decided = (row.verdict, row.states);
                 let auth = row.auth.into();
                 let keys = &mut room.graph.keys;
-                let known = Known::new(row.num, pdu, auth, standing, &room.rules, keys);
-                room.graph.load(Arc::new(known));
+                let event = Event::new(row.num, pdu, auth, decided, &room.rules, keys);
+                room.graph.load(Arc::new(event));
             }
         }
         Ok(())
@@ -158,17 +158,18 @@ impl Room {
     }
 
     /// The event, when the room knows it.
-    pub(crate) async fn known(
+    pub(crate) async fn find_event(
         &self,
         room: &mut Loaded,
         event_id: &ruma::EventId,
-    ) -> Result<Option<Arc<Known>>> {
-        let known =
-            self.decide(room, |it| match it.graph.find(event_id).ok_or(engine::Incomplete)? {
-                Some(num) => it.graph.event(num).map(Some).ok_or(engine::Incomplete),
+    ) -> Result<Option<Arc<Event>>> {
+        let found = self.decide(room, |room| {
+            match room.graph.find(event_id).ok_or(engine::Incomplete)? {
+                Some(num) => room.graph.event(num).map(Some).ok_or(engine::Incomplete),
                 None => Ok(None),
-            });
-        known.await?.map_err(|_| Error::internal("an event was not found"))
+            }
+        });
+        found.await?.map_err(|_| Error::internal("an event was not found"))
     }
 
     /// These pieces of a state.
@@ -178,13 +179,13 @@ impl Room {
         state: &State,
         keys: &[KeyId],
     ) -> Result<Vec<(StateKey, StateEvent)>> {
-        let found = self.decide(room, |it| {
+        let found = self.decide(room, |room| {
             let mut found = Vec::with_capacity(keys.len());
             let mut complete = true;
             for key in keys {
-                match states::lookup(&it.graph, state, *key) {
-                    Some(Some(num)) => match it.graph.event(num) {
-                        Some(known) => found.push((*key, num, Arc::clone(&known.pdu))),
+                match states::lookup(&room.graph, state, *key) {
+                    Some(Some(num)) => match room.graph.event(num) {
+                        Some(event) => found.push((*key, num, Arc::clone(&event.pdu))),
                         None => complete = false,
                     },
                     Some(None) => {}

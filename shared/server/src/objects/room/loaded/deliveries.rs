@@ -15,13 +15,14 @@ pub(crate) struct Deliveries {
     pub(crate) is_loaded: bool,
     /// Who is to hear of events.
     pub(crate) activity: Delivery<OwnedUserId>,
-    /// Members who were told of their membership at this position: the next batch writes it down.
+    /// Members to whom their membership at this position was delivered: the next batch writes it
+    /// down.
     pub(crate) memberships: Vec<(OwnedUserId, Position)>,
-    /// Alarms in a row after which some member could not be told of a membership.
+    /// Alarms in a row after which some membership could not be delivered.
     pub(crate) failed_alarms: u32,
 }
 
-/// Receipts and typing that wait for the end of a window, so that many of them are told as one.
+/// Receipts and typing that wait for the end of a window, so that many of them are delivered as one.
 #[derive(Debug, Default)]
 pub(crate) struct EphemeralWindow {
     /// A window is open: whoever opened it will look at its end.
@@ -30,12 +31,12 @@ pub(crate) struct EphemeralWindow {
     pub(crate) pending: Option<EphemeralNews>,
 }
 
-/// What is to be told of receipts and typing.
+/// What is to be delivered of receipts and typing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EphemeralNews {
     /// Where the newest receipt stands; none: only who is typing changed.
     pub(crate) receipt: Option<Position>,
-    /// Whose receipts they are: they are told on a way of their own.
+    /// Whose receipts they are: their own receipts are delivered to them in another way.
     pub(crate) own: BTreeSet<OwnedUserId>,
 }
 

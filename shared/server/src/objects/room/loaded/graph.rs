@@ -8,7 +8,7 @@ use std::{
 };
 
 use ruma::{EventId, OwnedEventId};
-use skerry_core::engine::{Edges, Incomplete, KeyId, Keys, Known, Num, StateAt, Undecided, View};
+use skerry_core::engine::{Edges, Event, Incomplete, KeyId, Keys, Num, StateAt, Undecided, View};
 
 use crate::objects::room::limits;
 
@@ -28,7 +28,7 @@ pub(crate) struct Noted {
 pub(crate) struct Graph {
     pub(crate) keys: Keys,
     pub(crate) ids: HashMap<OwnedEventId, Option<Num>>,
-    events: HashMap<Num, Arc<Known>>,
+    events: HashMap<Num, Arc<Event>>,
     pub(crate) edges: HashMap<Num, (KeyId, Box<[Num]>)>,
     pub(crate) citers: HashMap<(Num, Num), Vec<Num>>,
     pub(crate) states: HashMap<(StateAt, KeyId), Option<Num>>,
@@ -63,12 +63,12 @@ impl Graph {
     }
 
     /// An event has been loaded.
-    pub(crate) fn load(&mut self, known: Arc<Known>) {
+    pub(crate) fn load(&mut self, event: Arc<Event>) {
         // The content stands in memory twice.
-        let bytes = |it: &Known| it.pdu.json.len() + it.pdu.content.get().len();
-        self.bytes += bytes(&known);
-        self.ids.insert(known.pdu.event_id.clone(), Some(known.num));
-        if let Some(before) = self.events.insert(known.num, known) {
+        let bytes = |it: &Event| it.pdu.json.len() + it.pdu.content.get().len();
+        self.bytes += bytes(&event);
+        self.ids.insert(event.pdu.event_id.clone(), Some(event.num));
+        if let Some(before) = self.events.insert(event.num, event) {
             self.bytes = self.bytes.saturating_sub(bytes(&before));
         }
     }
@@ -80,19 +80,19 @@ impl Graph {
         }
     }
 
-    /// An event has been stored, or is known better than before.
-    pub(crate) fn insert(&mut self, known: Arc<Known>) {
-        self.forget_citers(&known.auth);
-        if let Some(key) = known.key {
-            self.edges.insert(known.num, (key, known.auth.clone()));
+    /// An event has been stored, or is event better than before.
+    pub(crate) fn insert(&mut self, event: Arc<Event>) {
+        self.forget_citers(&event.auth);
+        if let Some(key) = event.key {
+            self.edges.insert(event.num, (key, event.auth.clone()));
         }
-        self.load(known);
+        self.load(event);
     }
 
     /// An event has been stored; the engine need not remember it.
     pub(crate) fn stored(&mut self, event_id: &EventId, num: Num, cited: &[Num]) {
-        if let Some(known) = self.ids.get_mut(event_id) {
-            *known = Some(num);
+        if let Some(found) = self.ids.get_mut(event_id) {
+            *found = Some(num);
         }
         self.forget_citers(cited);
     }
@@ -107,7 +107,7 @@ impl View for Graph {
         found
     }
 
-    fn event(&self, num: Num) -> Option<Arc<Known>> {
+    fn event(&self, num: Num) -> Option<Arc<Event>> {
         let found = self.events.get(&num).cloned();
         if found.is_none() {
             self.noted().events.insert(num);

@@ -2,11 +2,11 @@
 //! members may see, and what they have not read. All of it can be dropped at any time.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    hash::Hash,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use lru::LruCache;
 use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use skerry_core::{
     authorize::StateKey,
@@ -38,31 +38,14 @@ pub(crate) struct Tally {
     pub(crate) threads: BTreeMap<String, UnreadCount>,
 }
 
-/// A map that forgets everything rather than grow beyond its limit.
-#[derive(Debug)]
-struct Bounded<K, V> {
-    limit: usize,
-    map: HashMap<K, V>,
-}
-
-impl<K: Eq + Hash, V> Bounded<K, V> {
-    fn new(limit: usize) -> Self {
-        Self { limit, map: HashMap::new() }
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.map.len() >= self.limit && !self.map.contains_key(&key) {
-            self.map.clear();
-        }
-        self.map.insert(key, value);
-    }
-}
-
-/// What memory knows of a piece of state.
-pub(crate) enum Known {
+/// What memory has of a piece of state.
+pub(crate) enum Remembered {
+    /// Its event.
     Present(StateEvent),
+    /// There is none.
     Absent,
-    No,
+    /// The store has to be asked.
+    Nothing,
 }
 
 /// The memory of one room.
@@ -71,13 +54,13 @@ pub(crate) struct Memory(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Pieces of the current state that were needed; none: known to be absent.
-    state: Bounded<StateKey, Option<StateEvent>>,
-    timelines: Bounded<OwnedUserId, Arc<Timeline>>,
+    /// Pieces of the current state that were needed; none: there is no such piece.
+    state: LruCache<StateKey, Option<StateEvent>>,
+    timelines: LruCache<OwnedUserId, Arc<Timeline>>,
     /// Each as far as it goes: a change of the state comes after its end, and a redaction leaves
     /// memberships and visibilities as they are.
-    server_timelines: Bounded<OwnedServerName, Arc<ServerTimeline>>,
-    tallies: Bounded<OwnedUserId, Tally>,
+    server_timelines: LruCache<OwnedServerName, Arc<ServerTimeline>>,
+    tallies: LruCache<OwnedUserId, Tally>,
     /// Every event after `complete_after`, oldest first.
     recent: VecDeque<Recent>,
     complete_after: Position,
@@ -87,10 +70,10 @@ impl Memory {
     /// Remembers nothing of what stands at or before `head`.
     pub(crate) fn new(head: Position) -> Self {
         Self(Mutex::new(Inner {
-            state: Bounded::new(limits::CACHED_STATE),
-            timelines: Bounded::new(limits::CACHED_MEMBERS),
-            server_timelines: Bounded::new(limits::CACHED_SERVERS),
-            tallies: Bounded::new(limits::CACHED_MEMBERS),
+            state: LruCache::sparse(limits::CACHED_STATE),
+            timelines: LruCache::sparse(limits::CACHED_MEMBERS),
+            server_timelines: LruCache::sparse(limits::CACHED_SERVERS),
+            tallies: LruCache::sparse(limits::CACHED_MEMBERS),
             recent: VecDeque::new(),
             complete_after: head,
         }))
@@ -102,15 +85,15 @@ impl Memory {
 
     /// A piece of state is this, or absent.
     pub(crate) fn remember_state(&self, key: StateKey, event: Option<StateEvent>) {
-        self.inner().state.insert(key, event);
+        self.inner().state.put(key, event);
     }
 
-    /// What memory knows of a piece of state.
-    pub(crate) fn state(&self, key: &StateKey) -> Known {
-        match self.inner().state.map.get(key) {
-            Some(Some(event)) => Known::Present(event.clone()),
-            Some(None) => Known::Absent,
-            None => Known::No,
+    /// What memory has of a piece of state.
+    pub(crate) fn state(&self, key: &StateKey) -> Remembered {
+        match self.inner().state.get(key) {
+            Some(Some(event)) => Remembered::Present(event.clone()),
+            Some(None) => Remembered::Absent,
+            None => Remembered::Nothing,
         }
     }
 
@@ -120,39 +103,39 @@ impl Memory {
         match key.0.as_str() {
             "m.room.member" => {
                 if let Ok(user_id) = UserId::parse(&key.1) {
-                    inner.timelines.map.remove(&user_id);
-                    inner.tallies.map.remove(&user_id);
+                    inner.timelines.pop(&user_id);
+                    inner.tallies.pop(&user_id);
                 }
             }
-            "m.room.history_visibility" => inner.timelines.map.clear(),
+            "m.room.history_visibility" => inner.timelines.clear(),
             _ => {}
         }
-        inner.state.insert(key, event);
+        inner.state.put(key, event);
     }
 
     /// An event was redacted: whatever was made of it is forgotten.
     pub(crate) fn redacted(&self, head: Position) {
         let mut inner = self.inner();
-        inner.state.map.clear();
-        inner.timelines.map.clear();
-        inner.tallies.map.clear();
+        inner.state.clear();
+        inner.timelines.clear();
+        inner.tallies.clear();
         inner.recent.clear();
         inner.complete_after = head;
     }
 
     /// What a member may see, when it is known.
     pub(crate) fn timeline(&self, user_id: &UserId) -> Option<Arc<Timeline>> {
-        self.inner().timelines.map.get(user_id).cloned()
+        self.inner().timelines.get(user_id).cloned()
     }
 
     /// What a member may see.
     pub(crate) fn remember_timeline(&self, user_id: &UserId, timeline: &Arc<Timeline>) {
-        self.inner().timelines.insert(user_id.to_owned(), Arc::clone(timeline));
+        self.inner().timelines.put(user_id.to_owned(), Arc::clone(timeline));
     }
 
     /// What a server may see, as far as it is known.
     pub(crate) fn server_timeline(&self, server: &ServerName) -> Option<Arc<ServerTimeline>> {
-        self.inner().server_timelines.map.get(server).cloned()
+        self.inner().server_timelines.get(server).cloned()
     }
 
     /// What a server may see.
@@ -161,22 +144,22 @@ impl Memory {
         server: &ServerName,
         timeline: &Arc<ServerTimeline>,
     ) {
-        self.inner().server_timelines.insert(server.to_owned(), Arc::clone(timeline));
+        self.inner().server_timelines.put(server.to_owned(), Arc::clone(timeline));
     }
 
     /// How much a member has not read, when it is known.
     pub(crate) fn tally(&self, user_id: &UserId) -> Option<Tally> {
-        self.inner().tallies.map.get(user_id).cloned()
+        self.inner().tallies.get(user_id).cloned()
     }
 
     /// How much a member has not read.
     pub(crate) fn remember_tally(&self, user_id: &UserId, tally: Tally) {
-        self.inner().tallies.insert(user_id.to_owned(), tally);
+        self.inner().tallies.put(user_id.to_owned(), tally);
     }
 
     /// A member has read something.
     pub(crate) fn forget_tally(&self, user_id: &UserId) {
-        self.inner().tallies.map.remove(user_id);
+        self.inner().tallies.pop(user_id);
     }
 
     /// The room has a new newest event.
@@ -274,5 +257,20 @@ mod tests {
         memory.redacted(50);
         assert_eq!(after(49), None);
         assert_eq!(newest(0, 60, 1), None);
+    }
+
+    #[test]
+    fn with_one_member_more_than_are_remembered_those_that_read_last_are() {
+        let memory = Memory::new(0);
+        let user = |number: usize| UserId::parse(format!("@{number}:b")).unwrap();
+        let members = limits::CACHED_MEMBERS.get() + 1;
+        for number in 0..members {
+            memory.remember_tally(&user(number), Tally::default());
+            // Who reads all the time is remembered all the time.
+            assert!(memory.tally(&user(0)).is_some(), "{number}");
+        }
+        assert!(memory.tally(&user(1)).is_none(), "its turn is the longest ago");
+        let remembered = (0..members).filter(|it| memory.tally(&user(*it)).is_some());
+        assert_eq!(remembered.count(), limits::CACHED_MEMBERS.get());
     }
 }

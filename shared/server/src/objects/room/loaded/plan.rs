@@ -6,7 +6,7 @@ use ruma::{OwnedEventId, OwnedUserId, events::room::member::MembershipState};
 use skerry_core::{
     Pdu,
     authorize::StateKey,
-    engine::{Known, Num, StateAt},
+    engine::{Event, Num, StateAt},
     shown_state,
 };
 
@@ -18,7 +18,7 @@ use crate::{
             Loaded,
             effects::{Due, EffectsPlan},
             memory::Recent,
-            state_event::{End, StateEvent},
+            state_event::{Extremity, StateEvent},
         },
     },
     ports::Stmt,
@@ -34,9 +34,9 @@ pub(crate) struct Plan {
     pub(crate) stmts: Vec<Stmt>,
     pub(crate) head: Position,
     /// The forward extremities.
-    pub(crate) ends: Vec<End>,
+    pub(crate) extremities: Vec<Extremity>,
     /// Whether the store says which they are.
-    pub(crate) ends_stored: bool,
+    pub(crate) extremities_stored: bool,
     /// As [`Loaded::is_linear`].
     pub(crate) is_linear: bool,
     /// The current state.
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     /// Events that are stored, and those they name as authorizing them.
     pub(crate) stored: Vec<(OwnedEventId, Num, Box<[Num]>)>,
     /// Those of them that the engine remembers.
-    pub(crate) known: Vec<Arc<Known>>,
+    pub(crate) events: Vec<Arc<Event>>,
     joined: i64,
     invited: i64,
     /// Local users whose membership changed, in order.
@@ -61,14 +61,14 @@ impl Plan {
         Self {
             stmts: Vec::new(),
             head: room.head,
-            ends: room.ends.clone(),
-            ends_stored: room.ends_stored,
+            extremities: room.extremities.clone(),
+            extremities_stored: room.extremities_stored,
             is_linear: room.is_linear,
             state: room.state,
             changed: HashMap::new(),
             appended: Vec::new(),
             stored: Vec::new(),
-            known: Vec::new(),
+            events: Vec::new(),
             joined: 0,
             invited: 0,
             memberships: Vec::new(),
@@ -109,8 +109,8 @@ impl Plan {
     }
 
     /// Puts on the agenda what follows from all that is planned: called once, before the commit.
-    /// A room that is not listed, and that keeps something for a
-    /// time already, writes nothing here.
+    /// A room that is not listed, and that keeps something for a time already, writes nothing
+    /// here.
     pub(crate) fn schedule(&mut self, room: &Loaded, now_ms: u64) {
         let is_listing = self.effects.listed != room.effects.listed;
         if (is_listing || (self.effects.listed && self.changes_entry()))
@@ -147,8 +147,8 @@ impl Plan {
         room.effects.listed = self.effects.listed;
         room.effects.agenda.apply(std::mem::take(&mut self.effects.agenda));
         room.head = self.head;
-        room.ends = std::mem::take(&mut self.ends);
-        room.ends_stored = self.ends_stored;
+        room.extremities = std::mem::take(&mut self.extremities);
+        room.extremities_stored = self.extremities_stored;
         room.is_linear = self.is_linear;
         room.state = self.state;
         for (key, event) in self.changed.drain() {
@@ -160,8 +160,8 @@ impl Plan {
         for (event_id, num, auth) in self.stored.drain(..) {
             room.graph.stored(&event_id, num, &auth);
         }
-        for known in self.known.drain(..) {
-            room.graph.insert(known);
+        for event in self.events.drain(..) {
+            room.graph.insert(event);
         }
         room.joined = room.joined.saturating_add_signed(self.joined);
         room.invited = room.invited.saturating_add_signed(self.invited);

@@ -10,7 +10,7 @@ use skerry_core::{Pdu, engine::Num};
 pub(crate) type StateEvent = (Num, Arc<Pdu>);
 
 /// A forward extremity: its number, and the event.
-pub(crate) type End = (Num, Arc<Pdu>);
+pub(crate) type Extremity = (Num, Arc<Pdu>);
 
 /// The membership in the content of a membership event.
 pub(crate) fn membership_of(content: &str) -> MembershipState {

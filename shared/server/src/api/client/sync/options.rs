@@ -1,4 +1,4 @@
-//! What a client wants of `/sync`: its filter and the options of its request.
+//! The options of a `/sync` request, its filter among them.
 
 use ruma::{
     RoomId, UserId,
@@ -16,9 +16,9 @@ use crate::{
     messages::{Caller, RawJson, user::GetFilter},
 };
 
-/// What a client wants.
+/// The options of a request.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct SyncOptions {
     /// Its filter.
     pub(super) filter: FilterDefinition,
     /// The whole state of every room.
@@ -29,10 +29,10 @@ pub(super) struct Wanted {
     fields: Option<EventFields>,
 }
 
-impl Wanted {
+impl SyncOptions {
     /// Reads the request, with a filter that is in it or that is remembered. None: more must be
     /// asked, or refused, of which only who has a session may know.
-    pub(super) fn known(cx: &Cx, user_id: &UserId, request: &Request) -> Option<Self> {
+    pub(super) fn from_memory(cx: &Cx, user_id: &UserId, request: &Request) -> Option<Self> {
         let filter = match &request.filter {
             None => FilterDefinition::default(),
             Some(Filter::FilterDefinition(filter)) => filter.clone(),
@@ -59,7 +59,7 @@ impl Wanted {
         Self { filter, full_state, state_after, fields }
     }
 
-    /// Whether anything of the room is wanted.
+    /// Whether the filter lets anything of the room through.
     pub(super) fn passes_room(&self, room_id: &RoomId) -> bool {
         let filter = &self.filter.room;
         filter::passes_room(filter.rooms.as_deref(), &filter.not_rooms, room_id)
@@ -71,32 +71,32 @@ impl Wanted {
             == LazyLoadOptions::Enabled { include_redundant_members: false }
     }
 
-    /// Whether events are wanted as they go over federation.
+    /// Whether events are to look as they do over federation.
     pub(super) fn is_federation_format(&self) -> bool {
         self.filter.event_format == EventFormat::Federation
     }
 
-    /// Account data of no room that is wanted.
+    /// Account data of no room that the filter lets through.
     pub(super) fn account_data(&self, mut events: Vec<RawJson>) -> Vec<RawJson> {
         let filter = &self.filter.account_data;
         events.retain(|it| with_subject(it, |subject| filter::passes_event(filter, subject)));
         events
     }
 
-    /// Account data of a room that is wanted.
+    /// Account data of a room that the filter lets through.
     pub(super) fn room_account_data(
         &self,
         room_id: &RoomId,
         mut events: Vec<RawJson>,
     ) -> Vec<RawJson> {
         let filter = &self.filter.room.account_data;
-        events.retain(|it| {
-            with_subject(it, |subject| filter::passes_room_event(filter, room_id, subject))
+        events.retain(|event| {
+            with_subject(event, |subject| filter::passes_room_event(filter, room_id, subject))
         });
         events
     }
 
-    /// Room events with the fields that are wanted.
+    /// Room events with the fields that the filter names.
     pub(super) fn fields(&self, events: Vec<RawJson>) -> Result<Vec<RawJson>> {
         let Some(fields) = &self.fields else { return Ok(events) };
         events.iter().map(|it| fields.keep(it).map_err(Error::internal)).collect()
@@ -123,7 +123,7 @@ fn with_subject(event: &RawJson, passes: impl FnOnce(Subject<'_>) -> bool) -> bo
         #[serde(rename = "type")]
         event_type: String,
     }
-    serde_json::from_str::<Event>(event.get()).is_ok_and(|it| {
-        passes(Subject { event_type: &it.event_type, sender: None, has_url: false })
+    serde_json::from_str::<Event>(event.get()).is_ok_and(|event| {
+        passes(Subject { event_type: &event.event_type, sender: None, has_url: false })
     })
 }

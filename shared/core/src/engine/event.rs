@@ -76,7 +76,7 @@ pub struct States {
 
 /// An event that a room knows.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct Event {
     /// Its number.
     pub num: Num,
     /// The event.
@@ -98,7 +98,7 @@ pub struct Known {
     pub states: Option<States>,
 }
 
-impl Known {
+impl Event {
     /// An event with the keys it needs.
     pub fn new(
         num: Num,

@@ -4,22 +4,22 @@ use std::{borrow::Cow, sync::Arc};
 
 use ruma::EventId;
 
-use super::{Edges, KeyId, Known, Num, StateAt, View};
+use super::{Edges, Event, KeyId, Num, StateAt, View};
 
 /// A [`View`] and one more accepted event.
-pub(super) struct Pending<'a, V> {
+pub(super) struct ViewWith<'a, V> {
     view: &'a V,
-    event: Arc<Known>,
+    event: Arc<Event>,
 }
 
-impl<'a, V: View> Pending<'a, V> {
+impl<'a, V: View> ViewWith<'a, V> {
     /// What a room will know once it knows this event.
-    pub(super) fn new(view: &'a V, event: Arc<Known>) -> Self {
+    pub(super) fn new(view: &'a V, event: Arc<Event>) -> Self {
         Self { view, event }
     }
 }
 
-impl<V: View> View for Pending<'_, V> {
+impl<V: View> View for ViewWith<'_, V> {
     fn find(&self, event_id: &EventId) -> Option<Option<Num>> {
         if self.event.pdu.event_id == event_id {
             return Some(Some(self.event.num));
@@ -27,7 +27,7 @@ impl<V: View> View for Pending<'_, V> {
         self.view.find(event_id)
     }
 
-    fn event(&self, num: Num) -> Option<Arc<Known>> {
+    fn event(&self, num: Num) -> Option<Arc<Event>> {
         if self.event.num == num {
             return Some(Arc::clone(&self.event));
         }

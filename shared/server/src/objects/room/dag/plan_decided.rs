@@ -1,4 +1,4 @@
-//! How an event that the engine has decided enters the room: what is written of it.
+//! What is written of an event that the engine has decided.
 //!
 //! In a room without forks every state is the current state at some position, and nothing is
 //! written for the states around an event. The state at an event of a fork is a chain that hangs
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use skerry_core::{
     authorize::StateKey,
-    engine::{self, After, Decision, KeyId, Known, Num, State, StateAt, States, Verdict, states},
+    engine::{self, After, Decision, Event, KeyId, Num, State, StateAt, States, Verdict, states},
 };
 
 use crate::{
@@ -19,14 +19,14 @@ use crate::{
         Room,
         loaded::{
             Loaded,
-            decided::{Decided, Entering, Place},
+            decided::{Decided, EventRow, Placement},
             draft::Transaction,
             plan::Plan,
             state_event::StateEvent,
         },
     },
     store::room::{
-        events::{self, Standing, Stored},
+        events::{self, Judgment, Stored},
         gaps::{self, Gap, Wanted},
         graph,
         state::{self, MAX_DEPTH},
@@ -34,79 +34,89 @@ use crate::{
 };
 
 impl Room {
-    /// Adds a decided event to the plan.
-    pub(crate) async fn enter(
+    /// Adds a decided event to the plan. Gives its position.
+    ///
+    /// | | `event.num` | `fresh` | `position` |
+    /// |---|---|---|---|
+    /// | a new event at the end | new | `num` | `num` |
+    /// | a new event in a gap | new | `num` | in the gap |
+    /// | an outlier that comes at the end | its own, older | new | `fresh` |
+    /// | an outlier that comes in a gap | its own, older | new | in the gap |
+    /// | an event that clients do not see | new, or its own | as above | `num` |
+    ///
+    /// `fresh` is larger than every number and group before it: what the event changes of the
+    /// current state, and the chains that it needs, begin there.
+    pub(crate) async fn plan_decided(
         &self,
         room: &mut Loaded,
         plan: &mut Plan,
         decided: Decided,
         transaction: Option<Transaction>,
     ) -> Result<Position> {
-        let Decided { mut known, is_stored, decision, place, missing, may_notify } = decided;
+        let Decided { mut event, was_outlier, decision, placement, missing, may_notify } = decided;
         let is_visible = decision.verdict == Verdict::Accepted && decision.before.is_some();
-        // An outlier keeps its number, and takes a new one for where it stands.
-        let fresh = if is_stored { plan.next_position() } else { known.num };
-        let position = match place {
-            Place::Gap(position, _) if is_visible => position,
+        let fresh = if was_outlier { plan.next_position() } else { event.num };
+        let position = match placement {
+            Placement::InGap(position, _) if is_visible => position,
             _ if is_visible => fresh,
-            _ => known.num,
+            _ => event.num,
         };
-        let changes = self.current_changes(room, plan, &decision, &known).await?;
+        let changes = self.current_changes(room, plan, &decision, &event).await?;
         let states = match &decision.before {
             Some(before) => Some(
-                self.write_states(room, plan, before, &decision, (known.num, known.key), fresh)
+                self.write_states(room, plan, before, &decision, (event.num, event.key), fresh)
                     .await?,
             ),
             None => None,
         };
-        let auth = (known.key.is_some() && decision.verdict != Verdict::Rejected)
+        let auth = (event.key.is_some() && decision.verdict != Verdict::Rejected)
             .then(|| decision.auth.clone());
-        let standing = Standing { verdict: decision.verdict, auth };
+        let judgment = Judgment { verdict: decision.verdict, auth };
         let replaces = changes
             .iter()
-            .find(|(_, _, after)| after.as_ref().is_some_and(|(num, _)| *num == known.num))
+            .find(|(_, _, after)| after.as_ref().is_some_and(|(num, _)| *num == event.num))
             .and_then(|(_, before, _)| before.as_ref().map(|(num, _)| *num));
-        known.verdict = decision.verdict;
-        known.states = states;
-        known.auth.clone_from(&decision.auth);
-        let event =
-            Entering { num: known.num, position, pdu: &known.pdu, states, replaces, standing };
-        match is_stored {
-            true => self.update_event(plan, &event),
-            false => self.insert_event(plan, event, transaction.as_ref(), || may_notify)?,
+        event.verdict = decision.verdict;
+        event.states = states;
+        event.auth.clone_from(&decision.auth);
+        let row =
+            EventRow { num: event.num, position, pdu: &event.pdu, states, replaces, judgment };
+        match was_outlier {
+            true => self.update_event(plan, &row),
+            false => self.insert_event(plan, row, transaction.as_ref(), || may_notify)?,
         }
         // Now, wherever the event stands: history may end what was an extremity.
         for (key, before, after) in changes {
             self.change_current(plan, fresh, key, before.as_ref(), after)?;
         }
         // What is hidden and named by what is visible leads on to what is missing all the same.
-        if is_visible || matches!(place, Place::Gap(..)) {
-            self.write_gaps(plan, &known, is_visible.then_some(position), place, missing);
+        if is_visible || matches!(placement, Placement::InGap(..)) {
+            self.write_gaps(plan, &event, is_visible.then_some(position), placement, missing);
         }
-        self.write_ends(room, plan, &known, &decision, position);
-        plan.known.push(Arc::new(known));
+        self.write_extremities(room, plan, &event, &decision, position);
+        plan.events.push(Arc::new(event));
         Ok(position)
     }
 
     /// An outlier that has come as an event of the room.
-    fn update_event(&self, plan: &mut Plan, event: &Entering<'_>) {
+    fn update_event(&self, plan: &mut Plan, row: &EventRow<'_>) {
         let stored = Stored {
-            num: event.num,
-            position: event.position,
-            states: event.states,
-            event_id: event.pdu.event_id.clone(),
+            num: row.num,
+            position: row.position,
+            states: row.states,
+            event_id: row.pdu.event_id.clone(),
             event_type: String::new(),
             state_key: None,
             sender: String::new(),
             json: String::new(),
             auth_content: None,
             redacted_by: None,
-            replaces: event.replaces,
+            replaces: row.replaces,
             sent_by: None,
         };
-        plan.stmts.push(events::update_standing(self.scope(), &stored, &event.standing));
-        if let Some(auth) = event.standing.auth.as_deref() {
-            plan.stmts.push(graph::insert_edges(self.scope(), event.num, auth));
+        plan.stmts.push(events::update_judgment(self.scope(), &stored, &row.judgment));
+        if let Some(auth) = row.judgment.auth.as_deref() {
+            plan.stmts.push(graph::insert_edges(self.scope(), row.num, auth));
         }
     }
 
@@ -116,20 +126,20 @@ impl Room {
         room: &mut Loaded,
         plan: &Plan,
         decision: &Decision,
-        known: &Known,
+        event: &Event,
     ) -> Result<Vec<(StateKey, Option<StateEvent>, Option<StateEvent>)>> {
         debug_assert_eq!(plan.state, room.state, "a decision is made on what is written");
         let mut changes = Vec::with_capacity(decision.current_changes.len());
-        let find = |it: &Loaded, num: Option<Num>| match num {
+        let find = |room: &Loaded, num: Option<Num>| match num {
             None => Ok(None),
-            Some(num) if num == known.num => Ok(Some((num, Arc::clone(&known.pdu)))),
-            Some(num) => engine::View::event(&it.graph, num)
+            Some(num) if num == event.num => Ok(Some((num, Arc::clone(&event.pdu)))),
+            Some(num) => engine::View::event(&room.graph, num)
                 .map(|it| Some((num, Arc::clone(&it.pdu))))
                 .ok_or(engine::Incomplete),
         };
         for (key, (before, after)) in &decision.current_changes {
-            let both = self.decide(room, |it| {
-                let (before, after) = (find(it, *before), find(it, *after));
+            let both = self.decide(room, |room| {
+                let (before, after) = (find(room, *before), find(room, *after));
                 Ok((before?, after?))
             });
             let loaded: (_, _) = both
@@ -206,16 +216,16 @@ impl Room {
         at: StateAt,
         state: &State,
     ) -> Result<()> {
-        for (key, event) in &state.changes {
+        for (key, num) in &state.changes {
             let key = room.graph.keys.get(*key);
             let key = key.ok_or_else(|| Error::internal("a key was not found"))?;
             let text = (key.0.as_str(), key.1.as_str());
-            plan.stmts.push(state::insert_delta(self.scope(), at, text, *event));
+            plan.stmts.push(state::insert_delta(self.scope(), at, text, *num));
         }
         Ok(())
     }
 
-    /// A state told by what differs from the current one: the end of a long line of chains.
+    /// A state as what differs from the current one: the end of a long line of chains.
     async fn on_current(&self, room: &mut Loaded, state: &State) -> Result<State> {
         let current = room.state;
         let changes = self.decide(room, |it| states::changes(&it.graph, current, state)).await?;
@@ -224,35 +234,35 @@ impl Room {
         Ok(State { base: current, changes })
     }
 
-    /// What the event tells of missing history.
+    /// What is written of missing history: a new gap before the event, or less of the gap it fills.
     fn write_gaps(
         &self,
         plan: &mut Plan,
-        known: &Known,
+        event: &Event,
         position: Option<Position>,
-        place: Place,
+        placement: Placement,
         missing: Vec<ruma::OwnedEventId>,
     ) {
         let scope = self.scope();
-        let name = match place {
-            Place::End => return,
-            Place::BehindGap(positions) => {
-                let position = position.unwrap_or(known.num);
+        let name = match placement {
+            Placement::AtEnd => return,
+            Placement::BehindGap(positions) => {
+                let position = position.unwrap_or(event.num);
                 let after = position.saturating_sub(positions);
                 plan.stmts.push(gaps::upsert(scope, Gap { gap: position, after, next: position }));
                 position
             }
-            Place::Gap(_, gap) => {
+            Placement::InGap(_, gap) => {
                 if let Some(position) = position {
                     let next = gap.next.min(position);
                     plan.stmts.push(gaps::upsert(scope, Gap { next, ..gap }));
                 }
-                plan.stmts.push(gaps::remove_missing(scope, &known.pdu.event_id));
+                plan.stmts.push(gaps::remove_missing(scope, &event.pdu.event_id));
                 gap.gap
             }
         };
         for event_id in missing {
-            let wanted = Wanted { by: known.num, gap: name };
+            let wanted = Wanted { by: event.num, gap: name };
             plan.stmts.push(gaps::insert_missing(scope, &event_id, wanted));
         }
     }
