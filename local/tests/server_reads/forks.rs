@@ -1,11 +1,17 @@
 //! What a server sees of a room that has forked: what the state at each event allows.
 
-use ruma::{OwnedUserId, UserId};
+use ruma::{OwnedUserId, UserId, owned_device_id};
 use serde_json::json;
-use skerry::objects::room::limits;
+use skerry::{
+    messages::{
+        Caller, Requester,
+        room::{ChangeMembership, MembershipAction},
+    },
+    objects::room::limits,
+};
 
-use super::stand::{PEER, Stand, THIRD, message, page, server};
-use crate::world::{MEMBER, TOPIC, World, user};
+use super::stand::{PEER, Stand, THIRD, alice, message, page, server};
+use crate::world::{MEMBER, OWN, TOPIC, World, user};
 
 /// A message at the end of a branch.
 async fn say(stand: &Stand, branch: &mut World, body: &str) {
@@ -41,6 +47,28 @@ async fn an_event_of_a_fork_is_seen_by_a_server_with_members_in_its_state() {
     say(&stand, &mut with, "where Zoe still is").await;
     assert_eq!(stand.texts(&third).await.unwrap(), ["where Zoe is", "where Zoe still is"]);
     stand.event(&third, &name).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_user_sees_of_a_fork_what_its_state_allows_like_a_server() {
+    let bob = Caller { user_id: user("bob", OWN), device_id: owned_device_id!("HERE") };
+    let mut stand = Stand::new("joined").await;
+    stand.topic("the main branch").await;
+    let join = ChangeMembership {
+        caller: bob.clone(),
+        target: bob.user_id.clone(),
+        action: MembershipAction::Join,
+        reason: None,
+        displayname: None,
+        avatar_url: None,
+        is_direct: false,
+    };
+    stand.ask(join).await.unwrap();
+    // Carol's server has not heard of Bob.
+    stand.say("where Bob is not").await;
+    let seen = stand.texts(&Requester::User(bob)).await.unwrap();
+    assert_eq!(seen, Vec::<String>::new());
+    assert_eq!(stand.texts(&Requester::User(alice())).await.unwrap(), ["where Bob is not"]);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use skerry_core::{Pdu, room_version};
 use skerry_local::{sqlite::Sqlite, store};
 use tempfile::TempDir;
 
-use super::{
+use crate::{
     alone::{Host, nobody},
     world::{MEMBER, OWN, TOPIC, World, keys, own_key, raw, user},
 };
