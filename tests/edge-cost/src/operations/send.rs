@@ -121,6 +121,9 @@ pub(super) async fn read_by(bench: &mut Bench, count: usize, active: usize) {
     if let Some(readers) = scene.readers.take() {
         readers.stop().await;
     }
+    // The room is told once more that those who were active have not read what it told them.
+    let does = format!("send, {count} members, none waits any more, after a quiet spell");
+    bench.row(&format!("{name}.cold.stopped"), &does, async |bench| scene.cold(bench).await).await;
     let does = format!("send, {count} members, none waits, after a quiet spell");
     bench.row(&format!("{name}.cold.none"), &does, async |bench| scene.cold(bench).await).await;
 }
