@@ -83,7 +83,8 @@ pub(super) async fn delivery(bench: &mut Bench) {
                 assert!(joined.event(&event).is_some(), "the answer has another event");
             };
             let measured = bench.meter.measure_without_alarms(message).await;
-            measured.beyond(&bench.earlier("send.alone.again"))
+            // The sender's token is checked for the one as for the other.
+            measured.beyond(&bench.earlier("send.alone"))
         })
         .await;
     let mut readers = Readers::start(&[reader]);
