@@ -15,7 +15,7 @@
     reason = "a program to measure with: what fails has nothing to tell, and time is the machine's"
 )]
 
-#[path = "../tests/support/alone.rs"]
+#[path = "room_figures/alone.rs"]
 mod alone;
 #[path = "room_figures/curve.rs"]
 mod curve;

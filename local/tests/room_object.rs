@@ -1,5 +1,5 @@
 //! The `Room` object over SQLite: its effects outside, its members, and what a failure or a crash
-//! leaves of it.
+//! leaves of it; what other servers may read (T15a, T15b).
 
 #![expect(
     clippy::unwrap_used,
@@ -26,5 +26,6 @@ mod room_object {
     mod removal;
     mod repeats;
     mod restricted_joins;
+    mod server_reads;
     mod stand;
 }

@@ -1,11 +1,6 @@
 //! The `User` object over SQLite: its account, its stream, its limits and its outbox.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/host.rs"]

@@ -63,7 +63,7 @@ fn key_of(sender: &UserId) -> SigningKey {
 }
 
 /// The peer's key, as whoever has fetched it hands it over.
-fn keys() -> Vec<ServerKey> {
+pub(crate) fn keys() -> Vec<ServerKey> {
     let key = key_of(&user("carol", PEER));
     vec![ServerKey {
         server: OwnedServerName::try_from(PEER).unwrap(),
@@ -75,7 +75,7 @@ fn keys() -> Vec<ServerKey> {
 }
 
 /// An event as it comes.
-fn raw(pdu: &Pdu) -> RawJson {
+pub(crate) fn raw(pdu: &Pdu) -> RawJson {
     RawJsonValue::from_string(pdu.json.to_string()).unwrap()
 }
 

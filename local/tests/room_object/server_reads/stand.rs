@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ruma::{
     OwnedEventId, OwnedServerName, OwnedUserId, UserId, api::client::filter::RoomEventFilter,
-    owned_device_id,
 };
 use serde_json::{Value as JsonValue, json};
 use skerry::{
@@ -12,40 +11,28 @@ use skerry::{
     messages::{
         Ask, Caller, RawJson, Requester,
         room::{
-            Direction, GetEvent, GetMessages, GetState, Join, Kind, Outcome, Receive, ServerKey,
-            Stage, ToRoom,
+            Direction, GetEvent, GetMessages, GetState, Kind, Outcome, Receive, ServerKey, ToRoom,
         },
     },
     objects::{Object as _, room::Room},
-    server::{
-        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
-        Server,
-    },
 };
-use skerry_core::{Pdu, room_version};
-use skerry_local::{sqlite::Sqlite, store};
-use tempfile::TempDir;
+use skerry_core::Pdu;
 
 use crate::{
-    alone::{Host, nobody},
-    world::{MEMBER, OWN, TOPIC, World, keys, own_key, raw, user},
+    room::{self, ask},
+    room_object::peer_room::{MEMBER, PEER, PeerRoom, TOPIC, caller, keys, own_server, raw, user},
 };
 
-/// The server that the room is of.
-pub(crate) const PEER: &str = "peer.example";
 /// The server whose reads are looked at.
 pub(crate) const THIRD: &str = "third.example:8448";
 
 /// Events in one page of history: few, so that there are several pages.
 const PAGE: u64 = 3;
 
-/// A room, and its store.
+/// A room, its store, and what the other server knows of it.
 pub(crate) struct Stand {
-    _directory: TempDir,
-    server: Arc<Server>,
-    pub(crate) sqlite: Arc<Sqlite>,
-    pub(crate) room: Arc<Room>,
-    pub(crate) world: World,
+    pub(crate) own: room::Stand,
+    pub(crate) peer: PeerRoom,
 }
 
 /// A server that asks.
@@ -55,7 +42,7 @@ pub(crate) fn server(name: &str) -> Requester {
 
 /// The user of this server who is in the room.
 pub(crate) fn alice() -> Caller {
-    Caller { user_id: user("alice", OWN), device_id: owned_device_id!("HERE") }
+    caller("alice")
 }
 
 /// The keys of all servers that send events.
@@ -69,44 +56,15 @@ fn all_keys() -> Vec<ServerKey> {
 impl Stand {
     /// A room that is not here.
     pub(crate) async fn empty() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sqlite = Arc::new(Sqlite::open(directory.path()).await.unwrap());
-        store::migrate(&*sqlite).await.unwrap();
-        let server = Arc::new(Server {
-            name: OWN.try_into().unwrap(),
-            signing_key: own_key(),
-            config: Config {
-                registration: Registration::Closed,
-                registration_token_hash: None,
-                public_base_url: None,
-                access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
-                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
-                private_servers: Vec::new(),
-            },
-        });
-        let world = World::small();
-        let room = build(&world, &server, &sqlite);
-        Self { _directory: directory, server, sqlite, room, world }
+        let peer = PeerRoom::small();
+        let own = room::Stand::empty(own_server(), &peer.create.room_id).await;
+        Self { own, peer }
     }
 
     /// A public room with Carol, whose server it is of, and Alice, with this history visibility.
     pub(crate) async fn new(visibility: &str) -> Self {
         let mut stand = Self::empty().await;
-        let join = stand.world.own_join(&alice().user_id);
-        let stage = Stage {
-            attempt: "only".to_owned(),
-            begins: true,
-            room_version: room_version::DEFAULT,
-            events: stand.world.all.iter().map(raw).collect(),
-            is_state: true,
-            keys: keys(),
-        };
-        stand.ask(stage).await.unwrap();
-        let (attempt, room_version) = ("only".to_owned(), room_version::DEFAULT);
-        let ask_join = Join { attempt, room_version, event: raw(&join), keys: keys() };
-        let joined = stand.ask(ask_join).await.unwrap();
-        assert_eq!(joined.outcome, Outcome::Accepted { redacted: false });
-        stand.world.take(&join);
+        stand.own.alice_joins(&mut stand.peer).await;
         let content = json!({ "history_visibility": visibility });
         stand.by_carol("m.room.history_visibility", content).await;
         stand
@@ -114,11 +72,12 @@ impl Stand {
 
     /// The room as it is in its store, with nothing in memory.
     pub(crate) fn restarted(&self) -> Arc<Room> {
-        build(&self.world, &self.server, &self.sqlite)
+        let room::Stand { room_id, server, host, .. } = &self.own;
+        Room::new(room_id.clone(), Arc::clone(server), host.clone())
     }
 
     pub(crate) async fn ask<A: Ask<Recipient = ToRoom>>(&self, question: A) -> Result<A::Reply> {
-        ask(&self.room, question).await
+        self.own.ask(question).await
     }
 
     pub(crate) async fn receive(&self, pdu: &Pdu) {
@@ -136,7 +95,7 @@ impl Stand {
         state_key: Option<&str>,
         content: JsonValue,
     ) -> Pdu {
-        let pdu = self.world.add(sender, event_type, state_key, content);
+        let pdu = self.peer.add(sender, event_type, state_key, content);
         self.receive(&pdu).await;
         pdu
     }
@@ -170,7 +129,7 @@ impl Stand {
     /// The texts of the messages that somebody sees, oldest first, page by page: by the room that
     /// has long been in memory, and by one that has just been loaded.
     pub(crate) async fn texts(&self, requester: &Requester) -> Result<Vec<String>> {
-        let warm = texts(&self.room, requester).await;
+        let warm = texts(&self.own.room, requester).await;
         let cold = texts(&self.restarted(), requester).await;
         match (&warm, &cold) {
             (Ok(warm), Ok(cold)) => assert_eq!(warm, cold, "what memory says, and the store"),
@@ -202,15 +161,6 @@ impl Stand {
         let errors = [event.unwrap_err(), state.unwrap_err(), messages.unwrap_err()];
         errors.iter().map(|it| (it.status().as_u16(), it.to_json())).collect()
     }
-}
-
-fn build(world: &World, server: &Arc<Server>, sqlite: &Arc<Sqlite>) -> Arc<Room> {
-    let host = Arc::new(Host(Arc::clone(sqlite), nobody()));
-    Room::new(world.create.room_id.clone(), Arc::clone(server), host)
-}
-
-async fn ask<A: Ask<Recipient = ToRoom>>(room: &Arc<Room>, question: A) -> Result<A::Reply> {
-    room.ask(question.into_command()).await.map(|it| A::from_reply(it).unwrap())
 }
 
 pub(crate) fn message(body: &str) -> JsonValue {

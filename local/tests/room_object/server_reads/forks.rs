@@ -10,11 +10,11 @@ use skerry::{
     objects::room::limits,
 };
 
-use super::stand::{PEER, Stand, THIRD, alice, message, page, server};
-use crate::world::{MEMBER, OWN, TOPIC, World, user};
+use super::stand::{Stand, THIRD, alice, message, page, server};
+use crate::room_object::peer_room::{MEMBER, OWN, PEER, PeerRoom, TOPIC, user};
 
 /// A message at the end of a branch.
-async fn say(stand: &Stand, branch: &mut World, body: &str) {
+async fn say(stand: &Stand, branch: &mut PeerRoom, body: &str) {
     let pdu = branch.add(&user("carol", PEER), "m.room.message", None, message(body));
     stand.receive(&pdu).await;
 }
@@ -22,7 +22,7 @@ async fn say(stand: &Stand, branch: &mut World, body: &str) {
 /// A membership at the end of a branch.
 async fn member(
     stand: &Stand,
-    branch: &mut World,
+    branch: &mut PeerRoom,
     (sender, user_id): (&UserId, &OwnedUserId),
     membership: &str,
 ) {
@@ -35,7 +35,7 @@ async fn member(
 async fn an_event_of_a_fork_is_seen_by_a_server_with_members_in_its_state() {
     let (third, zoe) = (server(THIRD), user("zoe", THIRD));
     let mut stand = Stand::new("joined").await;
-    let (mut with, mut without) = (stand.world.clone(), stand.world.clone());
+    let (mut with, mut without) = (stand.peer.clone(), stand.peer.clone());
     stand.topic("the main branch").await;
     member(&stand, &mut with, (&zoe, &zoe), "join").await;
     say(&stand, &mut with, "where Zoe is").await;
@@ -78,7 +78,7 @@ async fn a_member_who_has_left_in_a_fork_is_not_in_its_state() {
     let mut stand = Stand::new("joined").await;
     stand.member(&zoe, &zoe, "join").await;
     stand.say("with Zoe").await;
-    let mut branch = stand.world.clone();
+    let mut branch = stand.peer.clone();
     stand.member(&yan, &yan, "join").await;
     member(&stand, &mut branch, (&zoe, &zoe), "leave").await;
     say(&stand, &mut branch, "with none of them").await;
@@ -94,7 +94,7 @@ async fn an_invitation_in_a_fork_shows_what_is_sent_there() {
     let (third, carol) = (server(THIRD), user("carol", PEER));
     let (zoe, yan) = (user("zoe", THIRD), user("yan", THIRD));
     let mut stand = Stand::new("invited").await;
-    let mut branch = stand.world.clone();
+    let mut branch = stand.peer.clone();
     stand.topic("the main branch").await;
     let name = branch.by_carol("m.room.name", json!({ "name": "Another branch" }));
     stand.receive(&name).await;
@@ -112,7 +112,7 @@ async fn a_server_that_is_gone_sees_nothing_of_a_fork_that_comes_later() {
     let mut stand = Stand::new("shared").await;
     stand.member(&zoe, &zoe, "join").await;
     stand.say("with Zoe").await;
-    let mut branch = stand.world.clone();
+    let mut branch = stand.peer.clone();
     stand.member(&zoe, &zoe, "leave").await;
     let topic = branch.by_carol(TOPIC, json!({ "topic": "another branch" }));
     stand.receive(&topic).await;
@@ -125,7 +125,7 @@ async fn a_server_that_is_gone_sees_nothing_of_a_fork_that_comes_later() {
 async fn a_read_that_has_looked_into_many_states_can_go_on() {
     let (third, zoe) = (server(THIRD), user("zoe", THIRD));
     let mut stand = Stand::new("joined").await;
-    let mut branch = stand.world.clone();
+    let mut branch = stand.peer.clone();
     stand.member(&zoe, &zoe, "join").await;
     stand.say("the oldest").await;
     for number in 0..limits::SCANNED_STATES + 5 {

@@ -10,10 +10,10 @@ use skerry::{
 };
 use skerry_core::Pdu;
 
-use super::stand::{PEER, Stand, THIRD, alice, server};
+use super::stand::{Stand, THIRD, alice, server};
 use crate::{
-    alone::SCOPE,
-    world::{MEMBER, user},
+    host::SCOPE,
+    room_object::peer_room::{MEMBER, PEER, user},
 };
 
 const VISIBILITIES: [&str; 4] = ["joined", "invited", "shared", "world_readable"];
@@ -57,7 +57,7 @@ async fn a_server_sees_what_its_users_together_may_see() {
         said.push(stand.say("yan is here").await);
         assert_eq!(stand.texts(&third).await.unwrap(), seen, "{visibility}: one has left");
         let all = stand.state(&third).await.unwrap();
-        let ids: BTreeSet<_> = stand.world.state.values().map(|it| it.json.to_string()).collect();
+        let ids: BTreeSet<_> = stand.peer.state.values().map(|it| it.json.to_string()).collect();
         let told: BTreeSet<_> = all.iter().map(|it| it.get().to_owned()).collect();
         assert_eq!(told, ids, "{visibility}: the state, as it goes over federation");
         stand.topic("while they are here").await;
@@ -184,13 +184,15 @@ async fn who_comes_and_goes_beside_others_of_their_server_costs_no_row() {
             stand.member(&member, &member, "leave").await;
         }
     }
-    let present = state::list_present(&*stand.sqlite, SCOPE, &name).await.unwrap();
+    let present = state::list_present(&*stand.own.host.sqlite, SCOPE, &name).await.unwrap();
     let joined: Vec<_> = present.iter().map(|(_, it)| it.joined).collect();
     assert_eq!(joined, [1, 7], "the first join, and the end");
     let (first, last) = (present[0], present[1]);
-    let rest = state::list_present_after(&*stand.sqlite, SCOPE, &name, first).await.unwrap();
+    let rest =
+        state::list_present_after(&*stand.own.host.sqlite, SCOPE, &name, first).await.unwrap();
     assert_eq!(rest.last(), Some(&last), "the log says the same as the state");
-    let rest = state::list_present_after(&*stand.sqlite, SCOPE, &name, last).await.unwrap();
+    let rest =
+        state::list_present_after(&*stand.own.host.sqlite, SCOPE, &name, last).await.unwrap();
     assert_eq!(rest, []);
 }
 

@@ -1,0 +1,5 @@
+//! What other servers may read of a room (T15a, T15b).
+
+mod forks;
+mod linear;
+mod stand;
