@@ -32,8 +32,8 @@ pub enum Undecided {
         prev: Vec<OwnedEventId>,
     },
     /// These outliers come first, in this order: they come before the event and all that leads to
-    /// them has a state, so that they can be decided as any event. No state that a peer gives is believed about
-    /// what is here.
+    /// them has a state, so that they can be decided as any event. No state that a peer gives is
+    /// believed about what is here.
     Outliers(Vec<OwnedEventId>),
 }
 

@@ -67,8 +67,8 @@ pub fn changes(
 
 /// Resolves the states of forks to one state.
 ///
-/// The result is expressed relative to the stored state that makes for the fewest changes; among equals
-/// to `prefer`, the current state.
+/// The result is expressed relative to the stored state that makes for the fewest changes; among
+/// equals to `prefer`, the current state.
 ///
 /// # Errors
 ///

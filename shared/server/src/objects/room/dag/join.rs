@@ -2,8 +2,9 @@
 //!
 //! A room that is not here begins: the state before the join becomes its current state. In a room
 //! that is here and in which local users are joined, the join is an event like any other. Where no
-//! local user is joined, nobody has sent this server events of the room since the last of them left:
-//! what it takes for the room's present is out of date, and the state before the join replaces it.
+//! local user is joined, no other server has sent events of the room since the last of them left:
+//! what is taken here for the room's present is out of date, and the state before the join replaces
+//! it.
 //!
 //! **Invariant:** until the batch that has the join event, nothing that is written is part of the
 //! room: staged events, outliers, and a state that no event stands on. The next attempt removes it.

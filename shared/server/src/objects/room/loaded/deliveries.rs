@@ -13,7 +13,7 @@ pub(crate) struct Deliveries {
     /// The store was read for it. A room that is loaded once more in the same process knows more
     /// than its store does.
     pub(crate) is_loaded: bool,
-    /// Who is to hear of events.
+    /// To whom that events wait is to be delivered.
     pub(crate) activity: Delivery<OwnedUserId>,
     /// Members to whom their membership at this position was delivered: the next batch writes it
     /// down.
@@ -22,7 +22,8 @@ pub(crate) struct Deliveries {
     pub(crate) failed_alarms: u32,
 }
 
-/// Receipts and typing that wait for the end of a window, so that many of them are delivered as one.
+/// Receipts and typing that wait for the end of a window, so that many of them are delivered as
+/// one.
 #[derive(Debug, Default)]
 pub(crate) struct EphemeralWindow {
     /// A window is open: whoever opened it will look at its end.
@@ -36,7 +37,7 @@ pub(crate) struct EphemeralWindow {
 pub(crate) struct EphemeralNews {
     /// Where the newest receipt stands; none: only who is typing changed.
     pub(crate) receipt: Option<Position>,
-    /// Whose receipts they are: their own receipts are delivered to them in another way.
+    /// Whose receipts they are: these users are reached in a way of their own.
     pub(crate) own: BTreeSet<OwnedUserId>,
 }
 
