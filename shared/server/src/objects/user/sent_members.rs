@@ -1,8 +1,9 @@
 //! Which members a device has been sent, so that they are not sent again (lazy loading, [spec]).
 //!
-//! Kept in memory alone: when it is lost, members are sent again. When there is no more room for it,
-//! what the device was sent that asked the longest ago is forgotten. A member counts once the device
-//! comes back with a token that covers the answer it was in: an answer that got lost was not read.
+//! Kept in memory alone: when it is lost, members are sent again. When there is no more room for
+//! it, what the device was sent that asked the longest ago is forgotten. A member counts once the
+//! device comes back with a token that covers the answer it was in: an answer that got lost was
+//! not read.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members
 

@@ -27,7 +27,8 @@ impl Room {
         };
         let deliveries: Vec<_> = memberships.into_iter().map(deliver).collect();
         let failed = stream::iter(deliveries).buffer_unordered(limits::DELIVERIES_AT_ONCE);
-        failed.any(async |it| it).await
+        // All of them are waited for: whoever stops at the first failure drops the others.
+        failed.fold(false, async |some, this| some || this).await
     }
 
     /// Delivers to one user their new membership.
