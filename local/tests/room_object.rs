@@ -18,6 +18,7 @@ mod others;
 mod room;
 
 mod room_object {
+    mod batches;
     mod commits;
     mod delivery;
     mod effects;

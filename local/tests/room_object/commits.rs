@@ -25,7 +25,7 @@ struct Content {
 }
 
 /// The messages of the room, oldest first: IDs and texts.
-async fn messages(stand: &Stand) -> Vec<(OwnedEventId, String)> {
+pub(super) async fn messages(stand: &Stand) -> Vec<(OwnedEventId, String)> {
     let question = GetMessages {
         requester: Requester::User(alice()),
         from: None,
