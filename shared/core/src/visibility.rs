@@ -94,8 +94,8 @@ impl Timeline {
         self.allows_in(&membership, &visibility, position)
     }
 
-    /// Whether a state with this membership of the requester and this visibility allows the event at
-    /// `position`.
+    /// Whether a state with this membership of the requester and this visibility allows the event
+    /// at `position`.
     pub fn allows_in(
         &self,
         membership: &MembershipState,

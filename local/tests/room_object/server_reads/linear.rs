@@ -53,6 +53,7 @@ async fn a_server_sees_what_its_users_together_may_see() {
         assert_eq!(stand.texts(&third).await.unwrap(), until("zoe is here"), "{visibility}");
         stand.member(&yan, &yan, "join").await;
         said.push(stand.say("both are here").await);
+        assert_eq!(stand.texts(&third).await.unwrap(), until("both are here"), "{visibility}");
         stand.member(&zoe, &zoe, "leave").await;
         said.push(stand.say("yan is here").await);
         assert_eq!(stand.texts(&third).await.unwrap(), seen, "{visibility}: one has left");
