@@ -44,6 +44,7 @@ fn told(asked: &[(String, JsonValue)], who: &Caller, kind: &str) -> Vec<JsonValu
 /// was waited for.
 async fn alarm_succeeds(stand: &Stand) -> u64 {
     let waited_ms = stand.host.pass_until_alarm();
+    assert!(waited_ms.is_some(), "an alarm, as long as somebody is not told");
     stand.host.alarm_goes_off();
     stand.room.alarm().await.unwrap();
     stand.host.alarm_is_over();

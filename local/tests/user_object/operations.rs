@@ -42,8 +42,8 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("deactivation", operation!(deactivate())),
 ];
 
-/// C14: a crash in the middle of a login, or of any other operation. None is ever half done, whether
-/// its batch was refused or only the answer was lost; and none takes more than one.
+/// C14: a crash in the middle of a login, or of any other operation. None is ever half done,
+/// whether its batch was refused or only the answer was lost; and none takes more than one.
 #[tokio::test]
 async fn c14_an_account_operation_is_one_batch_and_never_half_done() {
     for (name, operation) in OPERATIONS {

@@ -82,9 +82,9 @@ pub(super) async fn delivery(bench: &mut Bench) {
                 let joined = sync.joined(&room).expect("the room has news");
                 assert!(joined.event(&event).is_some(), "the answer has another event");
             };
+            bench.calm_and_warm(&sender, &room).await;
             let measured = bench.meter.measure_without_alarms(message).await;
-            // The sender's token is checked for the one as for the other.
-            measured.beyond(&bench.earlier("send.alone"))
+            measured.beyond(&bench.earlier("send.alone.again"))
         })
         .await;
     let mut readers = Readers::start(&[reader]);

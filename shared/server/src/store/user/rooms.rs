@@ -204,10 +204,14 @@ pub fn update_read_list(
     reads: &[RecordedRead<'_>],
     seq: StreamPosition,
 ) -> Result<Stmt> {
+    // The limit keeps the list a table of its own, which comes first: SQLite would read it again
+    // for each of the user's rooms.
     Ok(Stmt::new(
-        "UPDATE user_rooms SET marks = j.value ->> 1, read_position = j.value ->> 2, \
-         known_position = j.value ->> 3, known_seq = j.value ->> 4, last_seq = ? \
-         FROM json_each(?) j WHERE scope = ? AND room_id = j.value ->> 0",
+        "UPDATE user_rooms SET marks = j.marks, read_position = j.read_position, \
+         known_position = j.known_position, known_seq = j.known_seq, last_seq = ? \
+         FROM (SELECT value ->> 0 AS room_id, value ->> 1 AS marks, value ->> 2 AS read_position, \
+         value ->> 3 AS known_position, value ->> 4 AS known_seq FROM json_each(?) LIMIT -1) j \
+         WHERE scope = ? AND user_rooms.room_id = j.room_id",
     )
     .bind(seq)
     .bind(serde_json::to_string(reads)?)
