@@ -46,7 +46,7 @@ async fn joins(server: &Server, alice: &User, room: &mut PeerRoom) {
     assert_eq!(alice.state_ids(&room.id).await, room.current());
 }
 
-/// C1
+/// C1: a hostile server gives two events for one key, and an honest one is asked next.
 async fn c1_a_state_with_two_events_for_a_key_is_refused(server: &Server) {
     let (alice, mut room) = wanted(server).await;
     let old = room.state("m.room.topic", "");
@@ -62,7 +62,7 @@ async fn c1_a_state_with_two_events_for_a_key_is_refused(server: &Server) {
     joins(server, &alice, &mut room).await;
 }
 
-/// C1
+/// C1: an attempt is given up after it has staged events.
 async fn c1_an_attempt_that_was_given_up_is_no_part_of_the_next_one(server: &Server) {
     let (alice, mut room) = wanted(server).await;
     let carol = room.peer.user("carol");
@@ -74,7 +74,7 @@ async fn c1_an_attempt_that_was_given_up_is_no_part_of_the_next_one(server: &Ser
     alice.state(&room.id, "m.room.name", "").refused(404, "M_NOT_FOUND").await;
 }
 
-/// C1
+/// C1: two attempts at once.
 async fn c1_a_superseded_attempt_is_refused(server: &Server) {
     let (alice, mut room) = wanted(server).await;
     let answer = room.answer();
@@ -88,7 +88,7 @@ async fn c1_a_superseded_attempt_is_refused(server: &Server) {
     assert_eq!(alice.state_ids(&room.id).await, room.current());
 }
 
-/// C1
+/// C1: the join of an attempt is rejected, and the next one joins by another branch.
 async fn c1_a_rejected_join_leaves_nothing_behind(server: &Server) {
     let (alice, mut room) = wanted(server).await;
     let dave = room.peer.user("dave");

@@ -1,6 +1,8 @@
 //! Sessions: password login, tokens and their refresh, logout, password change.
 
 use skerry_tests::{Client, PASSWORD, Server, User, Value, json, path};
+use std::time::Duration;
+use tokio::time::Instant;
 
 both_hosts![
     the_login_flows_offer_a_password,
@@ -23,7 +25,12 @@ both_hosts![
     a_password_change_can_keep_other_sessions,
     a_token_under_another_name_is_unknown,
     a_session_that_ends_is_refused_by_its_next_request,
+    a_sync_that_waits_ends_with_its_session,
 ];
+
+/// How long a poll waits when nothing happens, and far longer than it takes to be woken.
+const POLL: Duration = Duration::from_secs(45);
+const PROMPT: Duration = Duration::from_secs(20);
 
 /// Characters of the random part, with which a token ends.
 const SECRET_CHARS: usize = 43;
@@ -283,18 +290,55 @@ async fn a_session_that_ends_is_refused_by_its_next_request(server: &Server) {
     let sends = async |user: &User| {
         user.sending(&room, "m.room.message", &json!({ "msgtype": "m.text", "body": "x" }))
     };
-    for way in ["logout", "device", "password"] {
+    for way in WAYS_TO_END {
         let phone = User::log_in(server, &alice.id).await;
         sends(&phone).await.ok().await;
-        match way {
-            "logout" => drop(phone.post("/logout").ok().await),
-            "device" => {
-                let request = alice.delete(path(["devices", &phone.device]));
-                request.uia(json!({}), alice.password_auth()).await.ok();
-            }
-            _ => change_password(&alice, json!({ "new_password": PASSWORD })).await,
-        }
+        end(&alice, &phone, way).await;
         sends(&phone).await.refused(401, "M_UNKNOWN_TOKEN").await;
         sends(&alice).await.ok().await;
+    }
+}
+
+const WAYS_TO_END: [&str; 3] = ["logout", "device", "password"];
+
+/// Ends the session of a phone: by itself, on another connection than it may wait on, or from the
+/// device of the user that goes on.
+async fn end(alice: &User, phone: &User, way: &str) {
+    match way {
+        "logout" => drop(phone.post("/logout").ok().await),
+        "device" => {
+            let request = alice.delete(path(["devices", &phone.device]));
+            request.uia(json!({}), alice.password_auth()).await.ok();
+        }
+        _ => change_password(alice, json!({ "new_password": PASSWORD })).await,
+    }
+}
+
+/// S-A4: nothing of what is sent after the end is given to whoever was waiting.
+async fn a_sync_that_waits_ends_with_its_session(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    for way in WAYS_TO_END {
+        let phone = User::log_in(server, &alice.id).await;
+        let before = alice.say(&room, "before").await;
+        let sync = phone.sync().until_event(&room, &before).await;
+        let poll = phone.get("/sync").query("since", sync.next_batch());
+        let poll = async {
+            let reply = poll.query("timeout", POLL.as_millis()).send().await;
+            (reply, Instant::now())
+        };
+        let ending = async {
+            // The poll has to be waiting; requests of the same user cannot tell, but take as long.
+            phone.get("/account/whoami").ok().await;
+            let started = Instant::now();
+            end(&alice, &phone, way).await;
+            alice.say(&room, "after the end").await;
+            started
+        };
+        let ((reply, answered), started) = tokio::join!(poll, ending);
+        let took = answered.saturating_duration_since(started);
+        assert!(took < PROMPT, "{way}: answered after {took:?}: {reply}");
+        assert!(!reply.text.contains("after the end"), "{way}: {reply}");
+        reply.refused(401, "M_UNKNOWN_TOKEN");
     }
 }

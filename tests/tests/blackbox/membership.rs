@@ -278,7 +278,7 @@ async fn restricted_room(alice: &User, rooms: &[String]) -> String {
     alice.create_room(&json!({ "initial_state": [rule] })).await
 }
 
-/// C9
+/// C9: the user has not been told yet that they are out of the room that admits.
 async fn c9_who_was_kicked_from_the_other_room_a_moment_ago_is_not_admitted(server: &Server) {
     let (alice, bob) = pair(server).await;
     let club = alice.public_room(&[&bob]).await;
