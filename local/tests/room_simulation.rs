@@ -13,16 +13,18 @@
     reason = "a test, which shares its servers with the simulation of the engine"
 )]
 
-#[path = "support/alone.rs"]
-mod alone;
 #[path = "room_simulation/client.rs"]
 mod client;
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/others.rs"]
+mod others;
 #[path = "room_simulation/replay.rs"]
 mod replay;
+#[path = "support/room.rs"]
+mod room;
 #[path = "../../shared/core/tests/simulation/run.rs"]
 mod simulation;
-#[path = "room_simulation/stand.rs"]
-mod stand;
 
 use std::env;
 

@@ -47,6 +47,17 @@ impl Clock for TestClock {
     }
 }
 
+fn config(registration: Registration) -> Config {
+    Config {
+        registration,
+        registration_token_hash: None,
+        public_base_url: None,
+        access_token_lifetime_ms: LIFETIME_MS,
+        private_servers: Vec::new(),
+        session_cache_ms: CACHE_MS,
+    }
+}
+
 struct House {
     _directory: TempDir,
     clock: Arc<TestClock>,
@@ -60,14 +71,7 @@ impl House {
         let sqlite = Arc::new(Sqlite::open(directory.path()).await.unwrap());
         store::migrate(&*sqlite).await.unwrap();
         let clock = Arc::new(TestClock(AtomicU64::new(1_000_000)));
-        let config = Config {
-            registration,
-            registration_token_hash: None,
-            public_base_url: None,
-            access_token_lifetime_ms: LIFETIME_MS,
-            private_servers: Vec::new(),
-            session_cache_ms: CACHE_MS,
-        };
+        let config = config(registration);
         let name = "example.org".try_into().unwrap();
         let each_start = FirstToken::EachStart;
         let (server, first_token) =
@@ -331,9 +335,38 @@ async fn a_reservation_whose_account_never_came_to_be_is_free_again() {
     assert_eq!(register("bob").await, 403);
 }
 
-/// Review C12: where many processes start, one of them makes the token.
+/// C12: many processes start at once on an empty store, as at the edge, where each isolate is one.
+/// One token is made, which none of them takes back, and one signing key.
 #[tokio::test]
-async fn the_first_token_is_made_once_or_anew_by_each_start() {
+async fn c12_of_processes_that_start_at_once_one_makes_the_first_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = Sqlite::open(directory.path()).await.unwrap();
+    store::migrate(&sqlite).await.unwrap();
+    let clock = TestClock(AtomicU64::new(1_000_000));
+    let start = async || {
+        let name = "example.org".try_into().unwrap();
+        let config = config(Registration::Token);
+        let started = bootstrap(&sqlite, &clock, &SystemRandom, name, config, FirstToken::Once);
+        started.await.unwrap()
+    };
+    let starts = futures_util::future::join_all((0..8).map(|_| start())).await;
+    let mut made = Vec::new();
+    for (server, outcome) in &starts {
+        assert_eq!(server.signing_key.id(), starts[0].0.signing_key.id());
+        match outcome {
+            FirstTokenOutcome::Made(token) => made.push(token),
+            other => assert_eq!(*other, FirstTokenOutcome::MadeBefore),
+        }
+    }
+    assert_eq!(made.len(), 1, "{starts:?}");
+    let hash = skerry_core::token::hash(made[0]);
+    let found = registration_tokens::find(&sqlite, &hash, clock.now_ms()).await.unwrap();
+    assert!(found.is_some_and(|it| it.makes_admin), "the operator's log shows what works");
+}
+
+/// C12: as before, one start after the other.
+#[tokio::test]
+async fn c12_the_first_token_is_made_once_or_anew_by_each_start() {
     let (house, _) = House::new(Registration::Token).await;
     let (global, clock) = (&*house.cx.ports.global, &*house.clock);
     let start = async |first_token| {

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use skerry::messages::room::{Direction, GetMessages};
 use tokio::time::timeout;
 
-use super::stand::{Fate, Stand, alice};
+use super::stand::alice;
+use crate::{host::Fate, room::Stand};
 
 #[derive(Deserialize)]
 struct Event {
@@ -35,8 +36,9 @@ async fn messages(stand: &Stand) -> Vec<(OwnedEventId, String)> {
     events.filter_map(|it| Some((it.event_id, it.content.body?))).collect()
 }
 
+/// C6: a commit fails, and nobody knows whether its rows are there.
 #[tokio::test]
-async fn after_a_failed_commit_the_room_sees_what_is_stored() {
+async fn c6_after_a_failed_commit_the_room_sees_what_is_stored() {
     let cases = [
         (Fate::Refused, vec!["before", "after"]),
         (Fate::WrittenAndFailed, vec!["before", "in doubt", "after"]),
@@ -45,7 +47,7 @@ async fn after_a_failed_commit_the_room_sees_what_is_stored() {
     for (fate, expected) in cases {
         let mut stand = Stand::created(|_| {}).await;
         stand.say("before").await.unwrap();
-        *stand.host.fate.lock().unwrap() = fate;
+        stand.host.next_commit(fate);
         // Whoever asks may go away.
         let result = timeout(Duration::from_millis(100), stand.say("in doubt")).await;
         assert!(!matches!(result, Ok(Ok(_))), "{fate:?}");
@@ -62,11 +64,12 @@ async fn after_a_failed_commit_the_room_sees_what_is_stored() {
     }
 }
 
+/// C6: as before, of the commit that creates the room.
 #[tokio::test]
-async fn a_room_whose_creation_failed_is_there_if_it_was_written() {
+async fn c6_a_room_whose_creation_failed_is_there_if_it_was_written() {
     for (fate, exists) in [(Fate::Refused, false), (Fate::WrittenAndFailed, true)] {
         let (stand, create) = Stand::open().await;
-        *stand.host.fate.lock().unwrap() = fate;
+        stand.host.next_commit(fate);
         stand.ask(create).await.unwrap_err();
         assert_eq!(stand.say("hello").await.is_ok(), exists, "{fate:?}");
     }

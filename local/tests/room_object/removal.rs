@@ -1,15 +1,19 @@
 //! What is kept for a time goes when it is over, and a room that all have forgotten goes whole.
 
 use ruma::{RoomVersionId, room_alias_id};
-use serde_json::{json, value::to_raw_value};
+use serde_json::json;
 use skerry::{
     Error,
-    messages::room::{ChangeMembership, Forget, GetPublicInfo, MembershipAction, Send, Stage},
+    messages::room::{Forget, GetPublicInfo, MembershipAction, Outcome, Send, Stage},
     ports::{Sql as _, Stmt},
     store::room::removal,
 };
 
-use super::stand::{SCOPE, Stand, alice, bob};
+use super::{
+    peer_room::{PEER, PeerRoom, own_server, user},
+    stand::{alice, bob, membership, message},
+};
+use crate::{host::SCOPE, room::Stand};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -26,30 +30,22 @@ async fn tables(stand: &Stand) -> Vec<String> {
 async fn left(stand: &Stand) -> Vec<String> {
     let mut left = Vec::new();
     for table in tables(stand).await.into_iter().chain(["agenda".to_owned()]) {
-        let sql: &'static str =
-            Box::leak(format!("SELECT 1 FROM {table} WHERE scope = ? LIMIT 1").into_boxed_str());
-        let rows = stand.host.sqlite.rows(Stmt::new(sql).bind(SCOPE)).await.unwrap();
-        if !rows.is_empty() {
+        if stand.host.count(&table).await > 0 {
             left.push(table);
         }
     }
     left
 }
 
+/// Sends a message by a transaction that is always the same.
 async fn transaction(stand: &Stand) -> ruma::OwnedEventId {
-    let send = Send {
-        caller: alice(),
-        event_type: "m.room.message".to_owned(),
-        state_key: None,
-        content: to_raw_value(&json!({ "msgtype": "m.text", "body": "once" })).unwrap(),
-        transaction_id: Some("one".into()),
-        timestamp_ms: None,
-    };
+    let send = Send { transaction_id: Some("one".into()), ..message(alice(), "once") };
     stand.ask(send).await.unwrap()
 }
 
+/// C13: transactions.
 #[tokio::test]
-async fn a_transaction_is_remembered_for_a_day() {
+async fn c13_a_transaction_is_remembered_for_a_day() {
     let stand = Stand::created(|_| {}).await;
     let first = transaction(&stand).await;
     stand.run_deferred().await;
@@ -90,15 +86,8 @@ async fn a_message_writes_the_agenda_only_when_nothing_is_kept_yet() {
     transaction(&stand).await;
     let list = || skerry::store::agenda::list(&*stand.host.sqlite, SCOPE);
     let before = list().await.unwrap();
-    stand.pass(60_000);
-    let send = Send {
-        caller: alice(),
-        event_type: "m.room.message".to_owned(),
-        state_key: None,
-        content: to_raw_value(&json!({ "body": "another" })).unwrap(),
-        transaction_id: Some("two".into()),
-        timestamp_ms: None,
-    };
+    stand.host.pass(60_000);
+    let send = Send { transaction_id: Some("two".into()), ..message(alice(), "another") };
     stand.ask(send).await.unwrap();
     assert_eq!(list().await.unwrap(), before);
 }
@@ -132,8 +121,9 @@ async fn is_absent(stand: &Stand) -> bool {
     matches!(stand.ask(GetPublicInfo {}).await, Err(Error::UnknownRoom))
 }
 
+/// C13: the room itself.
 #[tokio::test]
-async fn a_room_that_all_have_left_and_forgotten_is_removed() {
+async fn c13_a_room_that_all_have_left_and_forgotten_is_removed() {
     let stand = forgotten().await;
     assert!(stand.is_alias_at(9_000_000).await);
     while !left(&stand).await.is_empty() {
@@ -151,18 +141,18 @@ async fn a_removal_that_is_cut_short_goes_on_and_a_new_room_begins_on_an_empty_s
     for pages in 0..10 {
         for begins_anew in [false, true] {
             let mut stand = forgotten().await;
-            *stand.host.destroyed_pages.lock().unwrap() = Some(pages);
-            while stand.count("room_meta").await > 0 {
+            stand.host.removal_fails_after(Some(pages));
+            while stand.host.count("room_meta").await > 0 {
                 stand.alarm().await.expect("an alarm, as long as the room is to be removed");
             }
             cut_short += usize::from(!left(&stand).await.is_empty());
-            *stand.host.destroyed_pages.lock().unwrap() = None;
+            stand.host.removal_fails_after(None);
             stand.crash();
             if begins_anew {
                 stand.ask(stand.creation()).await.unwrap();
                 stand.run_deferred().await;
                 assert!(!is_absent(&stand).await, "after {pages} pages");
-                assert_eq!(stand.count("room_members").await, 1, "after {pages} pages");
+                assert_eq!(stand.host.count("room_members").await, 1, "after {pages} pages");
             } else {
                 assert!(is_absent(&stand).await, "after {pages} pages");
                 assert_eq!(left(&stand).await, Vec::<String>::new(), "after {pages} pages");
@@ -178,16 +168,8 @@ async fn a_room_that_somebody_is_invited_to_again_is_not_removed() {
     stand.ask(create).await.unwrap();
     stand.change(bob(), MembershipAction::Join).await.unwrap();
     leave_and_forget(&stand, bob()).await;
-    let invite = || ChangeMembership {
-        caller: alice(),
-        target: bob().user_id,
-        action: MembershipAction::Invite,
-        reason: None,
-        displayname: None,
-        avatar_url: None,
-        is_direct: false,
-    };
-    stand.ask(invite()).await.unwrap();
+    let invite = membership(alice(), bob().user_id, MembershipAction::Invite);
+    stand.ask(invite).await.unwrap();
     leave_and_forget(&stand, alice()).await;
     for _ in 0..5 {
         stand.alarm().await;
@@ -200,8 +182,9 @@ async fn a_room_that_somebody_is_invited_to_again_is_not_removed() {
     assert!(is_absent(&stand).await);
 }
 
+/// C13: what a join has staged that did not come to its end.
 #[tokio::test]
-async fn what_a_join_that_died_has_staged_is_removed() {
+async fn c13_what_a_join_that_died_has_staged_is_removed() {
     let (stand, _) = Stand::open().await;
     let stage = || Stage {
         attempt: "only".to_owned(),
@@ -212,12 +195,45 @@ async fn what_a_join_that_died_has_staged_is_removed() {
         keys: Vec::new(),
     };
     stand.ask(stage()).await.unwrap();
-    stand.pass(skerry::objects::room::limits::STAGED_MS - 1);
+    stand.host.pass(skerry::objects::room::limits::STAGED_MS - 1);
     stand.ask(stage()).await.unwrap();
     stand.alarm().await.unwrap();
     assert_eq!(left(&stand).await, ["room_join_attempt"], "the join goes on");
     stand.alarm().await.expect("an alarm, as long as something is staged");
     assert_eq!(left(&stand).await, Vec::<String>::new());
+}
+
+/// C13: events and redactions that wait for what never comes.
+#[tokio::test]
+async fn c13_what_waits_in_vain_is_removed_in_its_time() {
+    let mut peer = PeerRoom::small();
+    let stand = Stand::empty(own_server(), &peer.create.room_id).await;
+    stand.alice_joins(&mut peer).await;
+    let nothing = json!({ "redacts": "$nothing-that-ever-was-in-this-room-00000000000" });
+    let carol = user("carol", PEER);
+    let redaction = peer.add(&carol, "m.room.redaction", None, nothing);
+    assert_eq!(stand.receive(&redaction).await, Outcome::Accepted { redacted: false });
+    peer.add(&carol, "m.room.message", None, json!({ "body": "never sent" }));
+    let waits = peer.add(&carol, "m.room.message", None, json!({ "body": "too early" }));
+    assert!(matches!(stand.receive(&waits).await, Outcome::Waits { .. }));
+    let counts = async || {
+        let (pending, awaited) =
+            (stand.host.count("room_pending").await, stand.host.count("room_awaited").await);
+        (pending, awaited, stand.host.count("room_redactions").await)
+    };
+    assert_eq!(counts().await, (1, 1, 1));
+    let mut passed_ms = 0;
+    while stand.agenda().await.contains(&"expire".to_owned()) {
+        passed_ms += stand.alarm().await.expect("an alarm, as long as something waits");
+        let days = passed_ms / DAY_MS;
+        let event = u64::from(days < 7);
+        // It may go up to an hour later.
+        if days != 7 && days < 30 {
+            assert_eq!(counts().await, (event, event, 1), "after {passed_ms} ms");
+        }
+    }
+    assert_eq!(counts().await, (0, 0, 0), "after {passed_ms} ms");
+    assert!(passed_ms / DAY_MS <= 30, "after {passed_ms} ms");
 }
 
 #[tokio::test]

@@ -13,7 +13,10 @@ use skerry::messages::{
 };
 use skerry_core::engine::{Known, StateAt};
 
-use super::{simulation::store::Store, stand::Stand};
+use super::{
+    room::{Stand, whole_room},
+    simulation::store::Store,
+};
 
 /// The state, by event IDs.
 type Ids = BTreeMap<(String, String), String>;
@@ -83,19 +86,12 @@ impl Client {
         let caller =
             Caller { user_id: self.user_id.clone(), device_id: owned_device_id!("DEVICE") };
         let sync = SyncRoom {
-            caller,
             from: self.from,
-            full_state: false,
             state_after: self.state_after,
             timeline,
-            state: RoomEventFilter::default(),
-            ephemeral: RoomEventFilter::default(),
-            known_members: Vec::new(),
-            thread_counts: false,
-            ignored_users: Vec::new(),
-            federation_format: false,
+            ..whole_room(caller)
         };
-        *stand.ask(sync).await
+        *stand.ask_to_the_end(sync).await
     }
 
     fn take(&mut self, events: &[RawJson]) {

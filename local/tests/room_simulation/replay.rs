@@ -23,13 +23,13 @@ use skerry_core::{
 };
 
 use super::{
-    alone::SCOPE,
     client::Client,
+    host::SCOPE,
+    room::{self, Stand},
     simulation::{
         store::{Map, Step, Store},
         world::World,
     },
-    stand::Stand,
 };
 
 /// What was done, so that a run shows what it covers.
@@ -64,7 +64,7 @@ pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
         }
         // Now and then, in two of three rooms.
         if !world.seed.is_multiple_of(3) && steps.len().is_multiple_of(7) {
-            replay.stand.restart(replay.room_id);
+            replay.stand.crash();
         }
         match step {
             Step::Join { pdu, state, events } => replay.join(world, pdu, state, events).await,
@@ -187,7 +187,7 @@ impl<'a> Replay<'a> {
             kinds.map(|(state_after, limit)| Client::new(user.clone(), state_after, limit))
         };
         Self {
-            stand: Stand::open(name, key(server), room_id).await,
+            stand: Stand::empty(room::server(name, key(server)), room_id).await,
             clients: world.servers[server].users.iter().flat_map(of).collect(),
             later: Vec::new(),
             is_ahead: false,
@@ -227,7 +227,7 @@ impl<'a> Replay<'a> {
     async fn tell(&self, pdu: &Arc<Pdu>) -> Outcome {
         let (events, keys) = (vec![raw(pdu)], self.keys.clone());
         let receive = Receive { events, keys, kind: Kind::Live, states: Vec::new() };
-        self.stand.ask(receive).await.remove(0).outcome
+        self.stand.ask_to_the_end(receive).await.remove(0).outcome
     }
 
     /// Tells what is known of the history.
@@ -241,7 +241,7 @@ impl<'a> Replay<'a> {
         if self.is_ahead {
             return;
         }
-        let group = state::find_head(&*self.stand.sql, SCOPE).await.unwrap();
+        let group = state::find_head(&*self.stand.host.sqlite, SCOPE).await.unwrap();
         let (found, what) =
             (StateAt { chain: 0, group }, format!("the current state after {after}"));
         self.compare_state(found, self.store.map(current), &what).await;
@@ -263,13 +263,13 @@ impl<'a> Replay<'a> {
             let (events, keys) = (events.iter().map(|it| raw(it)).collect(), self.keys.clone());
             let (attempt, room_version) = (attempt(), room_version.clone());
             let stage = Stage { attempt, begins, room_version, events, is_state, keys };
-            for it in self.stand.ask(stage).await {
+            for it in self.stand.ask_to_the_end(stage).await {
                 assert_eq!(verdict(&it.outcome), Some(Verdict::Accepted), "{}: {it:?}", self.at);
             }
         }
         let (room_version, keys) = (room_version.clone(), self.keys.clone());
         let join = Join { attempt: attempt(), room_version, event: raw(pdu), keys };
-        let it = self.stand.ask(join).await;
+        let it = self.stand.ask_to_the_end(join).await;
         assert_eq!(verdict(&it.outcome), Some(Verdict::Accepted), "{}: {it:?}", self.at);
     }
 
@@ -283,7 +283,7 @@ impl<'a> Replay<'a> {
             kind,
             states: states.collect(),
         };
-        let received = self.stand.ask(receive).await;
+        let received = self.stand.ask_to_the_end(receive).await;
         for (told, received) in told.iter().zip(received) {
             let is_expected = match received.outcome {
                 Outcome::Dropped { .. } if kind == Kind::History => {
@@ -305,7 +305,7 @@ impl<'a> Replay<'a> {
     }
 
     async fn compare(&self) {
-        let (sql, store) = (&*self.stand.sql, self.store);
+        let (sql, store) = (&*self.stand.host.sqlite, self.store);
         let meta = meta::find(sql, SCOPE).await.unwrap().unwrap();
         let extremities = match meta.extremities {
             Some(nums) => events::list(sql, SCOPE, &nums).await.unwrap(),
@@ -336,12 +336,12 @@ impl<'a> Replay<'a> {
     async fn check_positions(&self) {
         let shared = "SELECT event_id FROM room_events WHERE verdict = 0 AND state_chain IS NOT NULL \
             GROUP BY coalesce(moved_to, num) HAVING count(*) > 1";
-        let shared = self.stand.sql.rows(Stmt::new(shared)).await.unwrap();
+        let shared = self.stand.host.sqlite.rows(Stmt::new(shared)).await.unwrap();
         assert_eq!(shared.len(), 0, "{}: events at one position", self.at);
     }
 
     async fn compare_state(&self, at: StateAt, expected: &Map, what: &str) {
-        let sql = &*self.stand.sql;
+        let sql = &*self.stand.host.sqlite;
         let entries = graph::list_entries(sql, SCOPE, at).await.unwrap();
         let nums: Vec<_> = entries.iter().map(|it| it.1).collect();
         let ids: BTreeMap<_, _> = graph::list(sql, SCOPE, &nums)

@@ -1,10 +1,19 @@
 //! A room of another server, which goes on while nobody here is in it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::{OwnedServerName, OwnedUserId, UserId, room_version_rules::RoomVersionRules};
+use ruma::{
+    OwnedServerName, OwnedUserId, UserId, owned_device_id, room_version_rules::RoomVersionRules,
+};
 use serde_json::{Value as JsonValue, json, value::RawValue as RawJsonValue};
-use skerry::messages::{RawJson, room::ServerKey};
+use skerry::{
+    Result,
+    messages::{
+        Caller, RawJson,
+        room::{Join, Kind, Outcome, Receive, ServerKey, Stage},
+    },
+    server::Server,
+};
 use skerry_core::{
     Pdu, SigningKey,
     authorize::{self, StateKey},
@@ -12,10 +21,12 @@ use skerry_core::{
     room_version,
 };
 
+use crate::room::{Stand, server};
+
 /// When the first event was sent.
 const SENT_MS: u64 = 1_700_000_000_000;
 /// The other server.
-const PEER: &str = "peer.example";
+pub(crate) const PEER: &str = "peer.example";
 /// This server.
 pub(crate) const OWN: &str = "own.example";
 /// Members of the room when it begins: their events fill more than a page.
@@ -29,8 +40,18 @@ pub(crate) fn user(name: &str, server: &str) -> OwnedUserId {
     UserId::parse(format!("@{name}:{server}")).unwrap()
 }
 
+/// A user of this server, on a device.
+pub(crate) fn caller(name: &str) -> Caller {
+    Caller { user_id: user(name, OWN), device_id: owned_device_id!("HERE") }
+}
+
+/// This server.
+pub(crate) fn own_server() -> Arc<Server> {
+    server(OWN, own_key())
+}
+
 /// This server's key.
-pub(crate) fn own_key() -> SigningKey {
+fn own_key() -> SigningKey {
     SigningKey::from_seed([7; 32], "own").unwrap()
 }
 
@@ -42,7 +63,7 @@ fn key_of(sender: &UserId) -> SigningKey {
 }
 
 /// The peer's key, as whoever has fetched it hands it over.
-pub(crate) fn keys() -> Vec<ServerKey> {
+fn keys() -> Vec<ServerKey> {
     let key = key_of(&user("carol", PEER));
     vec![ServerKey {
         server: OwnedServerName::try_from(PEER).unwrap(),
@@ -54,13 +75,13 @@ pub(crate) fn keys() -> Vec<ServerKey> {
 }
 
 /// An event as it comes.
-pub(crate) fn raw(pdu: &Pdu) -> RawJson {
+fn raw(pdu: &Pdu) -> RawJson {
     RawJsonValue::from_string(pdu.json.to_string()).unwrap()
 }
 
 /// The room as its server has it.
 #[derive(Clone)]
-pub(crate) struct World {
+pub(crate) struct PeerRoom {
     rules: RoomVersionRules,
     pub(crate) create: Pdu,
     pub(crate) tip: Pdu,
@@ -69,15 +90,15 @@ pub(crate) struct World {
     pub(crate) all: Vec<Pdu>,
 }
 
-impl World {
+impl PeerRoom {
     /// A public room with many members.
     pub(crate) fn new() -> Self {
-        let mut world = Self::small();
+        let mut room = Self::small();
         for number in 0..MEMBERS {
-            world.join(&format!("member{number}"));
+            room.join(&format!("member{number}"));
         }
-        world.by_carol(TOPIC, json!({ "topic": "the first" }));
-        world
+        room.by_carol(TOPIC, json!({ "topic": "the first" }));
+        room
     }
 
     /// A public room with its creator in it.
@@ -88,19 +109,19 @@ impl World {
         let content = serde_json::from_value(content).unwrap();
         let key = key_of(&carol);
         let create = pdu::create_event(content, &carol, None, None, &rules, SENT_MS, &key).unwrap();
-        let mut world = Self {
+        let mut room = Self {
             rules,
             tip: create.clone(),
             state: BTreeMap::new(),
             all: Vec::new(),
             create: create.clone(),
         };
-        world.take(&create);
-        world.join("carol");
-        world.by_carol("m.room.power_levels", json!({}));
-        world.by_carol("m.room.join_rules", json!({ "join_rule": "public" }));
-        world.by_carol("m.room.history_visibility", json!({ "history_visibility": "shared" }));
-        world
+        room.take(&create);
+        room.join("carol");
+        room.by_carol("m.room.power_levels", json!({}));
+        room.by_carol("m.room.join_rules", json!({ "join_rule": "public" }));
+        room.by_carol("m.room.history_visibility", json!({ "history_visibility": "shared" }));
+        room
     }
 
     /// A user of the peer joins.
@@ -175,5 +196,52 @@ impl World {
     /// The IDs of the state.
     pub(crate) fn ids(&self) -> BTreeMap<StateKey, String> {
         self.state.iter().map(|(key, it)| (key.clone(), it.event_id.to_string())).collect()
+    }
+}
+
+impl Stand {
+    /// Stages a part of an attempt to join.
+    pub(crate) async fn stage(
+        &self,
+        attempt: &str,
+        begins: bool,
+        is_state: bool,
+        pdus: &[&Pdu],
+    ) -> Result<()> {
+        let stage = Stage {
+            attempt: attempt.to_owned(),
+            begins,
+            room_version: room_version::DEFAULT,
+            events: pdus.iter().map(|it| raw(it)).collect(),
+            is_state,
+            keys: keys(),
+        };
+        for it in self.ask(stage).await? {
+            assert_eq!(it.outcome, Outcome::Accepted { redacted: false });
+        }
+        Ok(())
+    }
+
+    /// Alice joins a room that fits into one part of an attempt.
+    pub(crate) async fn alice_joins(&self, peer: &mut PeerRoom) {
+        let join = peer.own_join(&user("alice", OWN));
+        self.stage("only", true, true, &peer.all.iter().collect::<Vec<_>>()).await.unwrap();
+        let joined = self.join("only", &join).await.unwrap();
+        assert_eq!(joined, Outcome::Accepted { redacted: false });
+        peer.take(&join);
+    }
+
+    /// The peer sends an event.
+    pub(crate) async fn receive(&self, pdu: &Pdu) -> Outcome {
+        let (events, keys) = (vec![raw(pdu)], keys());
+        let receive = Receive { events, keys, kind: Kind::Live, states: Vec::new() };
+        self.ask(receive).await.unwrap().remove(0).outcome
+    }
+
+    /// Joins by what an attempt has staged.
+    pub(crate) async fn join(&self, attempt: &str, join: &Pdu) -> Result<Outcome> {
+        let (attempt, room_version) = (attempt.to_owned(), room_version::DEFAULT);
+        let join = Join { attempt, room_version, event: raw(join), keys: keys() };
+        self.ask(join).await.map(|it| it.outcome)
     }
 }

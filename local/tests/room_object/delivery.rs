@@ -1,0 +1,120 @@
+//! Members hear of what concerns them, whoever else cannot be reached and whatever crashes.
+
+use std::{sync::Arc, time::Duration};
+
+use ruma::{owned_device_id, owned_user_id};
+use serde_json::Value as JsonValue;
+use skerry::{
+    messages::{Caller, room::MembershipAction},
+    objects::Object as _,
+};
+use tokio::time::timeout;
+
+use super::stand::{alice, bob, membership, message};
+use crate::room::{Stand, ask, whole_room};
+
+fn carol() -> Caller {
+    Caller { user_id: owned_user_id!("@carol:localhost"), device_id: owned_device_id!("C") }
+}
+
+/// A member reads the room to its end: they are to hear of the next event.
+async fn reads(stand: &Stand, caller: Caller) {
+    stand.ask(whole_room(caller)).await.unwrap();
+}
+
+/// Alice's room, with bob and carol in it.
+async fn of_three() -> Stand {
+    let stand = Stand::created(|_| {}).await;
+    for caller in [bob(), carol()] {
+        stand.change(caller, MembershipAction::Join).await.unwrap();
+    }
+    stand.run_deferred().await;
+    stand.users.asked();
+    stand
+}
+
+/// What of a kind somebody was told since the last look.
+fn told(asked: &[(String, JsonValue)], who: &Caller, kind: &str) -> Vec<JsonValue> {
+    let of_them = asked.iter().filter(|(name, _)| *name == who.user_id);
+    of_them.filter_map(|(_, question)| question.get(kind).cloned()).collect()
+}
+
+/// The alarm goes off, and does not fail: no other object's failure is its own.
+async fn alarm_succeeds(stand: &Stand) {
+    let waited_ms = stand.host.pass_until_alarm();
+    assert!(waited_ms.is_some(), "an alarm, as long as somebody is not told");
+    stand.host.alarm_goes_off();
+    stand.room.alarm().await.unwrap();
+    stand.host.alarm_is_over();
+    stand.run_deferred().await;
+}
+
+/// C2: one of two members who watch cannot be reached, for longer than a platform repeats an alarm.
+/// The other one is delivered to, and the first one as soon as they can be reached.
+#[tokio::test]
+async fn c2_a_user_who_cannot_be_reached_holds_up_no_other_delivery() {
+    let stand = of_three().await;
+    for caller in [bob(), carol()] {
+        reads(&stand, caller).await;
+    }
+    stand.users.fail(bob().user_id.as_str());
+    stand.say("hello").await.unwrap();
+    stand.run_deferred().await;
+    let asked = stand.users.asked();
+    let first = told(&asked, &bob(), "room_activity");
+    assert_eq!(told(&asked, &carol(), "room_activity"), first);
+    assert_eq!(first.len(), 1);
+    for attempt in 0..30 {
+        alarm_succeeds(&stand).await;
+        let asked = stand.users.asked();
+        // An alarm of something else may come before the next attempt.
+        assert!(told(&asked, &bob(), "room_activity").len() <= 1, "attempt {attempt}");
+        assert_eq!(told(&asked, &carol(), "room_activity").len(), 0, "attempt {attempt}");
+    }
+    stand.users.mend();
+    let mut heard = Vec::new();
+    while stand.host.alarm_is_set_for_ms().is_some() {
+        alarm_succeeds(&stand).await;
+        heard.extend(told(&stand.users.asked(), &bob(), "room_activity"));
+    }
+    assert_eq!(heard, first, "the event, once");
+}
+
+/// C3: between the commit of a join and the delivery to those who watch, while the new member is
+/// being told, the alarm of an earlier event comes; then the room crashes. Those who watch hear of
+/// the join all the same.
+#[tokio::test]
+async fn c3_an_alarm_and_a_crash_before_a_delivery_leave_nobody_untold() {
+    let mut stand = Stand::created(|_| {}).await;
+    stand.change(bob(), MembershipAction::Join).await.unwrap();
+    reads(&stand, alice()).await;
+    stand.ask(message(bob(), "earlier")).await.unwrap();
+    stand.run_deferred().await;
+    reads(&stand, alice()).await;
+    assert!(stand.host.alarm_is_set_for_ms().is_some(), "of the earlier event");
+    stand.users.asked();
+    stand.users.hold();
+    let room = Arc::clone(&stand.room);
+    let join = membership(carol(), carol().user_id, MembershipAction::Join);
+    let joining = tokio::spawn(async move { ask(&room, join).await });
+    stand.users.held().await;
+    let asked = stand.users.asked();
+    assert_eq!(told(&asked, &carol(), "membership").len(), 1, "carol is being told");
+    assert_eq!(told(&asked, &alice(), "room_activity").len(), 0, "alice is not yet");
+    stand.host.alarm_goes_off();
+    // Those it tells do not answer, and the process does not live to see it.
+    let alarm = timeout(Duration::from_millis(300), stand.room.alarm()).await;
+    assert!(alarm.is_err());
+    joining.abort();
+    stand.crash();
+    stand.users.release();
+    stand.users.asked();
+    let mut heard = Vec::new();
+    while stand.host.alarm_is_set_for_ms().is_some() {
+        alarm_succeeds(&stand).await;
+        heard.extend(told(&stand.users.asked(), &alice(), "room_activity"));
+    }
+    let head = stand.host.count("room_events").await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(heard[0]["position"], head, "alice hears of the join");
+}

@@ -1,0 +1,140 @@
+//! A room and what it stands on.
+
+use std::sync::Arc;
+
+use ruma::{OwnedRoomId, RoomId, api::client::filter::RoomEventFilter};
+use skerry::{
+    Result,
+    messages::{
+        Ask, Caller,
+        room::{SyncRoom, ToRoom},
+    },
+    objects::{Object as _, room::Room},
+    ports::{ObjectHost as _, Objects},
+    server::{
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+        Server,
+    },
+};
+use skerry_core::SigningKey;
+
+use crate::{
+    host::{GlobalStore, Host},
+    others::{Kind, Others},
+};
+
+/// When the host calls again after an alarm that failed.
+const HOST_RETRY_MS: u64 = 30_000;
+
+/// A room of a server, alone with its members.
+pub(crate) struct Stand {
+    pub(crate) host: Arc<Host>,
+    pub(crate) users: Arc<Others>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) room_id: OwnedRoomId,
+}
+
+/// A server of this name and key.
+pub(crate) fn server(name: &str, signing_key: SigningKey) -> Arc<Server> {
+    Arc::new(Server {
+        name: name.try_into().unwrap(),
+        signing_key,
+        config: Config {
+            registration: Registration::Closed,
+            registration_token_hash: None,
+            public_base_url: None,
+            access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+            private_servers: Vec::new(),
+            session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
+        },
+    })
+}
+
+/// Asks a room.
+pub(crate) async fn ask<A: Ask<Recipient = ToRoom>>(
+    room: &Arc<Room>,
+    question: A,
+) -> Result<A::Reply> {
+    Ok(A::from_reply(room.ask(question.into_command()).await?).unwrap())
+}
+
+/// What `/sync` asks for who has seen nothing of a room and wants all of it.
+pub(crate) fn whole_room(caller: Caller) -> SyncRoom {
+    SyncRoom {
+        caller,
+        from: None,
+        full_state: false,
+        state_after: false,
+        timeline: RoomEventFilter::default(),
+        state: RoomEventFilter::default(),
+        ephemeral: RoomEventFilter::default(),
+        known_members: Vec::new(),
+        thread_counts: false,
+        ignored_users: Vec::new(),
+        federation_format: false,
+    }
+}
+
+impl Stand {
+    /// A store in which the room is not.
+    pub(crate) async fn empty(server: Arc<Server>, room_id: &RoomId) -> Self {
+        let users = Others::new(Kind::Users);
+        Self::beside(server, room_id, users.clone(), users).await
+    }
+
+    /// As [`Self::empty`], where it is not the users alone that the room asks.
+    pub(crate) async fn beside(
+        server: Arc<Server>,
+        room_id: &RoomId,
+        users: Arc<Others>,
+        objects: Arc<dyn Objects>,
+    ) -> Self {
+        let host = Host::open(objects, GlobalStore::Up).await;
+        let room = Room::new(room_id.to_owned(), server.clone(), host.clone());
+        Self { host, users, room, server, room_id: room_id.to_owned() }
+    }
+
+    pub(crate) async fn ask<A: Ask<Recipient = ToRoom>>(&self, question: A) -> Result<A::Reply> {
+        ask(&self.room, question).await
+    }
+
+    /// Asks what is answered, and does what follows the answer.
+    pub(crate) async fn ask_to_the_end<A: Ask<Recipient = ToRoom>>(&self, question: A) -> A::Reply {
+        let reply = self.ask(question).await.unwrap();
+        self.run_deferred().await;
+        reply
+    }
+
+    /// Runs what was deferred.
+    pub(crate) async fn run_deferred(&self) {
+        loop {
+            let deferred = self.host.take_deferred();
+            if deferred.is_empty() {
+                return;
+            }
+            futures_util::future::join_all(deferred).await;
+        }
+    }
+
+    /// The process dies: what was deferred is lost, and the room is built anew on its store.
+    pub(crate) fn crash(&mut self) {
+        drop(self.host.take_deferred());
+        self.host.alarm_is_over();
+        self.room = Room::new(self.room_id.clone(), self.server.clone(), self.host.clone());
+    }
+
+    /// Waits for the alarm, if one is set, and gives how long that took.
+    pub(crate) async fn alarm(&self) -> Option<u64> {
+        let waited_ms = self.host.pass_until_alarm()?;
+        self.host.alarm_goes_off();
+        let outcome = self.room.alarm().await;
+        self.host.alarm_is_over();
+        if outcome.is_err() {
+            // As hosts do: they call again.
+            self.host.set_alarm(self.host.clock().now_ms() + HOST_RETRY_MS);
+        }
+        self.run_deferred().await;
+        Some(waited_ms)
+    }
+}
