@@ -8,6 +8,7 @@ use skerry::{
     messages::{Caller, room::MembershipAction},
     objects::Object as _,
 };
+use skerry_core::delivery::RETRY_MAX_MS;
 use tokio::time::timeout;
 
 use super::stand::{alice, bob, membership, message};
@@ -39,18 +40,55 @@ fn told(asked: &[(String, JsonValue)], who: &Caller, kind: &str) -> Vec<JsonValu
     of_them.filter_map(|(_, question)| question.get(kind).cloned()).collect()
 }
 
-/// The alarm goes off, and does not fail: no other object's failure is its own.
-async fn alarm_succeeds(stand: &Stand) {
+/// The alarm goes off, and does not fail: no other object's failure is its own. Gives how long it
+/// was waited for.
+async fn alarm_succeeds(stand: &Stand) -> u64 {
     let waited_ms = stand.host.pass_until_alarm();
     assert!(waited_ms.is_some(), "an alarm, as long as somebody is not told");
     stand.host.alarm_goes_off();
     stand.room.alarm().await.unwrap();
     stand.host.alarm_is_over();
     stand.run_deferred().await;
+    waited_ms.unwrap()
 }
 
-/// C2: one of two members who watch cannot be reached, for longer than a platform repeats an alarm.
-/// The other one is delivered to, and the first one as soon as they can be reached.
+/// C2: the first of two invited users cannot be reached, for longer than a platform repeats an
+/// alarm. The second one hears of their invitation at once, and the first one as soon as they can
+/// be reached.
+#[tokio::test]
+async fn c2_a_user_who_cannot_be_reached_holds_up_no_other_membership() {
+    let mut stand = Stand::created(|_| {}).await;
+    for caller in [bob(), carol()] {
+        stand.users.fail(caller.user_id.as_str());
+        let invite = membership(alice(), caller.user_id, MembershipAction::Invite);
+        stand.ask(invite).await.unwrap();
+    }
+    stand.crash();
+    stand.users.mend();
+    stand.users.fail(bob().user_id.as_str());
+    stand.users.asked();
+    alarm_succeeds(&stand).await;
+    let asked = stand.users.asked();
+    assert_eq!(told(&asked, &bob(), "membership").len(), 1, "{asked:?}");
+    assert_eq!(told(&asked, &carol(), "membership").len(), 1, "{asked:?}");
+    for attempt in 0..30 {
+        let waited_ms = alarm_succeeds(&stand).await;
+        assert!(waited_ms <= RETRY_MAX_MS, "attempt {attempt}: {waited_ms}");
+        let asked = stand.users.asked();
+        assert_eq!(told(&asked, &bob(), "membership").len(), 1, "attempt {attempt}");
+        assert_eq!(told(&asked, &carol(), "membership").len(), 0, "attempt {attempt}");
+    }
+    stand.users.mend();
+    alarm_succeeds(&stand).await;
+    let asked = stand.users.asked();
+    assert_eq!(told(&asked, &bob(), "membership").len(), 1);
+    while stand.host.alarm_is_set_for_ms().is_some() {
+        alarm_succeeds(&stand).await;
+    }
+    assert_eq!(stand.users.asked(), [], "nobody is told again");
+}
+
+/// C2: as before, of what waits to be read in a room.
 #[tokio::test]
 async fn c2_a_user_who_cannot_be_reached_holds_up_no_other_delivery() {
     let stand = of_three().await;
