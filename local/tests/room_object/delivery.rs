@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{owned_device_id, owned_user_id};
+use ruma::{OwnedUserId, UserId, owned_device_id, owned_user_id};
 use serde_json::Value as JsonValue;
 use skerry::{
     messages::{Caller, room::MembershipAction},
-    objects::Object as _,
+    objects::{Object as _, room::limits::OVERDUE_MEMBERSHIPS},
 };
 use skerry_core::delivery::RETRY_MAX_MS;
 use tokio::time::timeout;
@@ -141,7 +141,7 @@ async fn c3_an_alarm_and_a_crash_before_a_delivery_leave_nobody_untold() {
     assert_eq!(told(&asked, &alice(), "room_activity").len(), 0, "alice is not yet");
     stand.host.alarm_goes_off();
     // Those it tells do not answer, and the process does not live to see it.
-    let alarm = timeout(Duration::from_millis(300), stand.room.alarm()).await;
+    let alarm = timeout(Duration::from_millis(50), stand.room.alarm()).await;
     assert!(alarm.is_err());
     joining.abort();
     stand.crash();
@@ -155,4 +155,31 @@ async fn c3_an_alarm_and_a_crash_before_a_delivery_leave_nobody_untold() {
     let head = stand.host.count("room_events").await;
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert_eq!(heard[0]["position"], head, "alice hears of the join");
+}
+
+/// C2: so many who cannot be reached that one alarm does not get beyond them.
+#[tokio::test]
+async fn c2_users_who_cannot_be_reached_hold_up_nobody_however_many_they_are() {
+    let mut stand = Stand::created(|_| {}).await;
+    let count = OVERDUE_MEMBERSHIPS + 1;
+    let users: Vec<OwnedUserId> =
+        (0..count).map(|it| UserId::parse(format!("@user{it}:localhost")).unwrap()).collect();
+    for user_id in &users {
+        stand.users.fail(user_id.as_str());
+        let invite = membership(alice(), user_id.clone(), MembershipAction::Invite);
+        stand.ask(invite).await.unwrap();
+    }
+    stand.crash();
+    stand.users.mend();
+    let (last, unreachable) = users.split_last().unwrap();
+    for user_id in unreachable {
+        stand.users.fail(user_id.as_str());
+    }
+    let mut heard = false;
+    for _ in 0..3 {
+        stand.users.asked();
+        alarm_succeeds(&stand).await;
+        heard |= stand.users.asked().iter().any(|(name, _)| name == last);
+    }
+    assert!(heard, "the last one is behind all who cannot be reached");
 }

@@ -100,13 +100,20 @@ pub async fn is_wanted(
     Ok(sql.row(stmt).await?.is_some())
 }
 
-/// Members to whom their membership may not have been delivered, the oldest membership first.
-pub async fn list_undelivered(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<Member>> {
+/// Members to whom their membership after this position may not have been delivered, the oldest
+/// membership first.
+pub async fn list_undelivered(
+    sql: &dyn Sql,
+    scope: i64,
+    after: Position,
+    limit: u64,
+) -> Result<Vec<Member>> {
     let stmt = Stmt::new(
         "SELECT user_id, membership, position, event FROM room_members \
-         WHERE scope = ? AND delivered < position ORDER BY position LIMIT ?",
+         WHERE scope = ? AND delivered < position AND position > ? ORDER BY position LIMIT ?",
     )
     .bind(scope)
+    .bind(after)
     .bind(limit);
     sql.rows(stmt).await?.into_iter().map(member).collect()
 }

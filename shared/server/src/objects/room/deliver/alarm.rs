@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use skerry_core::delivery::{RETRY_MAX_MS, RETRY_MIN_MS};
 
-use crate::{Result, objects::room::Room};
+use crate::{
+    Result,
+    objects::room::{Room, deliver::memberships::Overdue},
+};
 
 /// Doublings after which [`RETRY_MAX_MS`] is reached for certain.
 const MAX_DOUBLINGS: u32 = 16;
@@ -20,8 +23,8 @@ impl Room {
         self.commit_batch(Vec::new(), next_ms).await?;
         drop(guard);
         self.deliver().await;
-        let is_left = self.deliver_overdue_memberships().await?;
-        let retry_ms = self.membership_retry(is_left, self.now_ms());
+        let overdue = self.deliver_overdue_memberships().await?;
+        let retry_ms = self.membership_retry(overdue, self.now_ms());
         // Under the lock: the batch may remove the row of a reader who reads at this moment.
         let _guard = self.write().await?;
         let next_ms = self.deliveries().activity.next_due(self.now_ms());
@@ -29,14 +32,19 @@ impl Room {
     }
 
     /// When memberships are delivered again that could not be delivered.
-    fn membership_retry(&self, is_left: bool, now_ms: u64) -> Option<u64> {
+    fn membership_retry(&self, overdue: Overdue, now_ms: u64) -> Option<u64> {
         let mut deliveries = self.deliveries();
-        if !is_left {
-            deliveries.failed_alarms = 0;
-            return None;
+        match overdue {
+            Overdue::None => {
+                deliveries.failed_alarms = 0;
+                None
+            }
+            Overdue::NextPart => Some(now_ms + RETRY_MIN_MS),
+            Overdue::Again => {
+                let doubled = RETRY_MIN_MS << deliveries.failed_alarms.min(MAX_DOUBLINGS);
+                deliveries.failed_alarms = deliveries.failed_alarms.saturating_add(1);
+                Some(now_ms + doubled.min(RETRY_MAX_MS))
+            }
         }
-        let doubled = RETRY_MIN_MS << deliveries.failed_alarms.min(MAX_DOUBLINGS);
-        deliveries.failed_alarms = deliveries.failed_alarms.saturating_add(1);
-        Some(now_ms + doubled.min(RETRY_MAX_MS))
     }
 }

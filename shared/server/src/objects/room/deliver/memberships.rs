@@ -1,10 +1,14 @@
 //! Delivering memberships to their users.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{self, Either},
+    stream,
+};
 use ruma::{UserId, events::room::member::MembershipState};
-use skerry_core::{Pdu, client_event, shown_state};
+use skerry_core::{Pdu, client_event, delivery::ANSWER_TIMEOUT_MS, shown_state};
 
 use crate::{
     Result,
@@ -17,6 +21,9 @@ impl Room {
     /// Delivers to users their new membership, before the request is answered: side by side, so
     /// that one who cannot be reached delays nobody. Whether some are left for the alarm.
     pub(crate) async fn deliver_memberships(self: &Arc<Self>, memberships: Vec<Changed>) -> bool {
+        if memberships.is_empty() {
+            return false;
+        }
         let deliver = async |(user_id, membership, position, pdu): Changed| {
             let delivered = self.deliver_membership(&user_id, membership, position, pdu.as_deref());
             let failure = delivered.await.err();
@@ -28,7 +35,15 @@ impl Room {
         let deliveries: Vec<_> = memberships.into_iter().map(deliver).collect();
         let failed = stream::iter(deliveries).buffer_unordered(limits::DELIVERIES_AT_ONCE);
         // All of them are waited for: whoever stops at the first failure drops the others.
-        failed.fold(false, async |some, this| some || this).await
+        let failed = failed.fold(false, async |some, this| some || this);
+        let timeout = self.host.sleep(Duration::from_millis(ANSWER_TIMEOUT_MS));
+        match future::select(pin!(failed), timeout).await {
+            Either::Left((failed, _)) => failed,
+            Either::Right(_) => {
+                tracing::warn!(room_id = %self.id, "users did not answer in time");
+                true
+            }
+        }
     }
 
     /// Delivers to one user their new membership.
@@ -73,16 +88,15 @@ impl Room {
         Ok(stripped)
     }
 
-    /// Delivers the memberships that a crash or a failure kept from being delivered. Whether some
-    /// are left.
-    pub(crate) async fn deliver_overdue_memberships(self: &Arc<Self>) -> Result<bool> {
+    /// Delivers a part of the memberships that a crash or a failure kept from being delivered.
+    pub(crate) async fn deliver_overdue_memberships(self: &Arc<Self>) -> Result<Overdue> {
         let (sql, scope) = (self.sql(), self.scope());
         let limit = limits::OVERDUE_MEMBERSHIPS;
-        let overdue = members::list_undelivered(sql, scope, limit).await?;
-        if overdue.is_empty() {
-            return Ok(false);
-        }
+        let after = self.deliveries().overdue_after;
+        let overdue = members::list_undelivered(sql, scope, after, limit).await?;
         let is_full = overdue.len() as u64 >= limit;
+        let last = overdue.last().filter(|_| is_full);
+        self.deliveries().overdue_after = last.map_or(0, |it| it.position);
         let nums: Vec<_> = overdue.iter().filter_map(|it| it.event).collect();
         let stored = events::list(sql, scope, &nums).await?;
         let mut memberships = Vec::with_capacity(overdue.len());
@@ -94,7 +108,23 @@ impl Room {
             };
             memberships.push((member.user_id, member.membership, member.position, pdu));
         }
-        let is_left = self.deliver_memberships(memberships).await;
-        Ok(is_left || is_full)
+        let failed = self.deliver_memberships(memberships).await;
+        Ok(match is_full {
+            true => Overdue::NextPart,
+            // Of the parts before this one nobody knows: the next alarm begins anew.
+            false if failed || after > 0 => Overdue::Again,
+            false => Overdue::None,
+        })
     }
+}
+
+/// What is left of memberships that are to be delivered again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// Nothing.
+    None,
+    /// Those who come after the ones that were tried.
+    NextPart,
+    /// All have been tried; some may not have been reached.
+    Again,
 }

@@ -32,7 +32,7 @@ impl Room {
             plan.effects.agenda.clear(Due::Destroy);
             return self.commit_quietly(room, &mut plan).await;
         }
-        if !members::list_undelivered(sql, scope, 1).await?.is_empty() {
+        if !members::list_undelivered(sql, scope, 0, 1).await?.is_empty() {
             return Err(Error::internal("a membership has not been delivered to its user"));
         }
         if staged::find_attempt(sql, scope).await?.is_some() {

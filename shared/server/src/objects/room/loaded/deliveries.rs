@@ -18,8 +18,11 @@ pub(crate) struct Deliveries {
     /// Members to whom their membership at this position was delivered: the next batch writes it
     /// down.
     pub(crate) memberships: Vec<(OwnedUserId, Position)>,
-    /// Alarms in a row after which some membership could not be delivered.
+    /// How often in a row all were tried, and some membership could not be delivered.
     pub(crate) failed_alarms: u32,
+    /// The next alarm goes on with the memberships after this position: so many who cannot be
+    /// reached that one alarm does not get beyond them hold up nobody.
+    pub(crate) overdue_after: Position,
 }
 
 /// Receipts and typing that wait for the end of a window, so that many of them are delivered as
