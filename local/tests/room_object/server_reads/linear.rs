@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ruma::{OwnedServerName, api::client::filter::RoomEventFilter};
+use ruma::OwnedServerName;
 use serde_json::{Value as JsonValue, json};
 use skerry::{
     messages::{RawJson, Requester, room::SyncRoom},
@@ -13,6 +13,7 @@ use skerry_core::Pdu;
 use super::stand::{Stand, THIRD, alice, server};
 use crate::{
     host::SCOPE,
+    room::whole_room,
     room_object::peer_room::{MEMBER, PEER, user},
 };
 
@@ -207,19 +208,7 @@ async fn a_client_gets_the_client_format_unless_its_filter_says_otherwise() {
     assert_eq!(event["unsigned"]["membership"], "join");
     assert_eq!(event.get("auth_events"), None);
     for federation_format in [false, true] {
-        let sync = SyncRoom {
-            caller: alice(),
-            from: None,
-            full_state: false,
-            state_after: false,
-            timeline: RoomEventFilter::default(),
-            state: RoomEventFilter::default(),
-            ephemeral: RoomEventFilter::default(),
-            known_members: Vec::new(),
-            thread_counts: false,
-            ignored_users: Vec::new(),
-            federation_format,
-        };
+        let sync = SyncRoom { federation_format, ..whole_room(alice()) };
         let sync = stand.ask(sync).await.unwrap();
         let last = sync.timeline.last().unwrap().get();
         assert_eq!(last == &*said.json, federation_format, "{last}");
