@@ -56,8 +56,20 @@ impl Room {
         self.deliver_changes(guard, Vec::new()).await;
     }
 
-    /// Writes messages in one batch and answers each of them.
+    /// Writes messages in one batch, or each in one of its own, and answers each of them.
     async fn send_together(&self, room: &mut Loaded, messages: Vec<Outgoing>) {
+        for message in self.send_batch(room, messages).await {
+            match self.doubt.is_set() {
+                true => message.answer(Err(lost())),
+                // Of one message nothing is left to be tried again.
+                false => drop(self.send_batch(room, vec![message]).await),
+            }
+        }
+    }
+
+    /// Writes messages in one batch and answers them, but for those that it gives back: they are to
+    /// be tried one by one.
+    async fn send_batch(&self, room: &mut Loaded, messages: Vec<Outgoing>) -> Vec<Outgoing> {
         let mut plan = Plan::new(room);
         let mut planned = Vec::with_capacity(messages.len());
         for message in messages {
@@ -67,7 +79,7 @@ impl Room {
             }
         }
         if planned.is_empty() {
-            return;
+            return Vec::new();
         }
         match self.commit(room, &mut plan).await {
             Ok(()) => {
@@ -78,27 +90,11 @@ impl Room {
             Err(Error::Conflict) if planned.len() > 1 => {
                 // One of them repeats a request that was carried out. All were rolled back.
                 self.doubt.clear();
-                for (message, _) in planned {
-                    self.send_alone(room, message).await;
-                }
+                return planned.into_iter().map(|(message, _)| message).collect();
             }
             Err(error) => self.refuse_all(planned, error).await,
         }
-    }
-
-    async fn send_alone(&self, room: &mut Loaded, message: Outgoing) {
-        if self.doubt.is_set() {
-            return message.answer(Err(lost()));
-        }
-        let mut plan = Plan::new(room);
-        let sent = match self.plan_message(room, &mut plan, &message).await {
-            Ok(event_id) => self.commit(room, &mut plan).await.map(|()| event_id),
-            Err(error) => Err(error),
-        };
-        match sent {
-            Ok(event_id) => message.answer(Ok(event_id)),
-            Err(error) => self.refuse(message, error).await,
-        }
+        Vec::new()
     }
 
     async fn plan_message(
