@@ -4,13 +4,18 @@ use ruma::{
     RoomId, events::room::member::MembershipState, owned_device_id, owned_user_id, user_id,
 };
 use serde_json::json;
-use skerry::messages::{
-    room::Position,
-    user::{Changes, GetChanges, Membership, Read, ReadRoom, RoomActivity},
+use skerry::{
+    messages::{
+        room::Position,
+        user::{Changes, GetChanges, Membership, Read, ReadRoom, RoomActivity},
+    },
+    ports::{Sql as _, Stmt},
+    store::user::rooms,
 };
 use skerry_core::{sync_token::SyncToken, user_stream::MAX_MARKS_PER_ROOM};
 
 use super::stand::{World, a_room};
+use crate::host::SCOPE;
 
 impl World {
     pub(crate) async fn membership(
@@ -150,4 +155,16 @@ async fn an_invitation_from_someone_ignored_is_not_told() {
     let changes = world.changes(None).await;
     assert_eq!(changes.invited.len(), 0);
     assert_eq!(changes.ignored_users, [user_id!("@eve:localhost")]);
+}
+
+/// However many rooms the user has: SQLite would else read all of them for each one that was read.
+#[tokio::test]
+async fn a_recorded_read_looks_each_room_up_by_its_key() {
+    let world = World::new().await;
+    let stmt = rooms::update_read_list(SCOPE, &[], 1).unwrap();
+    let sql = format!("EXPLAIN QUERY PLAN {}", stmt.sql);
+    let stmt = Stmt { sql: Box::leak(sql.into_boxed_str()), ..stmt };
+    let mut rows = world.host.sqlite.rows(stmt).await.unwrap();
+    let steps: Vec<String> = rows.iter_mut().map(|row| row.take(3).unwrap()).collect();
+    assert!(steps.iter().any(|it| it.contains("room_id=?")), "{steps:?}");
 }
