@@ -1,8 +1,10 @@
 //! The SQL port over one SQLite file in WAL mode: one writer that commits in groups, and a few
 //! readers that never wait for it.
 
+mod checkpoints;
 mod connection;
 mod readers;
+mod transactions;
 mod writer;
 
 use std::{
@@ -12,22 +14,24 @@ use std::{
 };
 
 use async_trait::async_trait;
+use rusqlite::{
+    ErrorCode,
+    ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE},
+};
 use skerry::{
     Error, Result,
-    ports::{Row, Sql, Stmt},
+    ports::{
+        Row, Sql, Stmt, Value,
+        sql::{self, MAX_SAFE_INTEGER},
+    },
 };
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::SqliteConnectOptions;
 
 use self::{readers::Readers, writer::Writer};
 
 /// The database's file name in the data directory.
 pub const FILE_NAME: &str = "skerry.db";
 
-/// Pages (4 KiB) in the write-ahead log after which a commit moves them into the database. That
-/// commit takes the longer the more there are; with fewer, pages are written more often.
-const CHECKPOINT_PAGES: u32 = 2_000;
-/// Page cache of the writer, in KiB.
-const WRITER_CACHE_KIB: u32 = 8_192;
 /// Page cache of each reader, in KiB.
 const READER_CACHE_KIB: u32 = 2_048;
 /// Rows that a connection's thread may be ahead of who reads them: few pages need more, and each
@@ -58,20 +62,9 @@ impl Sqlite {
             .mode(0o600)
             .open(&file)
             .map_err(|error| Error::internal(format!("cannot open {}: {error}", file.display())))?;
-        let options = options(&file);
-        let for_writing = options
-            .clone()
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
-            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
-            .statement_cache_capacity(writer::STATEMENT_CACHE);
-        let writer = Writer::open(&for_writing).await?;
-        let readers = Readers::open(
-            &options
-                .pragma("query_only", "ON")
-                .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
-                .statement_cache_capacity(readers::STATEMENT_CACHE),
-        )
-        .await?;
+        // The writer comes first: it sets up the file that readers find.
+        let writer = Writer::open(&file)?;
+        let readers = Readers::open(&for_reading(&file)).await?;
         Ok(Self { writer, readers })
     }
 
@@ -82,16 +75,52 @@ impl Sqlite {
     }
 }
 
-fn options(file: &Path) -> SqliteConnectOptions {
+fn for_reading(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("temp_store", "MEMORY")
+        .pragma("query_only", "ON")
+        .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
+        .statement_cache_capacity(readers::STATEMENT_CACHE)
         .row_buffer_size(ROWS_AHEAD)
         .thread_name(|id| format!("sqlite-{id}"))
+}
+
+/// What SQLite would let pass: too few values would be NULL, too many would be ignored.
+fn check(stmts: &[Stmt]) -> Result<()> {
+    for stmt in stmts {
+        sql::check(stmt)?;
+        let parameters = stmt.sql.bytes().filter(|it| *it == b'?').count();
+        if parameters != stmt.values.len() {
+            return Err(Error::internal(format!(
+                "{} values for {parameters} parameters of: {}",
+                stmt.values.len(),
+                stmt.sql
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// An integer of a row. The edge's numbers are exact up to 2^53 - 1, so no column holds more.
+fn integer(value: i64) -> Result<Value> {
+    match value.unsigned_abs() > MAX_SAFE_INTEGER.unsigned_abs() {
+        true => Err(Error::internal("a column holds an integer beyond 2^53 - 1")),
+        false => Ok(Value::Integer(value)),
+    }
+}
+
+fn map_error(error: rusqlite::Error) -> Error {
+    let is_conflict = error.sqlite_error().is_some_and(|it| {
+        it.code == ErrorCode::ConstraintViolation
+            && [SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY].contains(&it.extended_code)
+    });
+    match is_conflict {
+        true => Error::Conflict,
+        false => Error::internal(error),
+    }
 }
 
 #[async_trait]

@@ -12,7 +12,7 @@ use skerry::{
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::Semaphore;
 
-use super::connection::{self, Connection};
+use super::{check, connection::Connection};
 
 /// Connections. Each has a thread and a page cache; reads are short.
 const READERS: usize = 3;
@@ -37,7 +37,7 @@ impl Readers {
     }
 
     pub(super) async fn rows(&self, stmt: Stmt) -> Result<Vec<Row>> {
-        connection::check(std::slice::from_ref(&stmt))?;
+        check(std::slice::from_ref(&stmt))?;
         let _permit = self.permits.acquire().await.map_err(Error::internal)?;
         let taken = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         // A reader that is dropped half-way through a read goes back too: its thread ends the

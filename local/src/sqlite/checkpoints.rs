@@ -1,0 +1,123 @@
+//! Moving the write-ahead log into the database beside the writer.
+//!
+//! A commit that moves thousands of pages makes everybody wait. A connection of its own moves them
+//! while others are committed; the writer moves only what came meanwhile, and the log begins anew.
+
+use std::{
+    cell::Cell,
+    path::Path,
+    sync::mpsc::{self, Receiver, Sender},
+    thread::JoinHandle,
+};
+
+use rusqlite::{Connection, OpenFlags};
+use skerry::{Error, Result};
+
+use super::{BUSY_TIMEOUT, map_error};
+
+/// Pages (4 KiB) in the log after which they are moved; and, while somebody reads an old state, so
+/// that the log cannot begin anew, pages between one try and the next.
+const CHECKPOINT_PAGES: u32 = 2_000;
+
+thread_local! {
+    /// Pages in the log after the newest commit of this thread's connection.
+    static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What the writer knows of the log, and the thread that moves it.
+pub(super) struct Checkpoints {
+    /// Asks for a round; none when the thread is to end.
+    rounds: Option<Sender<()>>,
+    done: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+    /// A round has been asked for and is not done.
+    is_under_way: bool,
+    /// Pages in the log at which the next round begins.
+    next_at: u32,
+    /// Pages in the log when this was asked last.
+    pages: u32,
+}
+
+impl Checkpoints {
+    /// `writing` is the connection that writes, on its thread.
+    pub(super) fn open(file: &Path, writing: &Connection) -> Result<Self> {
+        writing.wal_hook(Some(|_, pages| {
+            LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
+            Ok(())
+        }));
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags).map_err(map_error)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(map_error)?;
+        let (rounds, asked) = mpsc::channel();
+        let (report, done) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("sqlite-log".to_owned())
+            .spawn(move || {
+                for () in asked {
+                    checkpoint(&connection, Mode::Passive);
+                    // The writer may have gone.
+                    let _ = report.send(());
+                }
+            })
+            .map_err(Error::internal)?;
+        Ok(Self {
+            rounds: Some(rounds),
+            done,
+            thread: Some(thread),
+            is_under_way: false,
+            next_at: CHECKPOINT_PAGES,
+            pages: 0,
+        })
+    }
+
+    /// To be called after each commit.
+    pub(super) fn committed(&mut self, writing: &Connection) {
+        let pages = LOG_PAGES.get();
+        if pages < self.pages {
+            // The log has begun anew.
+            self.next_at = CHECKPOINT_PAGES;
+        }
+        self.pages = pages;
+        if self.is_under_way {
+            if self.done.try_recv().is_ok() {
+                self.is_under_way = false;
+                checkpoint(writing, Mode::Passive);
+                self.next_at = pages + CHECKPOINT_PAGES;
+            }
+        } else if pages >= self.next_at
+            && let Some(rounds) = &self.rounds
+        {
+            self.is_under_way = rounds.send(()).is_ok();
+        }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.rounds = None;
+        if self.thread.take().is_some_and(|it| it.join().is_err()) {
+            tracing::error!("the thread that moves the write-ahead log panicked");
+        }
+    }
+}
+
+/// How much is moved.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mode {
+    /// What can be moved without waiting for anybody.
+    Passive,
+    /// All, and the log's file is made empty.
+    Truncate,
+}
+
+/// Moves the write-ahead log into the database.
+pub(super) fn checkpoint(connection: &Connection, mode: Mode) {
+    let sql = match mode {
+        Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+        Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    // The row says how far it came: a backup that is being taken may keep it from the rest.
+    if let Err(error) = connection.query_row(sql, [], |_| Ok(())) {
+        tracing::warn!(%error, "the write-ahead log was not moved into the database");
+    }
+}
