@@ -84,36 +84,47 @@ impl Object for Room {
     }
 
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
+        // Each in a box: a future has the size of the largest it may become, and is moved with it.
         Ok(match command {
-            Command::Create(it) => Reply::Create(self.create(*it).await?),
-            Command::Send(it) => Reply::Send(self.send(*it).await?),
-            Command::Redact(it) => Reply::Redact(self.redact(*it).await?),
-            Command::Receive(it) => Reply::Receive(self.receive(*it).await?),
-            Command::Stage(it) => Reply::Stage(self.stage(*it).await?),
-            Command::Join(it) => Reply::Join(self.join(*it).await?),
+            Command::Create(it) => Reply::Create(Box::pin(self.create(*it)).await?),
+            Command::Send(it) => Reply::Send(Box::pin(self.send(*it)).await?),
+            Command::Redact(it) => Reply::Redact(Box::pin(self.redact(*it)).await?),
+            Command::Receive(it) => Reply::Receive(Box::pin(self.receive(*it)).await?),
+            Command::Stage(it) => Reply::Stage(Box::pin(self.stage(*it)).await?),
+            Command::Join(it) => Reply::Join(Box::pin(self.join(*it)).await?),
             Command::ChangeMembership(it) => {
-                Reply::ChangeMembership(self.change_membership(*it).await?)
+                Reply::ChangeMembership(Box::pin(self.change_membership(*it)).await?)
             }
-            Command::IsJoined(it) => Reply::IsJoined(self.is_joined(&it.user_id).await?),
-            Command::Forget(it) => Reply::Forget(self.forget(&it.user_id).await?),
-            Command::UpdateProfile(it) => Reply::UpdateProfile(self.update_profile(*it).await?),
-            Command::SetReceipts(it) => Reply::SetReceipts(self.set_receipts(*it).await?),
-            Command::SetTyping(it) => Reply::SetTyping(self.set_typing(*it).await?),
+            Command::IsJoined(it) => Reply::IsJoined(Box::pin(self.is_joined(&it.user_id)).await?),
+            Command::Forget(it) => Reply::Forget(Box::pin(self.forget(&it.user_id)).await?),
+            Command::UpdateProfile(it) => {
+                Reply::UpdateProfile(Box::pin(self.update_profile(*it)).await?)
+            }
+            Command::SetReceipts(it) => Reply::SetReceipts(Box::pin(self.set_receipts(*it)).await?),
+            Command::SetTyping(it) => Reply::SetTyping(Box::pin(self.set_typing(*it)).await?),
             Command::GetEvent(it) => {
-                Reply::GetEvent(self.get_event(&it.requester, &it.event_id).await?)
+                Reply::GetEvent(Box::pin(self.get_event(&it.requester, &it.event_id)).await?)
             }
-            Command::GetState(it) => Reply::GetState(self.get_state(&it.requester).await?),
-            Command::GetStateEvent(it) => Reply::GetStateEvent(self.get_state_event(*it).await?),
-            Command::GetMembers(it) => Reply::GetMembers(self.get_members(*it).await?),
+            Command::GetState(it) => {
+                Reply::GetState(Box::pin(self.get_state(&it.requester)).await?)
+            }
+            Command::GetStateEvent(it) => {
+                Reply::GetStateEvent(Box::pin(self.get_state_event(*it)).await?)
+            }
+            Command::GetMembers(it) => Reply::GetMembers(Box::pin(self.get_members(*it)).await?),
             Command::GetJoinedMembers(it) => {
-                Reply::GetJoinedMembers(self.get_joined_members(&it.caller).await?)
+                Reply::GetJoinedMembers(Box::pin(self.get_joined_members(&it.caller)).await?)
             }
-            Command::GetMessages(it) => Reply::GetMessages(self.get_messages(*it).await?),
-            Command::GetContext(it) => Reply::GetContext(self.get_context(*it).await?),
-            Command::SyncRoom(it) => Reply::SyncRoom(self.sync(*it).await?),
-            Command::GetPublicInfo(_) => Reply::GetPublicInfo(self.get_public_info().await?),
-            Command::SetListed(it) => Reply::SetListed(self.set_listed(*it).await?),
-            Command::CheckMay(it) => Reply::CheckMay(self.check_may(&it.user_id, it.action).await?),
+            Command::GetMessages(it) => Reply::GetMessages(Box::pin(self.get_messages(*it)).await?),
+            Command::GetContext(it) => Reply::GetContext(Box::pin(self.get_context(*it)).await?),
+            Command::SyncRoom(it) => Reply::SyncRoom(Box::pin(self.sync(*it)).await?),
+            Command::GetPublicInfo(_) => {
+                Reply::GetPublicInfo(Box::pin(self.get_public_info()).await?)
+            }
+            Command::SetListed(it) => Reply::SetListed(Box::pin(self.set_listed(*it)).await?),
+            Command::CheckMay(it) => {
+                Reply::CheckMay(Box::pin(self.check_may(&it.user_id, it.action)).await?)
+            }
         })
     }
 

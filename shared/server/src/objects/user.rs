@@ -165,43 +165,72 @@ impl Object for User {
     }
 
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
+        // Each in a box: a future has the size of the largest it may become, and is moved with it.
         Ok(match command {
-            Command::Membership(it) => Reply::Membership(self.take_membership(*it).await?),
-            Command::RoomActivity(it) => Reply::RoomActivity(self.take_activity(*it).await?),
+            Command::Membership(it) => {
+                Reply::Membership(Box::pin(self.take_membership(*it)).await?)
+            }
+            Command::RoomActivity(it) => {
+                Reply::RoomActivity(Box::pin(self.take_activity(*it)).await?)
+            }
             Command::EphemeralActivity(it) => {
-                Reply::EphemeralActivity(self.note_ephemeral(*it).await?)
+                Reply::EphemeralActivity(Box::pin(self.note_ephemeral(*it)).await?)
             }
-            Command::GetChanges(it) => Reply::GetChanges(self.changes(*it).await?),
-            Command::Read(it) => Reply::Read(self.read(*it).await?),
-            Command::GetRoomPosition(it) => Reply::GetRoomPosition(self.room_position(*it).await?),
-            Command::ListRooms(it) => Reply::ListRooms(self.list_rooms(&it.membership).await?),
-            Command::Forget(it) => Reply::Forget(self.forget(&it.room_id).await?),
-            Command::ListDevices(_) => Reply::ListDevices(self.list_devices().await?),
-            Command::GetDevice(it) => Reply::GetDevice(self.get_device(&it.device_id).await?),
-            Command::SetDeviceName(it) => Reply::SetDeviceName(self.set_device_name(*it).await?),
-            Command::SetAccountData(it) => Reply::SetAccountData(self.set_account_data(*it).await?),
-            Command::GetAccountData(it) => Reply::GetAccountData(self.get_account_data(*it).await?),
-            Command::SetTag(it) => Reply::SetTag(self.set_tag(*it).await?),
-            Command::CreateFilter(it) => Reply::CreateFilter(self.create_filter(&it.filter).await?),
-            Command::GetFilter(it) => Reply::GetFilter(self.get_filter(&it.filter_id).await?),
-            Command::GetProfile(_) => Reply::GetProfile(self.get_profile().await?),
+            Command::GetChanges(it) => Reply::GetChanges(Box::pin(self.changes(*it)).await?),
+            Command::Read(it) => Reply::Read(Box::pin(self.read(*it)).await?),
+            Command::GetRoomPosition(it) => {
+                Reply::GetRoomPosition(Box::pin(self.room_position(*it)).await?)
+            }
+            Command::ListRooms(it) => {
+                Reply::ListRooms(Box::pin(self.list_rooms(&it.membership)).await?)
+            }
+            Command::Forget(it) => Reply::Forget(Box::pin(self.forget(&it.room_id)).await?),
+            Command::ListDevices(_) => Reply::ListDevices(Box::pin(self.list_devices()).await?),
+            Command::GetDevice(it) => {
+                Reply::GetDevice(Box::pin(self.get_device(&it.device_id)).await?)
+            }
+            Command::SetDeviceName(it) => {
+                Reply::SetDeviceName(Box::pin(self.set_device_name(*it)).await?)
+            }
+            Command::SetAccountData(it) => {
+                Reply::SetAccountData(Box::pin(self.set_account_data(*it)).await?)
+            }
+            Command::GetAccountData(it) => {
+                Reply::GetAccountData(Box::pin(self.get_account_data(*it)).await?)
+            }
+            Command::SetTag(it) => Reply::SetTag(Box::pin(self.set_tag(*it)).await?),
+            Command::CreateFilter(it) => {
+                Reply::CreateFilter(Box::pin(self.create_filter(&it.filter)).await?)
+            }
+            Command::GetFilter(it) => {
+                Reply::GetFilter(Box::pin(self.get_filter(&it.filter_id)).await?)
+            }
+            Command::GetProfile(_) => Reply::GetProfile(Box::pin(self.get_profile()).await?),
             Command::SetProfileField(it) => {
-                Reply::SetProfileField(self.set_profile_field(*it).await?)
+                Reply::SetProfileField(Box::pin(self.set_profile_field(*it)).await?)
             }
-            Command::Register(it) => Reply::Register(self.register(*it).await?),
-            Command::GetAccount(_) => Reply::GetAccount(self.get_account().await?),
-            Command::Login(it) => Reply::Login(self.login(*it).await?),
+            Command::Register(it) => Reply::Register(Box::pin(self.register(*it)).await?),
+            Command::GetAccount(_) => Reply::GetAccount(Box::pin(self.get_account()).await?),
+            Command::Login(it) => Reply::Login(Box::pin(self.login(*it)).await?),
             Command::Authenticate(it) => {
-                Reply::Authenticate(self.check_token(&it.access_hash).await?)
+                Reply::Authenticate(Box::pin(self.check_token(&it.access_hash)).await?)
             }
-            Command::Refresh(it) => Reply::Refresh(self.refresh(*it).await?),
-            Command::EndSessions(it) => Reply::EndSessions(self.end_sessions(it.device_ids).await?),
-            Command::EndAllSessions(_) => Reply::EndAllSessions(self.end_all_sessions().await?),
+            Command::Refresh(it) => Reply::Refresh(Box::pin(self.refresh(*it)).await?),
+            Command::EndSessions(it) => {
+                Reply::EndSessions(Box::pin(self.end_sessions(it.device_ids)).await?)
+            }
+            Command::EndAllSessions(_) => {
+                Reply::EndAllSessions(Box::pin(self.end_all_sessions()).await?)
+            }
             Command::CheckPassword(it) => {
-                Reply::CheckPassword(self.check_password(&it.password).await?)
+                Reply::CheckPassword(Box::pin(self.check_password(&it.password)).await?)
             }
-            Command::ChangePassword(it) => Reply::ChangePassword(self.change_password(*it).await?),
-            Command::Deactivate(it) => Reply::Deactivate(self.deactivate(it.caller).await?),
+            Command::ChangePassword(it) => {
+                Reply::ChangePassword(Box::pin(self.change_password(*it)).await?)
+            }
+            Command::Deactivate(it) => {
+                Reply::Deactivate(Box::pin(self.deactivate(it.caller)).await?)
+            }
         })
     }
 
