@@ -1,13 +1,15 @@
 //! The token of `/sync`: how far into a user's stream a client has got.
 //!
-//! `s{base}` or `s{base}_{own}`, and `-{rest}` and `~{epoch}.{version}` behind it. A client reads
+//! `s{base}` or `s{base}_{own}`, and `-{before}` or `-{before}.{base}` or `-{before}.{base}_{own}`
+//! and `~{epoch}.{version}` behind it. A client reads
 //! rooms *after* it learned what changed, and other devices and the rooms themselves go on
 //! meanwhile. What they do in between stands in the stream behind `base`, before the client's own
 //! record of what it read, `own`: the token claims the one and not the other. Where nothing came in
 //! between, `own` is the next base.
 //!
-//! A client that begins is given its rooms by the page, those joined last first. As long as there
-//! are more, `rest` says which have been given.
+//! A client is given its rooms by the page, those joined last first. As long as there are more,
+//! the *rest* says which have not been given yet, and what the client had seen of these before the
+//! first page: nothing, where it began.
 //!
 //! Receipts and typing take no position of the stream: `~{epoch}.{version}` at the end says how
 //! much of what the user's memory holds of them the client has been given.
@@ -23,10 +25,28 @@ pub struct SyncToken {
     pub base: u64,
     /// And the reads that are recorded at this later position.
     pub own: Option<u64>,
-    /// Rooms that were joined before this position of the stream have not been given yet.
-    pub rest: Option<u64>,
+    /// Rooms that are still to be given.
+    pub rest: Option<Rest>,
     /// How much of the receipts and typing has been given.
     pub ephemeral: Option<EphemeralVersion>,
+}
+
+/// How far into the stream somebody has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Seen {
+    /// As [`SyncToken::base`].
+    pub base: u64,
+    /// As [`SyncToken::own`].
+    pub own: Option<u64>,
+}
+
+/// Rooms that a client has not been given yet, while others have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rest {
+    /// Those that were joined before this position of the stream.
+    pub before: u64,
+    /// What has been seen of them; none: nothing.
+    pub seen: Option<Seen>,
 }
 
 /// A version of what one memory of a user holds of receipts and typing.
@@ -58,18 +78,28 @@ impl SyncToken {
 
     /// The same token of a client that has not been given all of its rooms yet.
     #[must_use]
-    pub fn with_rest(self, rest: Option<u64>) -> Self {
+    pub fn with_rest(self, rest: Option<Rest>) -> Self {
         Self { rest, ..self }
     }
 
-    /// Whether a room that was joined at this position of the stream has not been given yet.
-    pub fn lacks(&self, membership_seq: u64) -> bool {
-        self.rest.is_some_and(|rest| membership_seq < rest)
+    /// What has been seen of rooms that are not of the rest.
+    pub fn seen(&self) -> Seen {
+        Seen { base: self.base, own: self.own }
     }
 
-    /// Whether what was recorded at this position has been seen.
-    pub fn covers(&self, seq: u64) -> bool {
-        seq <= self.base || Some(seq) == self.own
+    /// What has been seen of a room whose membership was set at this position of the stream.
+    /// None: nothing.
+    pub fn seen_of(&self, membership_seq: u64) -> Option<Seen> {
+        match self.rest {
+            Some(rest) if membership_seq < rest.before => rest.seen,
+            _ => Some(self.seen()),
+        }
+    }
+
+    /// Of every room, and of what belongs to none, everything up to this position was seen, if
+    /// anything was.
+    pub fn oldest(&self) -> u64 {
+        self.rest.and_then(|it| it.seen).map_or(self.base, |it| it.base.min(self.base))
     }
 
     /// The last position this token knows of.
@@ -78,14 +108,29 @@ impl SyncToken {
     }
 }
 
-impl fmt::Display for SyncToken {
+impl Seen {
+    /// Whether what was recorded at this position has been seen.
+    pub fn covers(&self, seq: u64) -> bool {
+        seq <= self.base || Some(seq) == self.own
+    }
+}
+
+impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.own {
-            None => write!(f, "s{}", self.base)?,
-            Some(own) => write!(f, "s{}_{own}", self.base)?,
+            None => write!(f, "{}", self.base),
+            Some(own) => write!(f, "{}_{own}", self.base),
         }
-        if let Some(rest) = self.rest {
-            write!(f, "-{rest}")?;
+    }
+}
+
+impl fmt::Display for SyncToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.seen())?;
+        match self.rest {
+            None => {}
+            Some(Rest { before, seen: None }) => write!(f, "-{before}")?,
+            Some(Rest { before, seen: Some(seen) }) => write!(f, "-{before}.{seen}")?,
         }
         match self.ephemeral {
             None => Ok(()),
@@ -114,19 +159,30 @@ impl FromStr for SyncToken {
         };
         let (text, rest) = match text.split_once('-') {
             None => (text, None),
-            Some((text, rest)) => (text, Some(parse_position(rest)?)),
+            Some((text, rest)) => (text, Some(parse_rest(rest)?)),
         };
-        match text.split_once('_') {
-            None => Ok(Self { rest, ephemeral, ..Self::at(parse_position(text)?) }),
-            Some((base, own)) => {
-                let (base, own) = (parse_position(base)?, parse_position(own)?);
-                if own <= base {
-                    return Err(InvalidSyncToken);
-                }
-                Ok(Self { base, own: Some(own), rest, ephemeral })
-            }
-        }
+        let Seen { base, own } = parse_seen(text)?;
+        Ok(Self { base, own, rest, ephemeral })
     }
+}
+
+fn parse_rest(text: &str) -> Result<Rest, InvalidSyncToken> {
+    let (before, seen) = match text.split_once('.') {
+        None => (text, None),
+        Some((before, seen)) => (before, Some(parse_seen(seen)?)),
+    };
+    Ok(Rest { before: parse_position(before)?, seen })
+}
+
+fn parse_seen(text: &str) -> Result<Seen, InvalidSyncToken> {
+    let Some((base, own)) = text.split_once('_') else {
+        return Ok(Seen { base: parse_position(text)?, own: None });
+    };
+    let (base, own) = (parse_position(base)?, parse_position(own)?);
+    if own <= base {
+        return Err(InvalidSyncToken);
+    }
+    Ok(Seen { base, own: Some(own) })
 }
 
 /// Digits, of a number that a double holds exactly: positions go through JavaScript at the edge.
@@ -145,15 +201,24 @@ mod tests {
     #[test]
     fn what_is_a_token() {
         let seen = EphemeralVersion { epoch: 9, version: 3 };
-        let whole = SyncToken::after_read(42, 44).with_rest(Some(7)).with_ephemeral(seen);
+        let lacking = Some(Rest { before: 7, seen: None });
+        let behind = |token: SyncToken| Some(Rest { before: 7, seen: Some(token.seen()) });
+        let whole = SyncToken::after_read(42, 44).with_rest(lacking).with_ephemeral(seen);
+        let catching_up = SyncToken::at(42).with_rest(behind(SyncToken::after_read(5, 8)));
         let cases = [
             ("s0", Ok(SyncToken::at(0))),
             ("s42", Ok(SyncToken::at(42))),
             ("s42_44", Ok(SyncToken::after_read(42, 44))),
-            ("s42-7", Ok(SyncToken::at(42).with_rest(Some(7)))),
-            ("s42_44-7", Ok(SyncToken::after_read(42, 44).with_rest(Some(7)))),
+            ("s42-7", Ok(SyncToken::at(42).with_rest(lacking))),
+            ("s42_44-7", Ok(SyncToken::after_read(42, 44).with_rest(lacking))),
             ("s42~9.3", Ok(SyncToken::at(42).with_ephemeral(seen))),
             ("s42_44-7~9.3", Ok(whole)),
+            ("s42-7.5", Ok(SyncToken::at(42).with_rest(behind(SyncToken::at(5))))),
+            ("s42-7.5_8", Ok(catching_up)),
+            ("s42-7.5_8~9.3", Ok(catching_up.with_ephemeral(seen))),
+            ("s42-7.", Err(InvalidSyncToken)),
+            ("s42-7.5_5", Err(InvalidSyncToken)),
+            ("s42-7.5.5", Err(InvalidSyncToken)),
             ("s42~9", Err(InvalidSyncToken)),
             ("s42~9.", Err(InvalidSyncToken)),
             ("s42~9.3.1", Err(InvalidSyncToken)),

@@ -9,7 +9,7 @@
 //! - *marks* `(seq, position)`: "whoever has seen the stream at `seq` has read the room up to
 //!   `position`" ([`Marks`]).
 //!
-//! What a token has seen of a room is the furthest of the marks it covers, and the room has
+//! How far a token has read a room is the furthest of the marks it covers, and the room has
 //! something new exactly when `known_position` lies beyond.
 //!
 //! **Invariant:** a client whose token covers the last change of a room (a recorded read is one)
@@ -26,16 +26,18 @@
 
 use ruma::events::room::member::MembershipState;
 
-use crate::sync_token::SyncToken;
+use crate::sync_token::{Seen, SyncToken};
 
 mod changed_rooms;
 mod heard;
 mod marks;
+mod page;
 
 pub use self::{
     changed_rooms::{ChangedRooms, MAX_RECENT_ROOMS, MAX_UNREAD_ROOMS},
     heard::{Heard, HeardRooms, Instance, MAX_HEARD_ROOMS},
     marks::{MAX_MARKS_PER_ROOM, Marks},
+    page::{Candidate, Page},
 };
 
 #[cfg(test)]
@@ -153,21 +155,29 @@ pub enum Change {
     Knocked,
 }
 
-/// What a client is given of a room, if anything. `seen` is [`Marks::seen_by`] its token.
+impl Ask {
+    /// How far a room has been read by who asks. None: the room is new to them.
+    pub fn read_position(&self, entry: &RoomEntry, marks: &Marks) -> Option<u64> {
+        marks.seen_by(self.since?.seen_of(entry.membership_seq)?)
+    }
+}
+
+/// What a client is given of a room, if anything. `read` is [`Ask::read_position`].
 pub fn change(
     entry: &RoomEntry,
-    seen: Option<u64>,
+    read: Option<u64>,
     has_account_data: bool,
     ask: &Ask,
 ) -> Option<Change> {
-    let is_since = |seq: u64| ask.since.is_none_or(|it| seq > it.base);
-    let is_lacking = ask.since.is_some_and(|it| it.lacks(entry.membership_seq));
-    let is_new =
-        is_since(entry.membership_seq) || (is_lacking && entry.membership == MembershipState::Join);
+    let is_new = match ask.since.map(|it| it.seen_of(entry.membership_seq)) {
+        None => true,
+        Some(Some(seen)) => entry.membership_seq > seen.base,
+        Some(None) => is_paged(&entry.membership, ask),
+    };
     match entry.membership {
         MembershipState::Join => {
-            let from = seen.filter(|_| !is_new);
-            let has_events = ask.full_state || from.is_none_or(|seen| entry.known_position > seen);
+            let from = read.filter(|_| !is_new);
+            let has_events = ask.full_state || from.is_none_or(|read| entry.known_position > read);
             (has_events || has_account_data).then_some(Change::Joined { from, has_events })
         }
         _ if entry.forgotten => None,
@@ -178,8 +188,20 @@ pub fn change(
                 None => ask.include_leave,
                 Some(_) => is_new || (ask.full_state && ask.include_leave),
             };
-            wanted.then_some(Change::Left { from: seen })
+            // While a client catches up it may have been behind with a room that was left since.
+            let is_sure = ask.since.is_none_or(|it| it.rest.is_none());
+            wanted.then_some(Change::Left { from: read.filter(|_| is_sure) })
         }
+    }
+}
+
+/// Whether a client that begins is given such rooms by the page; the others all come with the
+/// first.
+fn is_paged(membership: &MembershipState, ask: &Ask) -> bool {
+    match membership {
+        MembershipState::Join => true,
+        MembershipState::Invite | MembershipState::Knock => false,
+        _ => ask.include_leave,
     }
 }
 
@@ -219,7 +241,7 @@ pub fn plan_read(entry: &RoomEntry, marks: &Marks, read: &RoomRead, seq: u64) ->
         _ => entry.membership_position,
     };
     let to = read.to.min(most);
-    let seen = marks.seen_by(SyncToken::at(read.base));
+    let seen = marks.seen_by(Seen { base: read.base, own: None });
     if !read.is_same_instance || seen.is_some_and(|seen| to <= seen) {
         return None;
     }

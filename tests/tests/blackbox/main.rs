@@ -88,6 +88,7 @@ mod sending;
 mod state_events;
 mod sync;
 mod sync_memberships;
+mod sync_pages;
 mod sync_timeline;
 mod sync_wake;
 mod tags;

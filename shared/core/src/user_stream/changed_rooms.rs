@@ -81,9 +81,10 @@ impl<K: Ord + Clone> ChangedRooms<K> {
     }
 
     /// The rooms that may have something new for a token, and maybe some that have not. None: the
-    /// token is older than what is remembered, and all rooms are to be looked up.
+    /// token is older than what is remembered, or its client has not been given all rooms yet, and
+    /// all rooms are to be looked up.
     pub fn since(&self, token: SyncToken) -> Option<BTreeSet<K>> {
-        if token.base < self.complete_after || self.lacks_unread {
+        if token.base < self.complete_after || token.rest.is_some() || self.lacks_unread {
             return None;
         }
         let recent = self.by_seq.iter().rev().take_while(|(seq, _)| *seq > token.base);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sync_token::SyncToken;
+use crate::sync_token::Seen;
 
 /// Marks a room may have before they are thinned out.
 pub const MAX_MARKS_PER_ROOM: usize = 36;
@@ -23,10 +23,10 @@ const RECENT_MARKS_KEPT: usize = 12;
 pub struct Marks(Vec<(u64, u64)>);
 
 impl Marks {
-    /// How far a client with this token has read the room: the furthest of the marks it covers.
-    /// None: it has never read the room.
-    pub fn seen_by(&self, token: SyncToken) -> Option<u64> {
-        let covered = self.0.iter().filter(|(seq, _)| token.covers(*seq));
+    /// How far a client that has seen so much has read the room: the furthest of the marks it
+    /// covers. None: it has never read the room.
+    pub fn seen_by(&self, seen: Seen) -> Option<u64> {
+        let covered = self.0.iter().filter(|(seq, _)| seen.covers(*seq));
         covered.map(|(_, position)| *position).max()
     }
 

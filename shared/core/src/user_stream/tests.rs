@@ -1,6 +1,7 @@
 //! Tables for what a user's stream decides; the model is in [`model`].
 
 use super::*;
+use crate::sync_token::Rest;
 
 mod model;
 
@@ -73,6 +74,71 @@ fn what_a_client_is_told_of_other_rooms() {
         assert_eq!(change(&entry, Some(1), false, &ask), expected, "{name}");
         let forgotten = RoomEntry { forgotten: true, ..entry };
         assert_eq!(change(&forgotten, Some(1), false, &ask), None, "{name}, forgotten");
+    }
+}
+
+#[test]
+fn what_a_client_is_told_of_rooms_that_are_still_to_come() {
+    use MembershipState::{Invite, Join, Leave};
+    let rest =
+        |seen: Option<u64>| Rest { before: 7, seen: seen.map(|it| SyncToken::at(it).seen()) };
+    let ask =
+        |seen| Ask { since: Some(SyncToken::at(9).with_rest(Some(rest(seen)))), ..Ask::default() };
+    let with_leave = |ask: Ask| Ask { include_leave: true, ..ask };
+    let read = |from| Some(Change::Joined { from, has_events: true });
+    let left = |from| Some(Change::Left { from });
+    let cases = [
+        ("one that was given", with(Join, 7), ask(None), None),
+        ("one that was not", with(Join, 6), ask(None), read(None)),
+        ("one the client had before", with(Join, 2), ask(Some(3)), None),
+        ("one it was in before, read since", with(Join, 2), ask(Some(1)), read(None)),
+        ("left before it began", with(Leave, 6), ask(None), None),
+        ("left before it began, asked for", with(Leave, 6), with_leave(ask(None)), left(None)),
+        ("left while it catches up", with(Leave, 10), ask(Some(3)), left(None)),
+        ("an invitation came with the first page", with(Invite, 6), ask(None), None),
+    ];
+    for (name, entry, ask, expected) in cases {
+        let mut marks = Marks::default();
+        marks.record(3, 1);
+        let read = ask.read_position(&entry, &marks);
+        assert_eq!(change(&entry, read, false, &ask), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_is_on_a_page() {
+    let read = Change::Joined { from: None, has_events: true };
+    let unread = Change::Joined { from: Some(1), has_events: false };
+    let of = |change, membership_seq| Candidate { change, membership_seq };
+    let rest = |before, seen: Option<u64>| {
+        Some(Rest { before, seen: seen.map(|it| SyncToken::at(it).seen()) })
+    };
+    let rooms = [
+        of(read, 4),
+        of(unread, 1),
+        of(Change::Left { from: None }, 8),
+        of(Change::Invited, 2),
+        of(read, 6),
+    ];
+    let begins = Ask::default();
+    let (behind, still_behind) = (
+        since(5),
+        Ask { since: Some(SyncToken::at(9).with_rest(rest(5, Some(3)))), ..Ask::default() },
+    );
+    // Name, who asks, how many are wanted, the rest, the rooms that are given.
+    let cases = [
+        ("all fit", begins, 3, None, vec![4, 1, 8, 2, 6]),
+        ("who begins", begins, 2, rest(6, None), vec![1, 8, 2, 6]),
+        ("one at least", begins, 0, rest(8, None), vec![1, 8, 2]),
+        ("who is behind", behind, 2, rest(6, Some(5)), vec![1, 8, 2, 6]),
+        ("who still is", still_behind, 2, rest(6, Some(3)), vec![1, 8, 2, 6]),
+        ("the last page", still_behind, 3, None, vec![4, 1, 8, 2, 6]),
+    ];
+    for (name, ask, limit, expected, given) in cases {
+        let page = Page::cut(&rooms, &ask, limit);
+        assert_eq!(page.rest, expected, "{name}");
+        let on_page = rooms.iter().filter(|it| page.gives(it));
+        assert_eq!(on_page.map(|it| it.membership_seq).collect::<Vec<_>>(), given, "{name}");
     }
 }
 
@@ -191,7 +257,7 @@ fn an_event_between_a_read_and_its_record_is_not_lost() {
     let token = SyncToken::after_read(5, 6);
     let ask = Ask { since: Some(token), ..Ask::default() };
     let expected = Change::Joined { from: Some(2), has_events: true };
-    assert_eq!(change(&plan.entry, plan.marks.seen_by(token), false, &ask), Some(expected));
+    assert_eq!(change(&plan.entry, plan.marks.seen_by(token.seen()), false, &ask), Some(expected));
 
     // The object was built anew in between: the memory of the dropped delivery is gone.
     let read = RoomRead { dropped: None, is_same_instance: false, ..read };
@@ -222,7 +288,7 @@ fn what_a_read_does() {
         assert_eq!(got, expected, "{name}");
         if let Some(plan) = plan {
             let most = if name.ends_with("left") { 8 } else { u64::MAX };
-            assert_eq!(plan.marks.seen_by(SyncToken::at(7)), Some(to.min(most)), "{name}");
+            assert_eq!(plan.marks.seen_by(SyncToken::at(7).seen()), Some(to.min(most)), "{name}");
             assert_eq!(plan.entry.read_position, Some(to.min(most)), "{name}");
             assert_eq!(plan.entry.known_seq, if plan.raises { 7 } else { 5 }, "{name}");
         }
@@ -232,14 +298,14 @@ fn what_a_read_does() {
 #[test]
 fn marks_say_how_far_a_token_has_read() {
     let mut marks = Marks::default();
-    assert_eq!((marks.furthest(), marks.seen_by(SyncToken::at(9))), (None, None));
+    assert_eq!((marks.furthest(), marks.seen_by(SyncToken::at(9).seen())), (None, None));
     marks.record(5, 9);
     marks.record(7, 12);
     marks.record(8, 11);
     assert_eq!(marks.furthest(), Some(12));
     let cases = [("s4", None), ("s5", Some(9)), ("s6_8", Some(11)), ("s7", Some(12))];
     for (token, expected) in cases {
-        assert_eq!(marks.seen_by(token.parse().unwrap()), expected, "{token}");
+        assert_eq!(marks.seen_by(token.parse::<SyncToken>().unwrap().seen()), expected, "{token}");
     }
     let json = serde_json::to_string(&marks).unwrap();
     assert_eq!(json, "[[5,9],[7,12],[8,11]]");
@@ -249,7 +315,7 @@ fn marks_say_how_far_a_token_has_read() {
 #[test]
 fn thinned_marks_are_bounded_and_reach_far_back() {
     let mut marks = Marks::default();
-    let reaches = |marks: &Marks, seq| marks.seen_by(SyncToken::at(seq)).is_some();
+    let reaches = |marks: &Marks, seq| marks.seen_by(SyncToken::at(seq).seen()).is_some();
     for seq in 1..=100_000 {
         marks.record(seq, seq);
         assert!(marks.len() <= MAX_MARKS_PER_ROOM, "at {seq}");
@@ -275,6 +341,8 @@ fn rooms_that_may_have_something_new() {
     assert_eq!(since(&index, 0), Some(vec!["new", "old", "unread"]));
     assert_eq!(since(&index, 2), Some(vec!["new", "unread"]));
     assert_eq!(since(&index, 8), Some(vec!["unread"]));
+    let rest = Some(Rest { before: 2, seen: None });
+    assert_eq!(index.since(SyncToken::at(8).with_rest(rest)), None, "rooms are still to come");
     index.changed(&"unread", 9, false);
     index.changed(&"old", 10, true);
     assert_eq!(since(&index, 10), Some(vec!["old"]));

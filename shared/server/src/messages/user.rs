@@ -7,7 +7,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 use skerry_core::{
-    sync_token::{EphemeralVersion, SyncToken},
+    sync_token::{EphemeralVersion, Rest, SyncToken},
     user_stream::Instance,
 };
 
@@ -234,7 +234,7 @@ pub struct Changes {
     /// How much of receipts and typing is given with these changes.
     pub ephemeral: EphemeralVersion,
     /// [`SyncToken::rest`] of the token that these changes lead to.
-    pub rest: Option<StreamPosition>,
+    pub rest: Option<Rest>,
     /// Joined rooms with something new.
     pub joined: Vec<RoomChange>,
     /// Rooms left (or banned from) since, or all of them when so asked.

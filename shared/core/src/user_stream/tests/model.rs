@@ -1,6 +1,7 @@
 //! A small model of rooms, one user's stream and several devices, run through random
-//! interleavings: no device ever misses an event or is given one twice. The memory of the stream
-//! is lost now and then; then a device may be given again what it has.
+//! interleavings: no device ever misses an event or is given one twice. Answers come in pages, and
+//! a device that begins is given some of its rooms only after others. The memory of the stream is
+//! lost now and then; then a device may be given again what it has.
 
 use std::collections::BTreeMap;
 
@@ -49,8 +50,10 @@ struct Reading {
 struct Device {
     token: Option<SyncToken>,
     seen: BTreeMap<usize, u64>,
-    /// The position of its `Changes`, and the rooms it is reading since.
-    request: Option<(u64, Instance, Vec<Reading>)>,
+    /// The position of its `Changes`, the page, and the rooms it is reading since.
+    request: Option<(u64, Page, Instance, Vec<Reading>)>,
+    /// Rooms it had been given already have fallen back among the rest.
+    fell_back: bool,
 }
 
 struct World {
@@ -79,19 +82,31 @@ impl Stream {
         }
     }
 
-    fn changes(&self, ask: &Ask) -> Vec<Reading> {
-        let candidates = ask.since.and_then(|it| self.changed.since(it));
+    fn changes(&self, ask: &Ask, limit: usize) -> (Page, Vec<Reading>) {
+        let changed = ask.since.and_then(|it| self.changed.since(it));
         let mut list = Vec::new();
         for (room, entry) in self.rooms.iter().enumerate() {
-            if candidates.as_ref().is_some_and(|it| !it.contains(&room)) {
+            if changed.as_ref().is_some_and(|it| !it.contains(&room)) {
                 continue;
             }
-            let seen = ask.since.and_then(|it| self.marks[room].seen_by(it));
-            if let Some(Change::Joined { from, .. }) = change(entry, seen, false, ask) {
-                list.push(Reading { room, from, to: None });
-            }
+            let read = ask.read_position(entry, &self.marks[room]);
+            let Some(change) = change(entry, read, false, ask) else { continue };
+            let Change::Joined { from, .. } = change else { panic!("{change:?}") };
+            let candidate = Candidate { change, membership_seq: entry.membership_seq };
+            list.push((candidate, Reading { room, from, to: None }));
         }
-        list
+        let candidates: Vec<_> = list.iter().map(|it| it.0).collect();
+        let page = Page::cut(&candidates, ask, limit);
+        list.retain(|(candidate, _)| page.gives(candidate));
+        assert_eq!(list.len(), candidates.len().min(limit), "the page is full");
+        (page, list.into_iter().map(|it| it.1).collect())
+    }
+
+    fn last_seq(&self, room: usize) -> u64 {
+        let marks = serde_json::to_string(&self.marks[room]).unwrap();
+        let marks: Vec<(u64, u64)> = serde_json::from_str(&marks).unwrap();
+        let entry = &self.rooms[room];
+        marks.last().map_or(0, |it| it.0).max(entry.known_seq).max(entry.membership_seq)
     }
 
     fn read(&mut self, base: u64, instance: Instance, list: &[Reading]) -> SyncToken {
@@ -113,37 +128,38 @@ impl Stream {
 
     fn lose_memory(&mut self, random: usize) {
         self.heard = HeardRooms::new(Instance::new(random as u64));
-        let last_seq = |room: usize| {
-            let marks = serde_json::to_string(&self.marks[room]).unwrap();
-            let marks: Vec<(u64, u64)> = serde_json::from_str(&marks).unwrap();
-            marks.last().map_or(0, |it| it.0).max(self.rooms[room].known_seq)
-        };
         let rooms = self.rooms.iter().enumerate();
-        let rooms = rooms.map(|(room, entry)| (room, last_seq(room), entry.is_unread()));
+        let rooms = rooms.map(|(room, entry)| (room, self.last_seq(room), entry.is_unread()));
         self.changed = ChangedRooms::load(rooms);
+    }
+}
+
+/// The rooms of the user; a page has fewer.
+const ROOMS: usize = 5;
+
+fn joined_at(seq: u64) -> RoomEntry {
+    RoomEntry {
+        membership: MembershipState::Join,
+        membership_position: 1,
+        membership_seq: seq,
+        known_position: 1,
+        known_seq: seq,
+        read_position: None,
+        forgotten: false,
     }
 }
 
 impl World {
     fn new(seed: u64, loses_memory: bool, gives_again: bool) -> Self {
-        let entry = RoomEntry {
-            membership: MembershipState::Join,
-            membership_position: 1,
-            membership_seq: 1,
-            known_position: 1,
-            known_seq: 1,
-            read_position: None,
-            forgotten: false,
-        };
         Self {
             dice: Dice(seed),
-            rooms: (0..3).map(|_| Room { head: 1, has_delivered: false }).collect(),
+            rooms: (0..ROOMS).map(|_| Room { head: 1, has_delivered: false }).collect(),
             stream: Stream {
-                seq: 1,
-                rooms: vec![entry; 3],
-                marks: vec![Marks::default(); 3],
+                seq: ROOMS as u64,
+                rooms: (1..=ROOMS as u64).map(joined_at).collect(),
+                marks: vec![Marks::default(); ROOMS],
                 heard: HeardRooms::new(Instance::new(seed)),
-                changed: ChangedRooms::load((0..3).map(|room| (room, 1, true))),
+                changed: ChangedRooms::load((0..ROOMS).map(|room| (room, room as u64 + 1, true))),
                 needless_rows: 0,
             },
             devices: (0..3).map(|_| Device::default()).collect(),
@@ -178,6 +194,10 @@ impl World {
             }
             _ => {
                 let number = self.dice.below(self.devices.len());
+                if self.dice.once_in(200) {
+                    // The user logs in anew.
+                    self.devices[number] = Device::default();
+                }
                 let is_lost = self.dice.once_in(6);
                 self.step_device(number, is_lost);
             }
@@ -186,11 +206,13 @@ impl World {
 
     /// One step of a `/sync`: what changed; each room; the reads. The answer may get lost.
     fn step_device(&mut self, number: usize, is_lost: bool) {
+        let limit = 1 + self.dice.below(ROOMS);
         let device = &mut self.devices[number];
-        let Some((base, instance, list)) = &mut device.request else {
+        let Some((base, page, instance, list)) = &mut device.request else {
             let ask = Ask { since: device.token, ..Ask::default() };
             let instance = self.stream.heard.instance();
-            device.request = Some((self.stream.seq, instance, self.stream.changes(&ask)));
+            let (page, list) = self.stream.changes(&ask, limit);
+            device.request = Some((self.stream.seq, page, instance, list));
             return;
         };
         if let Some(unread) = list.iter_mut().find(|it| it.to.is_none()) {
@@ -199,20 +221,33 @@ impl World {
             unread.to = Some(room.head);
             return;
         }
-        let token = self.stream.read(*base, *instance, list);
+        let rest = page.rest;
+        let token = self.stream.read(*base, *instance, list).with_rest(rest);
         let list = std::mem::take(list);
         device.request = None;
         if is_lost {
             return;
         }
+        let before = device.token.and_then(|it| it.rest);
+        let grows = before.is_some_and(|it| rest.is_some_and(|rest| rest.before > it.before));
+        let fell_back = std::mem::replace(&mut device.fell_back, false);
+        device.fell_back = grows || (fell_back && rest.is_some());
         device.token = Some(token);
         for it in list {
             let seen = device.seen.insert(it.room, it.to.unwrap());
-            if self.gives_again {
+            if self.gives_again || fell_back {
                 assert!(it.from <= seen, "a gap: {:?} over {seen:?}", it.from);
             } else {
                 assert_eq!(it.from, seen, "a gap or a repetition");
             }
+        }
+    }
+
+    /// Finishes the request that is under way, or makes a whole one.
+    fn sync(&mut self, number: usize) {
+        self.step_device(number, false);
+        while self.devices[number].request.is_some() {
+            self.step_device(number, false);
         }
     }
 
@@ -221,13 +256,9 @@ impl World {
             self.stream.hear(room, position);
         }
         for number in 0..self.devices.len() {
-            // Finish what is under way, then one whole sync.
-            while self.devices[number].request.is_some() {
-                self.step_device(number, false);
-            }
-            self.step_device(number, false);
-            while self.devices[number].request.is_some() {
-                self.step_device(number, false);
+            // Finish what is under way, then one whole sync, which has at most a page a room.
+            for _ in 0..ROOMS + 2 {
+                self.sync(number);
             }
             for (room, it) in self.rooms.iter().enumerate() {
                 assert_eq!(self.devices[number].seen.get(&room), Some(&it.head), "in the end");

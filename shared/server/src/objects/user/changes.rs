@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 use skerry_core::{
     sync_token::SyncToken,
-    user_stream::{self, Ask, Change, ReadPlan, RoomRead},
+    user_stream::{self, Ask, Change, Page, ReadPlan, RoomRead},
 };
 
 use super::{State, User, ephemeral};
@@ -18,7 +18,7 @@ use crate::{
     messages::{
         RawJson,
         room::Position,
-        user::{Changes, GetChanges, Read, RoomChange},
+        user::{Changes, GetChanges, Read, RoomChange, StreamPosition},
     },
     store::user::{
         account_data::{self, AccountData},
@@ -26,8 +26,8 @@ use crate::{
     },
 };
 
-/// Account data as events, by room.
-type Events = BTreeMap<String, Vec<RawJson>>;
+/// Account data as events, by room, each with the position of the stream at which it changed.
+type AccountDataEvents = BTreeMap<String, Vec<(StreamPosition, RawJson)>>;
 
 impl User {
     /// What changed since a token. Writes nothing.
@@ -79,22 +79,29 @@ impl User {
             device_id,
         ));
         changes.is_from_beginning = since.is_none();
-        changes.account_data = account_data.remove(account_data::GLOBAL).unwrap_or_default();
+        let global = account_data.remove(account_data::GLOBAL).unwrap_or_default();
+        changes.account_data = unseen(global, since.map(|it| it.base));
         let mut candidates = Vec::with_capacity(rooms.len());
         for room in rooms {
+            let seen = wanted.read_position(&room.entry, &room.marks);
             let events = account_data.remove(room.room_id.as_str()).unwrap_or_default();
-            let seen = since.and_then(|it| room.marks.seen_by(it));
+            let known = since.and_then(|it| it.seen_of(room.entry.membership_seq));
+            let events = unseen(events, known.map(|it| it.base));
             let change = user_stream::change(&room.entry, seen, !events.is_empty(), &wanted);
             let is_ephemeral = ephemeral::names(&ephemeral, &room.room_id)
                 && room.entry.membership == MembershipState::Join;
             candidates.push(Candidate { room, change, events, seen, is_ephemeral });
         }
-        cut_page(&mut changes, &mut candidates, since, ask.limit);
+        let to_page: Vec<_> = candidates.iter().filter_map(Candidate::to_page).collect();
+        let page = Page::cut(&to_page, &wanted, ask.limit);
+        changes.rest = page.rest;
         for candidate in candidates {
-            candidate.add(&mut changes, &ignored_users);
+            if candidate.to_page().is_none_or(|it| page.gives(&it)) {
+                candidate.add(&mut changes, &ignored_users);
+            }
         }
         changes.ignored_users = ignored_users;
-        self.add_older_account_data(&mut changes, since).await?;
+        self.add_account_data_of_new(&mut changes, since).await?;
         add_known_members(state, &mut changes, &ask);
         Ok(changes)
     }
@@ -120,38 +127,53 @@ impl User {
         &self,
         state: &mut State,
         since: Option<SyncToken>,
-    ) -> Result<Events> {
-        let base = since.map_or(0, |it| it.base);
-        let is_quiet = state.account_data_quiet_since.is_some_and(|it| it <= base);
-        if is_quiet || base == state.seq {
-            return Ok(Events::new());
+    ) -> Result<AccountDataEvents> {
+        let oldest = since.map_or(0, |it| it.oldest());
+        let is_quiet = state.account_data_quiet_since.is_some_and(|it| it <= oldest);
+        if is_quiet || oldest == state.seq {
+            return Ok(AccountDataEvents::new());
         }
-        let found = account_data::list_since(self.sql(), self.scope(), base).await?;
+        let found = account_data::list_since(self.sql(), self.scope(), oldest).await?;
         if found.is_empty() {
-            state.account_data_quiet_since = Some(base);
+            state.account_data_quiet_since = Some(oldest);
         }
-        to_events(found)
+        let mut events = AccountDataEvents::new();
+        for (seq, it) in found {
+            let event = to_event(&it)?;
+            events.entry(it.room_id).or_default().push((seq, event));
+        }
+        Ok(events)
     }
 
     /// A room that is new to the client comes with all of its account data.
-    async fn add_older_account_data(
+    async fn add_account_data_of_new(
         &self,
         changes: &mut Changes,
         since: Option<SyncToken>,
     ) -> Result<()> {
-        let Some(since) = since else { return Ok(()) };
+        if since.is_none() {
+            return Ok(());
+        }
         let is_new = |it: &&mut RoomChange| it.from.is_none();
-        let mut new: Vec<_> =
-            changes.joined.iter_mut().chain(&mut changes.left).filter(is_new).collect();
+        let mut new: BTreeMap<_, _> = changes
+            .joined
+            .iter_mut()
+            .chain(&mut changes.left)
+            .filter(is_new)
+            .map(|it| (it.room_id.to_string(), (it.room_id.clone(), &mut it.account_data)))
+            .collect();
         if new.is_empty() {
             return Ok(());
         }
-        let room_ids: Vec<&RoomId> = new.iter().map(|it| &*it.room_id).collect();
-        let (sql, scope) = (self.sql(), self.scope());
-        let older = account_data::list_older(sql, scope, &room_ids, since.base).await?;
-        let mut older = to_events(older)?;
-        for room in &mut new {
-            room.account_data.extend(older.remove(room.room_id.as_str()).unwrap_or_default());
+        let room_ids: Vec<&RoomId> = new.values().map(|(room_id, _)| &**room_id).collect();
+        let found = account_data::list_of(self.sql(), self.scope(), &room_ids).await?;
+        for (_, events) in new.values_mut() {
+            events.clear();
+        }
+        for it in found {
+            if let Some((_, events)) = new.get_mut(&it.room_id) {
+                events.push(to_event(&it)?);
+            }
         }
         Ok(())
     }
@@ -223,12 +245,10 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn is_new(&self) -> bool {
-        matches!(self.change, Some(Change::Joined { from: None, .. }))
-    }
-
-    fn has_events(&self) -> bool {
-        matches!(self.change, Some(Change::Joined { has_events: true, .. }))
+    /// What its place on a page depends on.
+    fn to_page(&self) -> Option<user_stream::Candidate> {
+        let membership_seq = self.room.entry.membership_seq;
+        self.change.map(|change| user_stream::Candidate { change, membership_seq })
     }
 
     fn add(self, changes: &mut Changes, ignored_users: &[OwnedUserId]) {
@@ -258,50 +278,21 @@ impl Candidate {
     }
 }
 
-/// Keeps about as many rooms as are wanted, and makes the changes lead to a token that knows of it:
-/// of a client that begins, those who were joined last; of another, those that changed longest ago,
-/// so that the position up to which it is told of all comes out smaller.
-fn cut_page(
-    changes: &mut Changes,
-    candidates: &mut Vec<Candidate>,
-    since: Option<SyncToken>,
-    limit: usize,
-) {
-    if candidates.iter().filter(|it| it.has_events()).count() <= limit {
-        return;
-    }
-    if since.is_none_or(|it| it.rest.is_some()) {
-        candidates.sort_by_key(|it| std::cmp::Reverse(it.room.entry.membership_seq));
-        let last = candidates.iter().filter(|it| it.is_new()).nth(limit.saturating_sub(1));
-        changes.rest = last.map(|it| it.room.entry.membership_seq);
-        let is_given = |it: &Candidate| {
-            let lacks = changes.rest.is_some_and(|rest| it.room.entry.membership_seq < rest);
-            !(it.is_new() && lacks)
-        };
-        candidates.retain(is_given);
-    } else {
-        candidates.sort_by_key(|it| it.room.last_seq);
-        let last = candidates.iter().filter(|it| it.has_events()).nth(limit.saturating_sub(1));
-        let Some(last_seq) = last.map(|it| it.room.last_seq) else { return };
-        changes.position = last_seq.max(since.map_or(0, |it| it.base));
-        candidates.retain(|it| !it.has_events() || it.room.last_seq <= last_seq);
-    }
+/// Those that changed after a position; all, where there is none.
+fn unseen(events: Vec<(StreamPosition, RawJson)>, since: Option<StreamPosition>) -> Vec<RawJson> {
+    let is_unseen = |seq| since.is_none_or(|since| seq > since);
+    events.into_iter().filter(|(seq, _)| is_unseen(*seq)).map(|(_, event)| event).collect()
 }
 
-fn to_events(list: Vec<AccountData>) -> Result<Events> {
+fn to_event(it: &AccountData) -> Result<RawJson> {
     #[derive(Serialize)]
     struct Event<'a> {
         #[serde(rename = "type")]
         event_type: &'a str,
         content: &'a RawJsonValue,
     }
-    let mut events = Events::new();
-    for it in list {
-        let content: &RawJsonValue = serde_json::from_str(&it.content)?;
-        let event = to_raw_value(&Event { event_type: &it.event_type, content })?;
-        events.entry(it.room_id).or_default().push(event);
-    }
-    Ok(events)
+    let content: &RawJsonValue = serde_json::from_str(&it.content)?;
+    Ok(to_raw_value(&Event { event_type: &it.event_type, content })?)
 }
 
 fn add_known_members(state: &mut State, changes: &mut Changes, ask: &GetChanges) {

@@ -3,7 +3,7 @@
 use ruma::{
     OwnedRoomId, RoomId, UserId, api::error::ErrorKind, events::room::member::MembershipState,
 };
-use skerry_core::user_stream::{self, Heard, MembershipPlan};
+use skerry_core::user_stream::{self, Ask, Heard, MembershipPlan};
 
 use super::{State, User, limits};
 use crate::{
@@ -79,7 +79,8 @@ impl User {
         let GetRoomPosition { room_id, token } = asked;
         let _state = self.lock().await?;
         let room = rooms::find(self.sql(), self.scope(), &room_id).await?;
-        Ok(room.and_then(|it| it.marks.seen_by(token)))
+        let ask = Ask { since: Some(token), ..Ask::default() };
+        Ok(room.and_then(|it| ask.read_position(&it.entry, &it.marks)))
     }
 
     /// The rooms of one membership.

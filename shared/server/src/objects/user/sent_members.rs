@@ -56,7 +56,7 @@ impl SentMembers {
         }
         let before = device.count();
         for members in device.rooms.values_mut() {
-            members.retain(|_, seq| since.covers(*seq));
+            members.retain(|_, seq| since.seen().covers(*seq));
         }
         device.rooms.retain(|_, members| !members.is_empty());
         device.newest = since.newest();

@@ -51,34 +51,28 @@ pub async fn count(sql: &dyn Sql, scope: i64, room_id: &str) -> Result<u64> {
     row.map_or(Ok(0), |mut row| row.take(0))
 }
 
-/// What changed after a position, of all rooms and of none.
+/// What changed after a position, of all rooms and of none; and when.
 pub async fn list_since(
     sql: &dyn Sql,
     scope: i64,
     since: StreamPosition,
-) -> Result<Vec<AccountData>> {
+) -> Result<Vec<(StreamPosition, AccountData)>> {
     let stmt = Stmt::new(
-        "SELECT room_id, type, content FROM user_account_data WHERE scope = ? AND seq > ?",
+        "SELECT room_id, type, content, seq FROM user_account_data WHERE scope = ? AND seq > ?",
     )
     .bind(scope)
     .bind(since);
-    sql.rows(stmt).await?.into_iter().map(account_data).collect()
+    let with_seq = |mut row: Row| Ok((row.take(3)?, account_data(row)?));
+    sql.rows(stmt).await?.into_iter().map(with_seq).collect()
 }
 
-/// All of some rooms that is not newer than a position. The plus keeps SQLite from reading all
-/// that is older, of all rooms.
-pub async fn list_older(
-    sql: &dyn Sql,
-    scope: i64,
-    room_ids: &[&RoomId],
-    until: StreamPosition,
-) -> Result<Vec<AccountData>> {
+/// All of some rooms.
+pub async fn list_of(sql: &dyn Sql, scope: i64, room_ids: &[&RoomId]) -> Result<Vec<AccountData>> {
     let stmt = Stmt::new(
-        "SELECT room_id, type, content FROM user_account_data WHERE scope = ? AND +seq <= ? \
+        "SELECT room_id, type, content FROM user_account_data WHERE scope = ? \
          AND room_id IN (SELECT value FROM json_each(?))",
     )
     .bind(scope)
-    .bind(until)
     .bind(serde_json::to_string(room_ids)?);
     sql.rows(stmt).await?.into_iter().map(account_data).collect()
 }

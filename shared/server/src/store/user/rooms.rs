@@ -27,15 +27,13 @@ pub struct Room {
     pub sender: OwnedUserId,
     /// What an invitation or a knock shows of the room.
     pub stripped_state: Vec<RawJson>,
-    /// When anything of it changed last.
-    pub last_seq: StreamPosition,
 }
 
 /// Columns of [`Room`], in order.
 macro_rules! columns {
     () => {
         "r.room_id, r.membership, r.membership_position, r.membership_seq, r.known_position, \
-         r.known_seq, r.read_position, r.forgotten, r.marks, r.sender, r.stripped_state, r.last_seq"
+         r.known_seq, r.read_position, r.forgotten, r.marks, r.sender, r.stripped_state"
     };
 }
 
@@ -58,7 +56,6 @@ fn room(mut row: Row) -> Result<Room> {
             Some(json) => serde_json::from_str(&json)?,
             None => Vec::new(),
         },
-        last_seq: row.take(11)?,
     })
 }
 

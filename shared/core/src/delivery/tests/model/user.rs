@@ -162,7 +162,7 @@ impl User {
         let mut rooms = Vec::new();
         for (room, stored) in self.rooms.iter().enumerate() {
             let Some(entry) = &stored.entry else { continue };
-            let seen = since.and_then(|token| stored.marks.seen_by(token));
+            let seen = since.and_then(|token| stored.marks.seen_by(token.seen()));
             let (from, is_joined) = match change(entry, seen, false, &ask) {
                 Some(Change::Joined { from, .. }) => (from, true),
                 Some(Change::Left { from }) => (from, false),
