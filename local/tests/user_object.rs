@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/host.rs"]
 mod host;
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/others.rs"]
 mod others;
 

@@ -104,3 +104,18 @@ async fn of_a_batch_that_failed_nothing_is_lost_or_sent_twice() {
         assert_eq!(ids, expected, "{fate:?}");
     }
 }
+
+/// C6: who was told that a message was not sent is not in the room's next batch.
+#[tokio::test]
+async fn a_message_whose_room_cannot_be_loaded_is_never_sent() {
+    let mut stand = Stand::created(|_| {}).await;
+    stand.crash();
+    stand.host.can_be_read(false);
+    let sent = at_once(&stand, vec![said("first", "a"), said("second", "b")]).await;
+    assert!(sent.iter().all(Result::is_err));
+    stand.host.can_be_read(true);
+    let third = stand.ask(said("third", "c")).await.unwrap();
+    let second = stand.ask(said("second", "b")).await.unwrap();
+    let texts = ["third", "second"].map(str::to_owned).to_vec();
+    assert_eq!(stored(&stand).await, (vec![third, second], texts));
+}

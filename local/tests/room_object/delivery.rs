@@ -6,13 +6,17 @@ use ruma::{OwnedUserId, UserId, owned_device_id, owned_user_id};
 use serde_json::Value as JsonValue;
 use skerry::{
     messages::{Caller, room::MembershipAction},
-    objects::{Object as _, room::limits::OVERDUE_MEMBERSHIPS},
+    objects::{Object as _, room::limits::DELIVERIES_AT_ONCE},
+    store::room::members,
 };
-use skerry_core::delivery::RETRY_MAX_MS;
+use skerry_core::delivery::{MEMBERSHIPS_PER_PART, RETRY_MAX_MS};
 use tokio::time::timeout;
 
 use super::stand::{alice, bob, membership, message};
-use crate::room::{Stand, ask, whole_room};
+use crate::{
+    host::{Fate, SCOPE},
+    room::{Stand, ask, whole_room},
+};
 
 fn carol() -> Caller {
     Caller { user_id: owned_user_id!("@carol:localhost"), device_id: owned_device_id!("C") }
@@ -50,6 +54,31 @@ async fn alarm_succeeds(stand: &Stand) -> u64 {
     stand.host.alarm_is_over();
     stand.run_deferred().await;
     waited_ms.unwrap()
+}
+
+/// Lets alarms come until none is set, and gives what a member was told of a kind.
+async fn told_in_the_end(stand: &Stand, who: &Caller, kind: &str) -> Vec<JsonValue> {
+    let mut all = Vec::new();
+    while stand.host.alarm_is_set_for_ms().is_some() {
+        alarm_succeeds(stand).await;
+        all.extend(told(&stand.users.asked(), who, kind));
+    }
+    all
+}
+
+/// To whom their membership counts as undelivered.
+async fn undelivered(stand: &Stand) -> Vec<OwnedUserId> {
+    let listed = members::list_undelivered(&*stand.host.sqlite, SCOPE, 0, 1_000).await.unwrap();
+    listed.into_iter().map(|it| it.user_id).collect()
+}
+
+/// Users by their number, in the order of their names.
+fn crowd(count: usize) -> Vec<Caller> {
+    let user = |number| Caller {
+        user_id: UserId::parse(format!("@user{number:03}:localhost")).unwrap(),
+        device_id: owned_device_id!("D"),
+    };
+    (0..count).map(user).collect()
 }
 
 /// C2: the first of two invited users cannot be reached, for longer than a platform repeats an
@@ -161,9 +190,8 @@ async fn c3_an_alarm_and_a_crash_before_a_delivery_leave_nobody_untold() {
 #[tokio::test]
 async fn c2_users_who_cannot_be_reached_hold_up_nobody_however_many_they_are() {
     let mut stand = Stand::created(|_| {}).await;
-    let count = OVERDUE_MEMBERSHIPS + 1;
-    let users: Vec<OwnedUserId> =
-        (0..count).map(|it| UserId::parse(format!("@user{it}:localhost")).unwrap()).collect();
+    let users = crowd(MEMBERSHIPS_PER_PART + 1);
+    let users: Vec<OwnedUserId> = users.into_iter().map(|it| it.user_id).collect();
     for user_id in &users {
         stand.users.fail(user_id.as_str());
         let invite = membership(alice(), user_id.clone(), MembershipAction::Invite);
@@ -182,4 +210,159 @@ async fn c2_users_who_cannot_be_reached_hold_up_nobody_however_many_they_are() {
         heard |= stand.users.asked().iter().any(|(name, _)| name == last);
     }
     assert!(heard, "the last one is behind all who cannot be reached");
+}
+
+/// C2: more who do not answer than are asked at the same time, and one behind them.
+#[tokio::test]
+async fn c2_users_who_do_not_answer_hold_up_no_other_membership() {
+    let mut stand = Stand::created(|_| {}).await;
+    let users = crowd(DELIVERIES_AT_ONCE + 2);
+    for user in &users {
+        stand.users.fail(user.user_id.as_str());
+        let invite = membership(alice(), user.user_id.clone(), MembershipAction::Invite);
+        stand.ask(invite).await.unwrap();
+    }
+    stand.crash();
+    stand.users.mend();
+    let (last, hanging) = users.split_last().unwrap();
+    for user in hanging {
+        stand.users.hang(user.user_id.as_str());
+    }
+    stand.users.asked();
+    alarm_succeeds(&stand).await;
+    assert_eq!(stand.users.asked().len(), DELIVERIES_AT_ONCE, "bounded");
+    alarm_succeeds(&stand).await;
+    assert_eq!(told(&stand.users.asked(), last, "membership").len(), 1);
+    alarm_succeeds(&stand).await;
+    assert!(!undelivered(&stand).await.contains(&last.user_id));
+}
+
+/// C2: as before, of what waits to be read in a room. Whoever is the last in the order of names is
+/// the last of those who are tried again at the same time.
+#[tokio::test]
+async fn c2_members_who_do_not_answer_hold_up_no_other_delivery() {
+    let stand = Stand::created(|_| {}).await;
+    let users = crowd(3 * DELIVERIES_AT_ONCE);
+    for user in &users {
+        stand.change(user.clone(), MembershipAction::Join).await.unwrap();
+    }
+    stand.run_deferred().await;
+    for user in &users {
+        reads(&stand, user.clone()).await;
+    }
+    let (last, hanging) = users.split_last().unwrap();
+    for user in hanging {
+        stand.users.hang(user.user_id.as_str());
+    }
+    stand.users.asked();
+    stand.say("hello").await.unwrap();
+    stand.run_deferred().await;
+    assert_eq!(stand.users.asked().len(), DELIVERIES_AT_ONCE, "none of them answers");
+    let mut asked = Vec::new();
+    for _ in 0..users.len() / DELIVERIES_AT_ONCE {
+        alarm_succeeds(&stand).await;
+        asked.extend(stand.users.asked());
+    }
+    assert_eq!(told(&asked, last, "room_activity").len(), 1);
+}
+
+/// C3: an alarm comes, and the process dies while it delivers. No platform has to repeat it.
+#[tokio::test]
+async fn c3_a_crash_in_the_alarm_leaves_an_alarm_for_a_membership() {
+    let mut stand = Stand::created(|_| {}).await;
+    stand.users.fail(bob().user_id.as_str());
+    let invite = membership(alice(), bob().user_id, MembershipAction::Invite);
+    stand.ask_to_the_end(invite).await;
+    stand.users.mend();
+    stand.users.hold();
+    for _ in 0..3 {
+        stand.crash();
+        stand.host.pass_until_alarm().expect("an alarm, as long as somebody is not told");
+        stand.host.alarm_goes_off();
+        let alarm = timeout(Duration::from_millis(50), stand.room.alarm()).await;
+        assert!(alarm.is_err(), "it waits for an answer");
+    }
+    stand.crash();
+    stand.users.release();
+    stand.users.asked();
+    assert_eq!(told_in_the_end(&stand, &bob(), "membership").await.len(), 1);
+    assert!(undelivered(&stand).await.is_empty());
+}
+
+/// C3: the answer of a commit is lost, and whoever asked goes away. What was written is delivered.
+#[tokio::test]
+async fn c3_what_is_written_by_a_batch_that_nobody_waits_for_is_delivered() {
+    for fate in [Fate::WrittenAndFailed, Fate::WrittenAndHangs] {
+        let stand = of_three().await;
+        reads(&stand, bob()).await;
+        stand.host.next_commit(fate);
+        let sent = timeout(Duration::from_millis(50), stand.say("hello")).await;
+        assert!(!matches!(sent, Ok(Ok(_))));
+        assert_eq!(told_in_the_end(&stand, &bob(), "room_activity").await.len(), 1, "{fate:?}");
+
+        stand.host.next_commit(fate);
+        let leave = stand.change(carol(), MembershipAction::Leave);
+        let left = timeout(Duration::from_millis(50), leave).await;
+        assert!(!matches!(left, Ok(Ok(()))));
+        assert_eq!(told_in_the_end(&stand, &carol(), "membership").await.len(), 1, "{fate:?}");
+        assert!(undelivered(&stand).await.is_empty());
+    }
+}
+
+/// C10: what a user was told earlier is answered after they were told something newer.
+#[tokio::test]
+async fn c10_a_newer_membership_counts_as_delivered_by_its_own_answer_alone() {
+    let stand = Stand::created(|_| {}).await;
+    stand.users.hold();
+    let mut under_way = Vec::new();
+    for action in [MembershipAction::Join, MembershipAction::Leave] {
+        let (room, change) = (Arc::clone(&stand.room), membership(bob(), bob().user_id, action));
+        under_way.push(tokio::spawn(async move { ask(&room, change).await }));
+        stand.users.held().await;
+        stand.users.hold();
+    }
+    stand.users.fail(bob().user_id.as_str());
+    under_way.pop().unwrap().abort();
+    stand.users.mend();
+    stand.users.release();
+    under_way.pop().unwrap().await.unwrap().unwrap();
+    stand.say("a batch").await.unwrap();
+    assert_eq!(undelivered(&stand).await, [bob().user_id], "the newer one");
+    stand.users.asked();
+    let told = told_in_the_end(&stand, &bob(), "membership").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["membership"], "leave");
+    assert!(undelivered(&stand).await.is_empty());
+}
+
+/// A mark whose batch failed is written by the next one, and nobody is told again.
+#[tokio::test]
+async fn what_was_delivered_is_written_down_once_whatever_batch_fails() {
+    for fate in [Fate::Refused, Fate::WrittenAndFailed] {
+        let mut stand = Stand::created(|_| {}).await;
+        stand.crash();
+        assert_eq!(told_in_the_end(&stand, &bob(), "membership").await.len(), 0);
+        stand.change(bob(), MembershipAction::Join).await.unwrap();
+        stand.run_deferred().await;
+        assert_eq!(undelivered(&stand).await, [bob().user_id], "it is written by the next batch");
+        stand.users.asked();
+        stand.host.next_commit(fate);
+        stand.say("fails").await.unwrap_err();
+        stand.say("is written").await.unwrap();
+        assert!(undelivered(&stand).await.is_empty(), "{fate:?}");
+        assert_eq!(told_in_the_end(&stand, &bob(), "membership").await, [] as [JsonValue; 0]);
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_that_finds_everything_delivered_reads_and_writes_nothing() {
+    let stand = of_three().await;
+    alarm_succeeds(&stand).await;
+    reads(&stand, bob()).await;
+    stand.say("hello").await.unwrap();
+    stand.run_deferred().await;
+    let before = (stand.host.reads(), stand.host.commits());
+    alarm_succeeds(&stand).await;
+    // Whether somebody is about to join: nothing of the members.
+    assert_eq!((stand.host.reads() - before.0, stand.host.commits()), (1, before.1));
 }

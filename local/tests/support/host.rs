@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -81,7 +81,11 @@ impl Host {
         let sqlite = Arc::new(Sqlite::open(directory.path()).await.unwrap());
         store::migrate(&*sqlite).await.unwrap();
         Arc::new(Self {
-            own: OwnStore { sqlite: sqlite.clone(), reads: AtomicU64::default() },
+            own: OwnStore {
+                sqlite: sqlite.clone(),
+                reads: AtomicU64::default(),
+                fails: AtomicBool::default(),
+            },
             global: Global { sqlite: sqlite.clone(), is: Mutex::new(global) },
             sqlite,
             objects,
@@ -121,6 +125,11 @@ impl Host {
     /// The removal of the object fails after so many pages. None: it does not fail.
     pub(crate) fn removal_fails_after(&self, pages: Option<usize>) {
         *self.destroyed_pages.lock().unwrap() = pages;
+    }
+
+    /// Whether the object's own store can be read from here on.
+    pub(crate) fn can_be_read(&self, can: bool) {
+        self.own.fails.store(!can, Ordering::Relaxed);
     }
 
     /// How much was committed.
@@ -215,13 +224,17 @@ impl Clock for MovableClock {
 struct OwnStore {
     sqlite: Arc<Sqlite>,
     reads: AtomicU64,
+    fails: AtomicBool,
 }
 
 #[async_trait]
 impl Sql for OwnStore {
     async fn rows(&self, stmt: Stmt) -> Result<Vec<Row>> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.sqlite.rows(stmt).await
+        match self.fails.load(Ordering::Relaxed) {
+            true => Err(Error::internal("the store cannot be read")),
+            false => self.sqlite.rows(stmt).await,
+        }
     }
 
     async fn batch(&self, _: Vec<Stmt>) -> Result<Vec<Vec<Row>>> {

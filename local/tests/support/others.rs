@@ -34,6 +34,7 @@ pub(crate) struct Others {
     kind: Kind,
     asked: Mutex<Vec<(String, JsonValue)>>,
     failing: Mutex<BTreeSet<String>>,
+    hanging: Mutex<BTreeSet<String>>,
     refuse: AtomicBool,
     are_held: watch::Sender<bool>,
     arrivals: watch::Sender<u64>,
@@ -45,6 +46,7 @@ impl Others {
             kind,
             asked: Mutex::default(),
             failing: Mutex::default(),
+            hanging: Mutex::default(),
             refuse: AtomicBool::new(false),
             are_held: watch::Sender::new(false),
             arrivals: watch::Sender::new(0),
@@ -56,9 +58,15 @@ impl Others {
         self.failing.lock().unwrap().insert(name.to_owned());
     }
 
+    /// This one never answers.
+    pub(crate) fn hang(&self, name: &str) {
+        self.hanging.lock().unwrap().insert(name.to_owned());
+    }
+
     /// All can be asked again.
     pub(crate) fn mend(&self) {
         self.failing.lock().unwrap().clear();
+        self.hanging.lock().unwrap().clear();
     }
 
     /// All refuse.
@@ -97,6 +105,9 @@ impl Others {
         self.asked.lock().unwrap().push((name.to_owned(), json));
         self.arrivals.send_modify(|it| *it += 1);
         self.are_held.subscribe().wait_for(|it| !*it).await.unwrap();
+        if self.hanging.lock().unwrap().contains(name) {
+            std::future::pending::<()>().await;
+        }
         if self.failing.lock().unwrap().contains(name) {
             return Err(Error::internal("out of order"));
         }

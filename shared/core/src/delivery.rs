@@ -2,6 +2,9 @@
 //! who could not be reached, and what a crash leaves behind. Plain data in, plain data out: the
 //! `Room` object stores rows, sets alarms and sends what this module names.
 //!
+//! There are two kinds of deliveries: of activity ([`Delivery`], here), and of memberships to
+//! those whose they are ([`Memberships`]). They share batches and one alarm ([`RoomDeliveries`]).
+//!
 //! A room does not send every event to everybody. It delivers to a reader *once* that something
 //! waits up to a position, and again only after that reader has read the room. A reader is
 //! whoever reads rooms: a local user, another server, an application service, a push gateway.
@@ -55,9 +58,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod alarm;
+mod memberships;
 mod outstanding;
+mod retry;
+mod room;
 
-use self::outstanding::Outstanding;
+use self::{alarm::StoredAlarm, outstanding::Outstanding};
+pub use self::{
+    memberships::{MEMBERSHIPS_PER_PART, Memberships, NEXT_PART_MS, Overdue},
+    room::{Batch, RoomDeliveries},
+};
 
 #[cfg(test)]
 mod tests;
@@ -110,7 +121,7 @@ enum Removal {
     Doubtful,
 }
 
-/// The deliveries of one room. `R` is what a reader is known by.
+/// The deliveries of activity of one room. `R` is what a reader is known by.
 #[derive(Clone, Debug)]
 pub struct Delivery<R> {
     /// Who has a row that is needed.
@@ -121,8 +132,7 @@ pub struct Delivery<R> {
     outstanding: Outstanding<R>,
     /// Whether those who watch may have missed an event up to the head: the alarm repeats it.
     in_doubt: bool,
-    /// When the alarm is due that is known to be stored.
-    alarm_at_ms: Option<u64>,
+    alarm: StoredAlarm,
 }
 
 impl<R: Ord + Clone> Default for Delivery<R> {
@@ -145,7 +155,7 @@ impl<R: Ord + Clone> Delivery<R> {
             outstanding: Outstanding::default(),
             // An alarm is pending from the commit of an event until all has been delivered.
             in_doubt: alarm_at_ms.is_some(),
-            alarm_at_ms,
+            alarm: StoredAlarm::load(alarm_at_ms),
         }
     }
 
@@ -217,18 +227,13 @@ impl<R: Ord + Clone> Delivery<R> {
     /// the event, or an alarm that comes soon enough is stored.
     pub fn alarm_for(&self, now_ms: u64) -> Option<u64> {
         let concerns_somebody = self.is_watched() || !self.outstanding.is_empty();
-        let due_ms = concerns_somebody.then_some(now_ms + DELIVERY_GRACE_MS);
-        due_ms.filter(|due_ms| !self.has_alarm(now_ms, *due_ms))
-    }
-
-    /// Whether an alarm is stored that comes soon enough. One that is late is not counted on.
-    fn has_alarm(&self, now_ms: u64, due_ms: u64) -> bool {
-        self.alarm_at_ms.is_some_and(|at_ms| (now_ms..=due_ms).contains(&at_ms))
+        let due_ms = concerns_somebody.then_some(now_ms + DELIVERY_GRACE_MS)?;
+        self.alarm.needed(now_ms, due_ms)
     }
 
     /// An alarm is stored for this time, in place of any other.
     pub fn alarm_set(&mut self, due_ms: u64) {
-        self.alarm_at_ms = Some(due_ms);
+        self.alarm.set(due_ms);
     }
 
     /// An event was committed at a position that nobody has read yet: whoever watches is to be
@@ -273,7 +278,7 @@ impl<R: Ord + Clone> Delivery<R> {
     /// what is due: failed deliveries whose time has come, and the head for everybody who watches
     /// when deliveries are in doubt. An answer that took too long counts as a failure.
     pub fn alarm(&mut self, now_ms: u64, head: u64) {
-        self.alarm_at_ms = None;
+        self.alarm.came();
         if std::mem::take(&mut self.in_doubt) {
             // They go on watching: they may have read the head already.
             let watching = self.watching.keys().cloned().collect();
@@ -289,7 +294,7 @@ impl<R: Ord + Clone> Delivery<R> {
     pub fn next_due(&self, now_ms: u64) -> Option<u64> {
         let in_doubt = self.in_doubt.then_some(now_ms + DELIVERY_GRACE_MS);
         let due_ms = self.outstanding.next_due(now_ms).into_iter().chain(in_doubt).min();
-        due_ms.filter(|due_ms| !self.has_alarm(now_ms, *due_ms))
+        self.alarm.needed(now_ms, due_ms?)
     }
 
     /// Something changed that nobody has to hear of and that has no position: a receipt, who is

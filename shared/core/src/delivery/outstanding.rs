@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{ANSWER_TIMEOUT_MS, Answer, DELIVERY_GRACE_MS, RETRY_MAX_MS, RETRY_MIN_MS};
-
-/// Doublings after which [`RETRY_MAX_MS`] is reached for certain.
-const MAX_DOUBLINGS: u32 = 16;
+use super::{ANSWER_TIMEOUT_MS, Answer, DELIVERY_GRACE_MS, retry::Failures};
 
 /// The golden section of 2^64: the starts of successive turns around a circle of readers fall far
 /// from each other, however many readers there are.
@@ -16,8 +13,7 @@ const TURN: u64 = 0x9E37_79B9_7F4A_7C15;
 struct One {
     /// Up to where something waits.
     position: u64,
-    /// How often it failed in a row.
-    attempts: u32,
+    failures: Failures,
     stage: Stage,
 }
 
@@ -63,7 +59,7 @@ impl<R: Ord + Clone> Outstanding<R> {
 
     /// A reader is to be delivered to, up to a position.
     pub(super) fn queue(&mut self, reader: R, position: u64) {
-        let new = One { position, attempts: 0, stage: Stage::Queued };
+        let new = One { position, failures: Failures::default(), stage: Stage::Queued };
         match self.by_reader.get_mut(&reader) {
             Some(old) if old.position >= position => return,
             Some(old) if old.stage == Stage::Queued => {
@@ -164,8 +160,7 @@ impl<R: Ord + Clone> Outstanding<R> {
 
 impl One {
     fn fail(&mut self, now_ms: u64) {
-        let doubled = RETRY_MIN_MS << self.attempts.min(MAX_DOUBLINGS);
-        self.attempts = self.attempts.saturating_add(1);
-        self.stage = Stage::Failed { due_ms: now_ms + doubled.min(RETRY_MAX_MS) };
+        self.stage = Stage::Failed { due_ms: now_ms + self.failures.delay_ms() };
+        self.failures.add();
     }
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 
+mod memberships;
 mod model;
+mod room;
 
 type Room = Delivery<&'static str>;
 

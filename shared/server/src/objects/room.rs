@@ -176,18 +176,25 @@ impl Room {
     /// The room for writing.
     async fn write(self: &Arc<Self>) -> Result<RwLockWriteGuard<'_, Option<Loaded>>> {
         let mut guard = self.lock().await;
-        if guard.is_none() {
-            *guard = Some(self.load().await?.ok_or(Error::UnknownRoom)?);
-        }
+        self.load_into(&mut guard).await?;
         Ok(guard)
     }
 
+    /// Loads the room, where it is not in memory.
+    async fn load_into(self: &Arc<Self>, room: &mut Option<Loaded>) -> Result<()> {
+        if room.is_none() {
+            *room = Some(self.load().await?.ok_or(Error::UnknownRoom)?);
+        }
+        Ok(())
+    }
+
     /// The lock for writing, whether or not the room exists. What is in memory is dropped where it
-    /// may differ from the store.
+    /// may differ from the store; of what was in a batch that may be written, nobody has heard.
     async fn lock(&self) -> RwLockWriteGuard<'_, Option<Loaded>> {
         let mut guard = self.state.write().await;
         if self.doubt.is_set() {
             *guard = None;
+            self.deliveries().outcome_unknown(self.now_ms());
             self.doubt.clear();
         }
         guard

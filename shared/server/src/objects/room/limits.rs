@@ -32,8 +32,6 @@ pub const RECEIPTS: u64 = 5_000;
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 pub const HEROES: u64 = 5;
-/// Memberships delivered again by one alarm; the next one goes on with the rest.
-pub const OVERDUE_MEMBERSHIPS: u64 = 500;
 /// Members to whom something is delivered at the same time.
 pub const DELIVERIES_AT_ONCE: usize = 32;
 /// Rounds of deliveries after one event or alarm, of

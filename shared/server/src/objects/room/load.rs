@@ -11,7 +11,7 @@ use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
     Pdu,
     authorize::StateKey,
-    delivery::Delivery,
+    delivery::RoomDeliveries,
     engine::{Num, StateAt},
     room_version,
 };
@@ -96,11 +96,7 @@ impl Room {
         }
         let readers = readers::list(self.sql(), self.scope()).await?;
         let alarm_at_ms = self.host.alarm_at_ms().await?;
-        *self.deliveries() = Deliveries {
-            is_loaded: true,
-            activity: Delivery::load(readers, alarm_at_ms),
-            ..Deliveries::default()
-        };
+        *self.deliveries() = Deliveries::loaded(RoomDeliveries::load(readers, alarm_at_ms));
         Ok(())
     }
 

@@ -32,6 +32,8 @@ pub(super) struct User {
     instances: u64,
     /// Nobody reaches this user.
     pub(super) is_unreachable: bool,
+    /// This user never answers, whether or not they have heard.
+    pub(super) is_hanging: bool,
 }
 
 /// What a client may read, and the answer it stands in.
@@ -60,6 +62,7 @@ impl User {
             memory: None,
             instances: 0,
             is_unreachable: false,
+            is_hanging: false,
         }
     }
 
@@ -130,8 +133,7 @@ impl User {
     pub(super) fn membership(
         &mut self,
         room: usize,
-        is_joined: bool,
-        position: u64,
+        (is_joined, position): (bool, u64),
         outcome: Outcome,
     ) -> bool {
         self.memory();
@@ -151,6 +153,11 @@ impl User {
             self.memory().changed.changed(&room, seq, is_unread);
         }
         is_committed
+    }
+
+    /// Up to where this user knows of their membership in a room.
+    pub(super) fn membership_position(&self, room: usize) -> u64 {
+        self.rooms[room].entry.as_ref().map_or(0, |it| it.membership_position)
     }
 
     /// What a client with a token is given.

@@ -29,16 +29,23 @@ impl Room {
     ) -> Result<OwnedEventId> {
         self.outgoing().push_back(message);
         loop {
-            let lock = std::pin::pin!(self.write());
-            let guard = match future::select(&mut answer, lock).await {
+            let lock = std::pin::pin!(self.lock());
+            let mut guard = match future::select(&mut answer, lock).await {
                 Either::Left((answer, _)) => return answered(answer),
-                Either::Right((guard, _)) => guard?,
+                Either::Right((guard, _)) => guard,
             };
             match answer.try_recv() {
                 Ok(answer) => return answer,
                 Err(oneshot::error::TryRecvError::Closed) => return Err(lost()),
-                Err(oneshot::error::TryRecvError::Empty) => self.send_outgoing(guard).await,
+                Err(oneshot::error::TryRecvError::Empty) => {}
             }
+            if let Err(error) = self.load_into(&mut guard).await {
+                // Under the lock: nobody can send it between this answer and its removal.
+                answer.close();
+                outgoing::remove_abandoned(&mut self.outgoing());
+                return Err(error);
+            }
+            self.send_outgoing(guard).await;
         }
     }
 

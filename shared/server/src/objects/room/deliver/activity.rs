@@ -46,11 +46,12 @@ impl Room {
     /// Delivers what waits, round by round. What is left after the last round, the alarm delivers.
     pub(crate) async fn deliver(self: &Arc<Self>) {
         for _ in 0..limits::DELIVERY_ROUNDS {
-            let now_ms = self.now_ms();
-            let round = self.deliveries().activity.next_round(now_ms, DELIVERIES_PER_ROUND);
-            if round.is_empty() {
+            if !self.deliveries().activity.has_more() {
                 return;
             }
+            // Each is handed out when its turn comes: whoever the time does not suffice for comes
+            // first the next time, and not behind those again who do not answer.
+            let round = std::iter::from_fn(|| self.next_delivery()).take(DELIVERIES_PER_ROUND);
             let deliveries = stream::iter(round)
                 .for_each_concurrent(limits::DELIVERIES_AT_ONCE, |(reader, position)| {
                     self.deliver_to(reader, position)
@@ -61,6 +62,10 @@ impl Room {
                 return;
             }
         }
+    }
+
+    fn next_delivery(&self) -> Option<(OwnedUserId, Position)> {
+        self.deliveries().activity.next_round(self.now_ms(), 1).pop()
     }
 
     async fn deliver_to(&self, reader: OwnedUserId, position: Position) {

@@ -2,49 +2,55 @@
 
 use std::sync::Arc;
 
-use skerry_core::delivery::{RETRY_MAX_MS, RETRY_MIN_MS};
+use futures_util::future::join;
+use ruma::OwnedUserId;
+use skerry_core::delivery::{MEMBERSHIPS_PER_PART, Overdue};
 
 use crate::{
     Result,
-    objects::room::{Room, deliver::memberships::Overdue},
+    messages::room::Position,
+    objects::room::Room,
+    store::room::members::{self, Member},
 };
-
-/// Doublings after which [`RETRY_MAX_MS`] is reached for certain.
-const MAX_DOUBLINGS: u32 = 16;
 
 impl Room {
     /// Delivers what is due, and sets the next alarm before it begins.
     pub(crate) async fn on_alarm(self: &Arc<Self>) -> Result<()> {
         let guard = self.write().await?;
         let head = guard.as_ref().map_or(0, |room| room.head);
-        let now_ms = self.now_ms();
-        self.deliveries().activity.alarm(now_ms, head);
-        let next_ms = self.deliveries().activity.next_due(now_ms);
-        self.commit_batch(Vec::new(), next_ms).await?;
+        let overdue = self.deliveries().alarm(self.now_ms(), head, MEMBERSHIPS_PER_PART);
+        let part = self.list_overdue(overdue).await;
+        self.commit_next_alarm().await?;
         drop(guard);
-        self.deliver().await;
-        let overdue = self.deliver_overdue_memberships().await?;
-        let retry_ms = self.membership_retry(overdue, self.now_ms());
+        let (part, read) = match part {
+            Ok(part) => (part, Ok(())),
+            // What else is due does not depend on it.
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        let ((), delivered) = join(self.deliver(), self.deliver_overdue_memberships(part)).await;
         // Under the lock: the batch may remove the row of a reader who reads at this moment.
         let _guard = self.write().await?;
-        let next_ms = self.deliveries().activity.next_due(self.now_ms());
-        self.commit_batch(Vec::new(), next_ms.into_iter().chain(retry_ms).min()).await
+        self.commit_next_alarm().await?;
+        read.and(delivered)
     }
 
-    /// When memberships are delivered again that could not be delivered.
-    fn membership_retry(&self, overdue: Overdue, now_ms: u64) -> Option<u64> {
-        let mut deliveries = self.deliveries();
-        match overdue {
-            Overdue::None => {
-                deliveries.failed_alarms = 0;
-                None
-            }
-            Overdue::NextPart => Some(now_ms + RETRY_MIN_MS),
-            Overdue::Again => {
-                let doubled = RETRY_MIN_MS << deliveries.failed_alarms.min(MAX_DOUBLINGS);
-                deliveries.failed_alarms = deliveries.failed_alarms.saturating_add(1);
-                Some(now_ms + doubled.min(RETRY_MAX_MS))
-            }
-        }
+    async fn commit_next_alarm(&self) -> Result<()> {
+        let next_ms = self.deliveries().next_due(self.now_ms());
+        self.commit_batch(Vec::new(), next_ms).await
+    }
+
+    /// The memberships that are to be delivered again.
+    async fn list_overdue(&self, overdue: Option<Overdue>) -> Result<Vec<Member>> {
+        let Some(overdue) = overdue else { return Ok(Vec::new()) };
+        let Overdue { after, limit } = overdue;
+        let mut listed =
+            members::list_undelivered(self.sql(), self.scope(), after, limit as u64).await?;
+        let rows: Vec<(OwnedUserId, Position)> =
+            listed.iter().map(|it| (it.user_id.clone(), it.position)).collect();
+        let part = self.deliveries().memberships.listed(overdue, &rows, self.now_ms());
+        // Both are in the same order.
+        let mut part = part.into_iter().peekable();
+        listed.retain(|it| part.next_if(|(user_id, _)| *user_id == it.user_id).is_some());
+        Ok(listed)
     }
 }

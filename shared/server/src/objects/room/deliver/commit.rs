@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures_util::future::join;
 use ruma::events::room::member::MembershipState;
-use skerry_core::delivery::DELIVERY_GRACE_MS;
 use tokio::sync::RwLockWriteGuard;
 
 use crate::{
@@ -25,9 +24,8 @@ impl Room {
     /// Writes the plan in one batch, with the alarm that repeats what a crash keeps from being
     /// delivered; only then is the room what the plan says.
     pub(crate) async fn commit(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
-        let now_ms = self.now_ms();
-        let memberships = (!plan.memberships.is_empty()).then_some(now_ms + DELIVERY_GRACE_MS);
-        let delivery_ms = self.deliveries().activity.alarm_for(now_ms).or(memberships);
+        let changes_memberships = !plan.memberships.is_empty();
+        let delivery_ms = self.deliveries().alarm_for(self.now_ms(), changes_memberships);
         self.commit_plan(room, plan, delivery_ms).await
     }
 
@@ -46,6 +44,10 @@ impl Room {
         let mut stmts = std::mem::take(&mut plan.stmts);
         stmts.extend(plan.effects.agenda.stmts(self.scope()));
         self.commit_all(stmts, delivery_ms, plan.effects.agenda.alarm_by_ms()).await?;
+        let now_ms = self.now_ms();
+        for (user_id, _, position, _) in &plan.memberships {
+            self.deliveries().memberships.changed(user_id, *position, now_ms);
+        }
         plan.apply(room);
         Ok(())
     }
@@ -69,35 +71,19 @@ impl Room {
     ) -> Result<()> {
         let alarm_by_ms = delivery_ms.into_iter().chain(agenda_ms).min();
         let scope = self.scope();
-        let (removals, memberships) = {
-            let mut deliveries = self.deliveries();
-            let memberships = std::mem::take(&mut deliveries.memberships);
-            (deliveries.activity.removals_for_batch(), memberships)
-        };
-        if !removals.is_empty() {
-            stmts.push(readers::remove_list(scope, &removals)?);
+        let batch = self.deliveries().batch();
+        if !batch.removals.is_empty() {
+            stmts.push(readers::remove_list(scope, &batch.removals)?);
         }
-        let delivered = memberships
-            .iter()
-            .map(|(user_id, position)| members::update_delivered(scope, user_id, *position));
-        stmts.extend(delivered);
+        let marks = batch.marks.iter();
+        stmts.extend(marks.map(|(user_id, at)| members::update_delivered(scope, user_id, *at)));
         if stmts.is_empty() && alarm_by_ms.is_none() {
             return Ok(());
         }
         let result = self.write_batch(stmts, alarm_by_ms).await;
-        let mut deliveries = self.deliveries();
         match &result {
-            Ok(_) => {
-                deliveries.activity.removals_committed();
-                if let Some(at_ms) = delivery_ms {
-                    deliveries.activity.alarm_set(at_ms);
-                }
-            }
-            Err(_) => {
-                deliveries.activity.removals_failed();
-                deliveries.activity.outcome_unknown();
-                deliveries.memberships.extend(memberships);
-            }
+            Ok(_) => self.deliveries().committed(&batch, delivery_ms),
+            Err(_) => self.deliveries().batch_failed(),
         }
         result.map(drop)
     }

@@ -11,43 +11,46 @@ use ruma::{UserId, events::room::member::MembershipState};
 use skerry_core::{Pdu, client_event, delivery::ANSWER_TIMEOUT_MS, shown_state};
 
 use crate::{
-    Result,
+    Error, Result,
     messages::{RawJson, room::Position, user},
     objects::room::{Room, limits, loaded::plan::Changed},
-    store::room::{events, members},
+    store::room::{events, members::Member},
 };
 
 impl Room {
     /// Delivers to users their new membership, before the request is answered: side by side, so
-    /// that one who cannot be reached delays nobody. Whether some are left for the alarm.
-    pub(crate) async fn deliver_memberships(self: &Arc<Self>, memberships: Vec<Changed>) -> bool {
+    /// that one who cannot be reached delays nobody. The alarm delivers those that are left.
+    pub(crate) async fn deliver_memberships(self: &Arc<Self>, memberships: Vec<Changed>) {
         if memberships.is_empty() {
-            return false;
+            return;
         }
-        let deliver = async |(user_id, membership, position, pdu): Changed| {
-            let delivered = self.deliver_membership(&user_id, membership, position, pdu.as_deref());
-            let failure = delivered.await.err();
-            if let Some(error) = &failure {
-                tracing::warn!(%error, %user_id, "a membership could not be delivered to its user");
-            }
-            failure.is_some()
-        };
-        let deliveries: Vec<_> = memberships.into_iter().map(deliver).collect();
-        let failed = stream::iter(deliveries).buffer_unordered(limits::DELIVERIES_AT_ONCE);
-        // All of them are waited for: whoever stops at the first failure drops the others.
-        let failed = failed.fold(false, async |some, this| some || this);
+        let round: Vec<_> = memberships
+            .iter()
+            .map(|(user_id, _, position, _)| (user_id.clone(), *position))
+            .collect();
+        let deliveries = stream::iter(memberships)
+            .for_each_concurrent(limits::DELIVERIES_AT_ONCE, |it| self.deliver_membership(it));
         let timeout = self.host.sleep(Duration::from_millis(ANSWER_TIMEOUT_MS));
-        match future::select(pin!(failed), timeout).await {
-            Either::Left((failed, _)) => failed,
-            Either::Right(_) => {
-                tracing::warn!(room_id = %self.id, "users did not answer in time");
-                true
-            }
+        if let Either::Right(_) = future::select(pin!(deliveries), timeout).await {
+            tracing::warn!(room_id = %self.id, "users did not answer in time");
         }
+        self.deliveries().memberships.ended(&round, self.now_ms());
     }
 
     /// Delivers to one user their new membership.
-    async fn deliver_membership(
+    async fn deliver_membership(self: &Arc<Self>, changed: Changed) {
+        let (user_id, membership, position, pdu) = changed;
+        if !self.deliveries().memberships.begin(&user_id, position) {
+            return;
+        }
+        match self.tell_membership(&user_id, membership, position, pdu.as_deref()).await {
+            Ok(()) => self.deliveries().memberships.delivered(&user_id, position),
+            Err(error) => self.membership_failed(&user_id, position, &error),
+        }
+    }
+
+    /// Asks the user's object to take their new membership.
+    async fn tell_membership(
         self: &Arc<Self>,
         user_id: &UserId,
         membership: MembershipState,
@@ -67,9 +70,7 @@ impl Room {
             sender: pdu.map_or_else(|| user_id.to_owned(), |it| it.sender.clone()),
             stripped_state,
         };
-        self.host.objects().ask(user_id, message).await?;
-        self.deliveries().memberships.push((user_id.to_owned(), position));
-        Ok(())
+        self.host.objects().ask(user_id, message).await
     }
 
     /// What an invitation or a knock shows of the room.
@@ -88,43 +89,30 @@ impl Room {
         Ok(stripped)
     }
 
-    /// Delivers a part of the memberships that a crash or a failure kept from being delivered.
-    pub(crate) async fn deliver_overdue_memberships(self: &Arc<Self>) -> Result<Overdue> {
-        let (sql, scope) = (self.sql(), self.scope());
-        let limit = limits::OVERDUE_MEMBERSHIPS;
-        let after = self.deliveries().overdue_after;
-        let overdue = members::list_undelivered(sql, scope, after, limit).await?;
-        let is_full = overdue.len() as u64 >= limit;
-        let last = overdue.last().filter(|_| is_full);
-        self.deliveries().overdue_after = last.map_or(0, |it| it.position);
-        let nums: Vec<_> = overdue.iter().filter_map(|it| it.event).collect();
-        let stored = events::list(sql, scope, &nums).await?;
-        let mut memberships = Vec::with_capacity(overdue.len());
-        for member in overdue {
-            let event = stored.iter().find(|it| Some(it.num) == member.event);
-            let pdu = match event {
-                Some(event) => Some(self.to_pdu(event.event_id.clone(), event.json.clone())?),
-                None => None,
-            };
-            memberships.push((member.user_id, member.membership, member.position, pdu));
+    /// Delivers memberships that a crash or a failure kept from being delivered.
+    pub(crate) async fn deliver_overdue_memberships(
+        self: &Arc<Self>,
+        part: Vec<Member>,
+    ) -> Result<()> {
+        let nums: Vec<_> = part.iter().filter_map(|it| it.event).collect();
+        let stored = events::list(self.sql(), self.scope(), &nums).await?;
+        let mut memberships = Vec::with_capacity(part.len());
+        for member in part {
+            let Member { user_id, membership, position, event } = member;
+            let event = stored.iter().find(|it| Some(it.num) == event);
+            let pdu = event.map(|it| self.to_pdu(it.event_id.clone(), it.json.clone()));
+            match pdu.transpose() {
+                Ok(pdu) => memberships.push((user_id, membership, position, pdu)),
+                Err(error) => self.membership_failed(&user_id, position, &error),
+            }
         }
-        let failed = self.deliver_memberships(memberships).await;
-        Ok(match is_full {
-            true => Overdue::NextPart,
-            // Of the parts before this one nobody knows: the next alarm begins anew.
-            false if failed || after > 0 => Overdue::Again,
-            false => Overdue::None,
-        })
+        self.deliver_memberships(memberships).await;
+        Ok(())
     }
-}
 
-/// What is left of memberships that are to be delivered again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Overdue {
-    /// Nothing.
-    None,
-    /// Those who come after the ones that were tried.
-    NextPart,
-    /// All have been tried; some may not have been reached.
-    Again,
+    fn membership_failed(&self, user_id: &UserId, position: Position, error: &Error) {
+        tracing::warn!(%error, %user_id, "a membership could not be delivered to its user");
+        let now_ms = self.now_ms();
+        self.deliveries().memberships.failed(&user_id.to_owned(), position, now_ms);
+    }
 }

@@ -1,9 +1,12 @@
 //! What the room has to deliver to its members, as memory knows it.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    ops::{Deref, DerefMut},
+};
 
 use ruma::OwnedUserId;
-use skerry_core::delivery::Delivery;
+use skerry_core::delivery::RoomDeliveries;
 
 use crate::messages::room::Position;
 
@@ -13,16 +16,28 @@ pub(crate) struct Deliveries {
     /// The store was read for it. A room that is loaded once more in the same process knows more
     /// than its store does.
     pub(crate) is_loaded: bool,
-    /// To whom that events wait is to be delivered.
-    pub(crate) activity: Delivery<OwnedUserId>,
-    /// Members to whom their membership at this position was delivered: the next batch writes it
-    /// down.
-    pub(crate) memberships: Vec<(OwnedUserId, Position)>,
-    /// How often in a row all were tried, and some membership could not be delivered.
-    pub(crate) failed_alarms: u32,
-    /// The next alarm goes on with the memberships after this position: so many who cannot be
-    /// reached that one alarm does not get beyond them hold up nobody.
-    pub(crate) overdue_after: Position,
+    deliveries: RoomDeliveries<OwnedUserId>,
+}
+
+impl Deliveries {
+    /// Those of a room that comes into memory.
+    pub(crate) fn loaded(deliveries: RoomDeliveries<OwnedUserId>) -> Self {
+        Self { is_loaded: true, deliveries }
+    }
+}
+
+impl Deref for Deliveries {
+    type Target = RoomDeliveries<OwnedUserId>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.deliveries
+    }
+}
+
+impl DerefMut for Deliveries {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.deliveries
+    }
 }
 
 /// Receipts and typing that wait for the end of a window, so that many of them are delivered as

@@ -55,3 +55,8 @@ pub(crate) fn next(queue: &mut VecDeque<Outgoing>, at_most: usize) -> Vec<Outgoi
     }
     next
 }
+
+/// Removes the messages for which nobody waits.
+pub(crate) fn remove_abandoned(queue: &mut VecDeque<Outgoing>) {
+    queue.retain(|message| !message.reply.is_closed());
+}
