@@ -12,7 +12,10 @@ use skerry_core::delivery::RETRY_MAX_MS;
 use tokio::time::timeout;
 
 use super::stand::{alice, bob, membership, message};
-use crate::room::{Stand, ask, whole_room};
+use crate::{
+    own_room::whole_room,
+    room::{Stand, ask},
+};
 
 fn carol() -> Caller {
     Caller { user_id: owned_user_id!("@carol:localhost"), device_id: owned_device_id!("C") }
