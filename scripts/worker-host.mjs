@@ -1,7 +1,7 @@
 // Runs the built Worker in workerd, through Miniflare, for tests and for a look by hand:
 //
 //   node scripts/worker-host.mjs --dir STATE [--port 8008] [--build worker/build-test] \
-//       [--var NAME=VALUE]... [--count]
+//       [--var NAME=VALUE]... [--count] [--isolates N]
 //
 // It applies the migrations of the global store, prints `listening on http://127.0.0.1:PORT`
 // and stays until SIGTERM or SIGINT, or until its standard input is closed: the process that
@@ -11,6 +11,9 @@
 // that object leave memory as if it had been idle for ten seconds: its memory is lost, its storage
 // and its hibernating WebSockets stay. The answer is a line `evicted CLASS NAME`, or one that
 // begins with `not evicted`: an object that is not in memory cannot be evicted.
+//
+// With `--isolates N`, requests from outside are answered by as many isolates, as at the edge. The
+// line above names the address of each; all of them have the same objects and the same store.
 //
 // With `--count`, what the platform would bill is counted (`tests/edge-cost`).
 
@@ -31,6 +34,7 @@ const { values: args } = parseArgs({
     build: { type: "string", default: join(ROOT, "worker/build-test") },
     var: { type: "string", multiple: true, default: [] },
     count: { type: "boolean", default: false },
+    isolates: { type: "string", default: "1" },
   },
 });
 if (!args.dir) throw new Error("--dir is missing: where to keep the state");
@@ -111,23 +115,37 @@ async function migrate(db) {
   }
 }
 
-const sqliteObject = (className) => ({ className, useSQLite: true });
-
-const miniflare = new Miniflare(
-  convertV4MiniflareOptions({
-    name: WORKER,
-    host: "127.0.0.1",
-    port: Number(args.port),
-    cf: false, // Otherwise it is downloaded.
+/** The Workers, one for each isolate. The first one has the objects. */
+async function workers() {
+  const common = {
     ...(await compatibility()),
     modulesRoot: ROOT,
     modules: await modules(resolve(args.build)),
     bindings: bindings(),
     d1Databases: { DB: "skerry" },
     r2Buckets: { MEDIA: "skerry-media" },
-    durableObjects: Object.fromEntries(
-      Object.entries(OBJECTS).map(([binding, className]) => [binding, sqliteObject(className)]),
-    ),
+  };
+  const objects = (options) =>
+    Object.fromEntries(
+      Object.entries(OBJECTS).map(([binding, className]) => [binding, { className, ...options }]),
+    );
+  const first = { name: WORKER, ...common, durableObjects: objects({ useSQLite: true }) };
+  const further = Array.from({ length: Number(args.isolates) - 1 }, (_, index) => ({
+    name: `${WORKER}-${index + 2}`,
+    ...common,
+    durableObjects: objects({ scriptName: WORKER, useSQLite: true }),
+    unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+  }));
+  return [first, ...further];
+}
+
+const all = await workers();
+const miniflare = new Miniflare(
+  convertV4MiniflareOptions({
+    host: "127.0.0.1",
+    port: Number(args.port),
+    cf: false, // Otherwise it is downloaded.
+    workers: all,
     resourcePersistencePath: resolve(args.dir),
   }),
 );
@@ -161,5 +179,7 @@ createInterface({ input: process.stdin })
   .on("close", stop);
 
 const url = await miniflare.ready;
-await migrate(await miniflare.getD1Database("DB"));
-console.log(`listening on ${url.origin}`);
+await migrate(await miniflare.getD1Database("DB", WORKER));
+const further = all.slice(1).map(({ name }) => miniflare.unsafeGetDirectURL(name));
+const urls = [url, ...(await Promise.all(further))];
+console.log(`listening on ${urls.map(({ origin }) => origin).join(" ")}`);

@@ -10,6 +10,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,
     reason = "a program to measure with: what fails has nothing to tell, and time is the machine's"
@@ -23,6 +24,8 @@ mod curve;
 mod ingest;
 #[path = "room_figures/memory.rs"]
 mod memory;
+#[path = "../tests/support/own_room.rs"]
+mod own_room;
 #[path = "room_figures/peers.rs"]
 mod peers;
 #[path = "room_figures/resolve.rs"]

@@ -14,6 +14,8 @@ mod host;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/others.rs"]
 mod others;
+#[path = "support/own_room.rs"]
+mod own_room;
 #[path = "support/room.rs"]
 mod room;
 

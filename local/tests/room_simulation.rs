@@ -19,6 +19,9 @@ mod client;
 mod host;
 #[path = "support/others.rs"]
 mod others;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "support/own_room.rs"]
+mod own_room;
 #[path = "room_simulation/replay.rs"]
 mod replay;
 #[path = "support/room.rs"]

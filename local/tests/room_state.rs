@@ -6,7 +6,7 @@ use ruma::EventId;
 use skerry::{
     ports::{Sql as _, Stmt},
     store::room::{
-        events::{self, Judgment, Stored, Unread},
+        events::{self, Judgment, StoredEvent, Unread},
         state::{self, Part},
     },
 };
@@ -25,7 +25,7 @@ async fn fresh() -> (TempDir, Sqlite) {
 
 /// An event at a position; only what the state reads of it matters.
 fn event(position: u64, name: &str) -> Stmt {
-    let stored = Stored {
+    let stored = StoredEvent {
         num: position,
         position,
         states: Some(States { before: StateAt::default(), after: StateAt::default() }),

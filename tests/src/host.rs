@@ -67,6 +67,8 @@ pub struct Options {
     pub worker_build: PathBuf,
     /// Whether the Worker's host counts what the platform would bill.
     pub is_counted: bool,
+    /// Isolates that answer requests to the Worker.
+    pub isolates: usize,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             private_servers: Vec::new(),
             worker_build: "worker/build-test".into(),
             is_counted: false,
+            isolates: 1,
         }
     }
 }
@@ -104,7 +107,18 @@ impl Server {
 
     /// `http://127.0.0.1:port`
     pub fn url(&self) -> &str {
-        &self.process.as_ref().expect("a running server").url
+        &self.urls()[0]
+    }
+
+    /// The address of each isolate.
+    pub fn urls(&self) -> &[String] {
+        &self.process.as_ref().expect("a running server").urls
+    }
+
+    /// Waits for the next line on standard output that contains this text.
+    pub fn line(&mut self, text: &str) -> String {
+        let process = self.process.as_mut().expect("a running server");
+        process.line(|it| it.contains(text)).expect("a line of the log")
     }
 
     /// Stops the server at once: the native one by `kill -9`, the Worker by ending its host.
@@ -129,9 +143,9 @@ impl Server {
         let process = self.process.as_mut().expect("a running server");
         let stdin = process.stdin.as_mut().expect("standard input");
         writeln!(stdin, "evict {class} {name}").expect("the host listens");
-        let told = process.told.get_mut().expect("nobody panicked while listening");
-        let answer = told.recv_timeout(START_TIMEOUT).expect("an answer");
-        answer == format!("evicted {class} {name}")
+        let answer =
+            process.line(|it| it.starts_with("evicted ") || it.starts_with("not evicted "));
+        answer.expect("an answer") == format!("evicted {class} {name}")
     }
 
     /// The process that was started; the server itself may be one below it.
@@ -144,9 +158,9 @@ impl Server {
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    /// The lines on standard output that are meant for whoever started it.
-    told: Mutex<mpsc::Receiver<String>>,
-    url: String,
+    /// The lines on standard output.
+    lines: Mutex<mpsc::Receiver<String>>,
+    urls: Vec<String>,
 }
 
 impl Process {
@@ -161,16 +175,21 @@ impl Process {
         let mut child = command.stderr(stderr).spawn().expect("the server can be spawned");
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("standard output"));
-        let told = listen(stdout);
-        let first = told.recv_timeout(START_TIMEOUT);
-        let mut process = Self { child, stdin, told: Mutex::new(told), url: String::new() };
-        let Some(url) = first.ok().as_deref().and_then(address) else {
+        let lines = Mutex::new(lines(stdout));
+        let mut process = Self { child, stdin, lines, urls: Vec::new() };
+        let Some(line) = process.line(|it| it.contains(LISTENING)) else {
             drop(process);
             let log = fs::read_to_string(&log).unwrap_or_default();
             panic!("{host:?} did not start: {command:?}\n{log}");
         };
-        process.url = url;
+        process.urls = addresses(&line);
         process
+    }
+
+    /// The next of these lines; those before it are passed over.
+    fn line(&mut self, is_meant: impl Fn(&str) -> bool) -> Option<String> {
+        let lines = self.lines.get_mut().expect("nobody panicked while listening");
+        std::iter::from_fn(|| lines.recv_timeout(START_TIMEOUT).ok()).find(|it| is_meant(it))
     }
 }
 
@@ -217,6 +236,7 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     if options.is_counted {
         command.arg("--count");
     }
+    command.args(["--isolates", &options.isolates.to_string()]);
     command.args(variable("SERVER_NAME", &options.server_name));
     command.args(variable("REGISTRATION", &options.registration));
     if let Some(token) = &options.registration_token {
@@ -237,28 +257,28 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     command
 }
 
-/// Reads standard output to its end, so that the server never blocks on it, and hands over the
-/// lines that tell something.
-fn listen(stdout: BufReader<impl std::io::Read + Send + 'static>) -> mpsc::Receiver<String> {
-    let (tell, told) = mpsc::channel();
+/// Reads standard output to its end, so that the server never blocks on it.
+fn lines(stdout: BufReader<impl std::io::Read + Send + 'static>) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {
         for line in stdout.lines().map_while(Result::ok) {
-            if line.contains(LISTENING) || line.starts_with("evicted") || line.starts_with("not ") {
-                // Nobody listens any more when the time is over; the output is still drained.
-                tell.send(line).unwrap_or_default();
-            }
+            // Nobody listens any more when the time is over; the output is still drained.
+            sender.send(line).unwrap_or_default();
         }
     });
-    told
+    lines
 }
 
 const LISTENING: &str = "listening on http://";
 
-/// The address in a line that says where the server listens.
-fn address(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once(LISTENING)?;
-    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !".:-[]".contains(c));
-    Some(format!("http://{}", &rest[..end.unwrap_or(rest.len())]))
+/// The addresses in a line that says where the server listens.
+fn addresses(line: &str) -> Vec<String> {
+    let parts = line.split("http://").skip(1);
+    let addresses = parts.map(|part| {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && !".:-[]".contains(c));
+        format!("http://{}", &part[..end.unwrap_or(part.len())])
+    });
+    addresses.collect()
 }
 
 /// The root of the repository.

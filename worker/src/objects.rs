@@ -15,11 +15,11 @@ use skerry::{
         Ask as _, Command, room,
         user::{self, Changes, GetChanges},
     },
-    ports::Objects,
+    ports::{Clock as _, Objects},
 };
 use worker::{Delay, Env, Stub, WebsocketEvent, send::SendFuture};
 
-use crate::{js::map_worker_error, wire};
+use crate::{js::map_worker_error, machine::EdgeClock, wire};
 
 /// The bindings' names.
 pub(crate) const ROOM: &str = "ROOM";
@@ -27,6 +27,9 @@ pub(crate) const USER: &str = "USER";
 
 /// The longest wait for news that is granted, whatever was asked for.
 const MAX_WAIT: Duration = Duration::from_mins(5);
+
+/// How often somebody who waits without a place is looked after.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The status of an answer that comes with a socket.
 const SWITCHING_PROTOCOLS: u16 = 101;
@@ -69,6 +72,7 @@ impl EdgeObjects {
         question: GetChanges,
         at_most: Duration,
     ) -> Result<Option<Box<Changes>>> {
+        let deadline_ms = EdgeClock.now_ms().saturating_add(millis(at_most.min(MAX_WAIT)));
         let request = wire::waiting_request(&question.clone().into_command())?;
         let answer = self.stub(USER, user_id.as_str())?.fetch_with_request(request).await;
         let answer = answer.map_err(map_worker_error)?;
@@ -89,22 +93,54 @@ impl EdgeObjects {
             // The time is up, or the object has ended the wait.
             Either::Left(_) | Either::Right(_) => None,
         };
-        let is_over = matches!(&waited, Either::Left((Some(Ok(WebsocketEvent::Close(_))), _)));
+        let closed_with = match &waited {
+            Either::Left((Some(Ok(WebsocketEvent::Close(event))), _)) => Some(event.code()),
+            _ => None,
+        };
         drop(waited);
         drop(events);
         // The other end may be closed already.
-        let _ = socket.close(Some(1000), None::<&str>);
-        match message {
-            Some(message) => Ok(GetChanges::from_reply(serde_json::from_str(&message)?)),
-            // Also when the answer was too large for a socket.
-            None if is_over => {
-                let reply = self.user(user_id, question.into_command()).await?;
-                let changes = GetChanges::from_reply(reply);
-                Ok(changes.filter(|it| !it.is_empty()))
+        let _ = socket.close(Some(wire::WAIT_IS_OVER), None::<&str>);
+        match (message, closed_with) {
+            (Some(message), _) => Ok(GetChanges::from_reply(serde_json::from_str(&message)?)),
+            (None, Some(wire::PLACE_TAKEN)) => {
+                self.wait_without_place(user_id, question, deadline_ms).await
             }
-            None => Ok(None),
+            // Also when the answer was too large for a socket.
+            (None, Some(_)) => self.look(user_id, question).await,
+            (None, None) => Ok(None),
         }
     }
+
+    /// Waits for somebody whose place another client has taken, and who would take that of a third
+    /// one if they asked again at once.
+    async fn wait_without_place(
+        &self,
+        user_id: &UserId,
+        question: GetChanges,
+        deadline_ms: u64,
+    ) -> Result<Option<Box<Changes>>> {
+        loop {
+            let left_ms = deadline_ms.saturating_sub(EdgeClock.now_ms());
+            if left_ms == 0 {
+                return Ok(None);
+            }
+            Delay::from(PAUSE.min(Duration::from_millis(left_ms))).await;
+            if let Some(changes) = self.look(user_id, question.clone()).await? {
+                return Ok(Some(changes));
+            }
+        }
+    }
+
+    async fn look(&self, user_id: &UserId, question: GetChanges) -> Result<Option<Box<Changes>>> {
+        let reply = self.user(user_id, question.into_command()).await?;
+        Ok(GetChanges::from_reply(reply).filter(|it| !it.is_empty()))
+    }
+}
+
+/// Whole milliseconds of a wait.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[async_trait]

@@ -3,6 +3,7 @@
 
 use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use skerry::{
     Error, Result,
     objects::{CommandOf, Context as _, Object, ReplyOf},
@@ -13,8 +14,8 @@ use worker::{Env, Request, Response, State, WebSocket, WebSocketPair};
 use crate::{host::EdgeHost, js::map_worker_error, machine::EdgeClock, wire};
 
 /// Clients of one object that wait at the same time. Who comes after them takes the place of the
-/// one who has waited longest.
-const MAX_WAITING: usize = 1_000;
+/// one who has waited longest. Tests take all places: a few are enough for them.
+const MAX_WAITING: usize = if cfg!(feature = "test-routes") { 16 } else { 1_000 };
 
 /// The largest answer that goes out on a socket; whoever waits for a larger one asks without
 /// waiting.
@@ -22,6 +23,19 @@ const MAX_ANSWER_BYTES: usize = 512 * 1024;
 
 /// When an alarm that failed goes off again.
 const ALARM_RETRY: Duration = Duration::from_secs(30);
+
+/// What the platform keeps of a client that waits.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    since_ms: u64,
+    command: String,
+}
+
+impl Waiting {
+    fn of(socket: &WebSocket) -> Option<Self> {
+        socket.deserialize_attachment().ok().flatten()
+    }
+}
 
 /// What every class of Durable Objects is made of.
 pub(crate) struct Shell<O> {
@@ -108,11 +122,12 @@ impl<O: Object> Shell<O> {
             return wire::response(Ok(answer)).map_err(map_worker_error);
         }
         let pair = WebSocketPair::new().map_err(map_worker_error)?;
-        let waiting = self.host.state.get_websockets();
-        if let Some(longest) = waiting.first().filter(|_| waiting.len() >= MAX_WAITING) {
-            end(longest);
+        let sockets = self.host.state.get_websockets();
+        if sockets.len() >= MAX_WAITING {
+            end_longest(&sockets);
         }
-        pair.server.serialize_attachment(&command).map_err(map_worker_error)?;
+        let waiting = Waiting { since_ms: EdgeClock.now_ms(), command };
+        pair.server.serialize_attachment(&waiting).map_err(map_worker_error)?;
         self.host.state.accept_web_socket(&pair.server);
         // First listen, then look again: news in between is not missed.
         self.answer_on(&pair.server, object).await;
@@ -131,7 +146,7 @@ impl<O: Object> Shell<O> {
     }
 
     async fn answer_on(&self, socket: &WebSocket, object: &Arc<O>) {
-        let command = socket.deserialize_attachment::<String>().ok().flatten();
+        let command = Waiting::of(socket).map(|it| it.command);
         let Some(command) = command.and_then(|it| serde_json::from_str(&it).ok()) else {
             return end(socket);
         };
@@ -157,9 +172,23 @@ impl<O: Object> Shell<O> {
     }
 }
 
-/// Ends a wait: whoever is at the other end asks again. It may have ended already.
+/// Ends a wait: whoever is at the other end asks again.
 fn end(socket: &WebSocket) {
-    let _ = socket.close(Some(1000), None::<&str>);
+    close(socket, wire::WAIT_IS_OVER);
+}
+
+/// Ends the wait that has lasted longest. In which order the platform lists the sockets is not
+/// said: workerd has the newest first.
+fn end_longest(sockets: &[WebSocket]) {
+    let longest = sockets.iter().min_by_key(|it| Waiting::of(it).map(|it| it.since_ms));
+    if let Some(socket) = longest {
+        close(socket, wire::PLACE_TAKEN);
+    }
+}
+
+/// Closes a socket, which may be closed already.
+fn close(socket: &WebSocket, code: u16) {
+    let _ = socket.close(Some(code), None::<&str>);
 }
 
 /// Makes a class of Durable Objects of a kind of object.

@@ -16,6 +16,11 @@ pub(crate) const WAIT_PATH: &str = "/wait";
 /// The query parameter with the command whose answer it waits for.
 const WAIT_COMMAND: &str = "command";
 
+/// How a socket is closed behind which a client has waited.
+pub(crate) const WAIT_IS_OVER: u16 = 1000;
+/// How it is closed where another client takes the place of the one behind it.
+pub(crate) const PLACE_TAKEN: u16 = 4000;
+
 /// Where a command goes. An object has no address; the URL only has to be one.
 const COMMAND_URL: &str = "https://object/";
 

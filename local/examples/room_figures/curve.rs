@@ -3,17 +3,18 @@
 use std::{path::Path, sync::Arc, time::Instant};
 
 use ruma::{OwnedUserId, UserId, owned_device_id};
-use serde_json::{json, value::to_raw_value};
 use skerry::{
     messages::{
         Caller,
-        room::{ChangeMembership, Create, MembershipAction, NewState, UpdateProfile},
+        room::{ChangeMembership, MembershipAction, UpdateProfile},
     },
     objects::room::Room,
 };
-use skerry_core::{pdu, room_version};
 
-use crate::stand::{Stand, ask, memory};
+use crate::{
+    own_room::{creation, membership},
+    stand::{Stand, ask, memory},
+};
 
 /// Changes between two lines.
 const STEP: u64 = 10_000;
@@ -63,43 +64,12 @@ fn caller(user_id: OwnedUserId) -> Caller {
 }
 
 fn join(user_id: OwnedUserId) -> ChangeMembership {
-    ChangeMembership {
-        caller: caller(user_id.clone()),
-        target: user_id,
-        action: MembershipAction::Join,
-        reason: None,
-        displayname: None,
-        avatar_url: None,
-        is_direct: false,
-    }
+    membership(caller(user_id.clone()), user_id, MembershipAction::Join)
 }
 
 async fn create(stand: &Stand) -> Arc<Room> {
-    let rules = room_version::rules(&room_version::DEFAULT).expect("supported");
-    let content = serde_json::from_value(json!({ "room_version": room_version::DEFAULT }));
-    let (creator, key) = (user(0), &stand.server.signing_key);
-    let content = content.expect("canonical");
-    let create = pdu::create_event(content, &creator, None, None, &rules, 1, key);
-    let create = create.expect("an event");
-    let state = |event_type: &str, state_key: &str, content| NewState {
-        event_type: event_type.to_owned(),
-        state_key: state_key.to_owned(),
-        content: to_raw_value(&content).expect("JSON"),
-    };
-    let room = stand.room(&create.room_id);
-    let question = Create {
-        creator: caller(creator.clone()),
-        room_version: room_version::DEFAULT,
-        create_event: serde_json::from_str(&create.json).expect("JSON"),
-        state: vec![
-            state("m.room.member", creator.as_str(), json!({ "membership": "join" })),
-            state("m.room.power_levels", "", json!({})),
-            state("m.room.join_rules", "", json!({ "join_rule": "public" })),
-        ],
-        invites: Vec::new(),
-        listed: false,
-        alias: None,
-    };
+    let (room_id, question) = creation(&stand.server, caller(user(0)));
+    let room = stand.room(&room_id);
     ask(stand, &room, question).await;
     room
 }

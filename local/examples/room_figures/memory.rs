@@ -2,10 +2,11 @@
 
 use std::{env, path::Path, process::Command as Process};
 
-use serde_json::{json, value::to_raw_value};
-use skerry::messages::room::{GetPublicInfo, Send, SyncRoom};
+use ruma::api::client::filter::LazyLoadOptions;
+use skerry::messages::room::{GetPublicInfo, SyncRoom};
 
 use crate::{
+    own_room::{message, whole_room},
     peers::Peers,
     resolve,
     stand::{Stand, ask, caller, forget_peak, memory},
@@ -29,27 +30,16 @@ pub(crate) async fn measure(folder: &Path, members: u64) {
     println!("  the room is loaded:        {}; {cost}", memory());
     for what in ["a message is sent:         ", "another:                   "] {
         forget_peak();
-        let send = Send {
-            caller: caller(),
-            event_type: "m.room.message".to_owned(),
-            state_key: None,
-            content: to_raw_value(&json!({ "msgtype": "m.text", "body": "hello" })).expect("JSON"),
-            transaction_id: None,
-            timestamp_ms: None,
-        };
-        let (_, cost) = ask(&stand, &room, send).await;
+        let (_, cost) = ask(&stand, &room, message(caller(), "hello")).await;
         println!("  {what}{}; {cost}", memory());
     }
     for (what, full_state) in
         [("a first sync, lazy:        ", false), ("again:                     ", true)]
     {
         forget_peak();
-        let command = json!({
-            "caller": caller(), "from": null, "full_state": full_state, "state_after": false,
-            "timeline": {}, "state": { "lazy_load_members": true }, "ephemeral": {},
-            "known_members": [], "thread_counts": false, "ignored_users": [],
-        });
-        let command: SyncRoom = serde_json::from_value(command).expect("a command");
+        let mut command = SyncRoom { full_state, ..whole_room(caller()) };
+        command.state.lazy_load_options =
+            LazyLoadOptions::Enabled { include_redundant_members: false };
         let (_, cost) = ask(&stand, &room, command).await;
         println!("  {what}{}; {cost}", memory());
     }

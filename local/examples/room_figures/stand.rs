@@ -20,15 +20,15 @@ use skerry::{
     },
     objects::{Object as _, room::Room},
     ports::{Row, Sql, Stmt},
-    server::{
-        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
-        Server,
-    },
+    server::Server,
 };
 use skerry_core::SigningKey;
 use skerry_local::{sqlite::Sqlite, store};
 
-use crate::alone::{Host, nobody};
+use crate::{
+    alone::{Host, nobody},
+    own_room::server,
+};
 
 /// Rows of an answer that is worth a line.
 const LARGE_ANSWER: u64 = 5_000;
@@ -46,19 +46,8 @@ impl Stand {
         store::migrate(&sqlite).await.expect("the schema");
         let none = || AtomicU64::new(0);
         let sql = Counted { sqlite, reads: none(), rows: none(), batches: none() };
-        let server = Server {
-            name: "localhost".try_into().expect("a name"),
-            signing_key: SigningKey::from_seed([7; 32], "figures").expect("a key"),
-            config: Config {
-                registration: Registration::Closed,
-                registration_token_hash: None,
-                public_base_url: None,
-                access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
-                private_servers: Vec::new(),
-                session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
-            },
-        };
-        Self { server: Arc::new(server), sql: Arc::new(sql) }
+        let key = SigningKey::from_seed([7; 32], "figures").expect("a key");
+        Self { server: server("localhost", key), sql: Arc::new(sql) }
     }
 
     /// The room's object: it has nothing in memory.

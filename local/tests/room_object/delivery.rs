@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use super::stand::{alice, bob, membership, message};
 use crate::{
     host::{Fate, SCOPE},
-    room::{Stand, ask, whole_room},
+    own_room::whole_room,
+    room::{Stand, ask},
 };
 
 fn carol() -> Caller {

@@ -50,7 +50,7 @@ async fn alice_leaves(stand: &Stand) {
 async fn state_of(stand: &Stand) -> BTreeMap<StateKey, String> {
     let at = StateAt { chain: 0, group: 1 << 52 };
     let state = state::list(&*stand.host.sqlite, SCOPE, at, Part::Whole).await.unwrap();
-    let entry = |it: skerry::store::room::events::Stored| {
+    let entry = |it: skerry::store::room::events::StoredEvent| {
         ((it.event_type, it.state_key.unwrap()), it.event_id.to_string())
     };
     state.into_iter().map(entry).collect()

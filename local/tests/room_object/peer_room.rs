@@ -21,12 +21,14 @@ use skerry_core::{
     room_version,
 };
 
-use crate::room::{Stand, server};
+use crate::{own_room::server, room::Stand};
 
 /// When the first event was sent.
 const SENT_MS: u64 = 1_700_000_000_000;
 /// The other server.
 pub(crate) const PEER: &str = "peer.example";
+/// A third server, which has the key of the other one.
+pub(crate) const THIRD: &str = "third.example:8448";
 /// This server.
 pub(crate) const OWN: &str = "own.example";
 /// Members of the room when it begins: their events fill more than a page.
@@ -62,16 +64,17 @@ fn key_of(sender: &UserId) -> SigningKey {
     }
 }
 
-/// The peer's key, as whoever has fetched it hands it over.
+/// The key of the other servers, as whoever has fetched it hands it over.
 pub(crate) fn keys() -> Vec<ServerKey> {
     let key = key_of(&user("carol", PEER));
-    vec![ServerKey {
-        server: OwnedServerName::try_from(PEER).unwrap(),
+    let of = |server: &str| ServerKey {
+        server: OwnedServerName::try_from(server).unwrap(),
         key_id: key.id().to_owned(),
         key: key.public_base64(),
         valid_until_ms: SENT_MS * 2,
         expired_ms: None,
-    }]
+    };
+    vec![of(PEER), of(THIRD)]
 }
 
 /// An event as it comes.

@@ -1,28 +1,26 @@
 //! A room of this server: how it is created, and what its members do.
 
-use ruma::{
-    CanonicalJsonObject, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, owned_device_id,
-    owned_user_id, room_alias_id,
-};
-use serde_json::{Value as JsonValue, json, value::to_raw_value};
+use ruma::{OwnedEventId, owned_device_id, owned_user_id, room_alias_id};
+use serde_json::Value as JsonValue;
 use skerry::{
     Result,
     messages::{
         Caller,
-        room::{ChangeMembership, Create, MembershipAction, NewState, Send},
+        room::{Create, MembershipAction},
     },
     ports::{ObjectHost as _, Sql as _},
-    server::Server,
     store::{
         agenda,
         global::{aliases, directory},
     },
 };
-use skerry_core::{SigningKey, pdu, room_version};
+use skerry_core::SigningKey;
 
+pub(crate) use crate::own_room::{event, membership, message};
 use crate::{
     host::SCOPE,
-    room::{Stand, server},
+    own_room::{creation, server},
+    room::Stand,
 };
 
 pub(crate) fn alice() -> Caller {
@@ -37,7 +35,7 @@ impl Stand {
     /// A store, and the room that is about to be created in it.
     pub(crate) async fn open() -> (Self, Create) {
         let server = server("localhost", SigningKey::from_seed([7; 32], "test").unwrap());
-        let (room_id, create) = creation(&server);
+        let (room_id, create) = creation(&server, alice());
         (Self::empty(server, &room_id).await, create)
     }
 
@@ -51,7 +49,7 @@ impl Stand {
 
     /// How the room is created.
     pub(crate) fn creation(&self) -> Create {
-        creation(&self.server).1
+        creation(&self.server, alice()).1
     }
 
     /// The name and the members that the directory shows, if it shows the room.
@@ -103,73 +101,4 @@ impl Stand {
         let target = caller.user_id.clone();
         self.ask(membership(caller, target, action)).await
     }
-}
-
-/// A change of a membership that says nothing more.
-pub(crate) fn membership(
-    caller: Caller,
-    target: OwnedUserId,
-    action: MembershipAction,
-) -> ChangeMembership {
-    ChangeMembership {
-        caller,
-        target,
-        action,
-        reason: None,
-        displayname: None,
-        avatar_url: None,
-        is_direct: false,
-    }
-}
-
-/// A message.
-pub(crate) fn message(caller: Caller, text: &str) -> Send {
-    event(caller, "m.room.message", None, &json!({ "msgtype": "m.text", "body": text }))
-}
-
-/// An event without a transaction.
-pub(crate) fn event(
-    caller: Caller,
-    event_type: &str,
-    state_key: Option<&str>,
-    content: &JsonValue,
-) -> Send {
-    Send {
-        caller,
-        event_type: event_type.to_owned(),
-        state_key: state_key.map(str::to_owned),
-        content: to_raw_value(content).unwrap(),
-        transaction_id: None,
-        timestamp_ms: None,
-    }
-}
-
-/// How the room is created: public, with a name.
-fn creation(server: &Server) -> (OwnedRoomId, Create) {
-    let Caller { user_id, .. } = alice();
-    let rules = room_version::rules(&RoomVersionId::V12).unwrap();
-    let content: CanonicalJsonObject =
-        serde_json::from_value(json!({ "room_version": "12" })).unwrap();
-    let key = &server.signing_key;
-    let event = pdu::create_event(content, &user_id, None, None, &rules, 1, key).unwrap();
-    let state = |event_type: &str, state_key: &str, content| NewState {
-        event_type: event_type.to_owned(),
-        state_key: state_key.to_owned(),
-        content: to_raw_value(&content).unwrap(),
-    };
-    let create = Create {
-        creator: alice(),
-        room_version: RoomVersionId::V12,
-        create_event: serde_json::from_str(&event.json).unwrap(),
-        state: vec![
-            state("m.room.member", user_id.as_str(), json!({ "membership": "join" })),
-            state("m.room.power_levels", "", json!({})),
-            state("m.room.join_rules", "", json!({ "join_rule": "public" })),
-            state("m.room.name", "", json!({ "name": "Harbor" })),
-        ],
-        invites: Vec::new(),
-        listed: false,
-        alias: None,
-    };
-    (event.room_id, create)
 }

@@ -13,10 +13,7 @@ use skerry::messages::{
 };
 use skerry_core::engine::{Event, StateAt};
 
-use super::{
-    room::{Stand, whole_room},
-    simulation::store::Store,
-};
+use super::{own_room::whole_room, room::Stand, simulation::store::Store};
 
 /// The state, by event IDs.
 type Ids = BTreeMap<(String, String), String>;

@@ -25,7 +25,8 @@ use skerry_core::{
 use super::{
     client::Client,
     host::SCOPE,
-    room::{self, Stand},
+    own_room,
+    room::Stand,
     simulation::{
         store::{Map, Step, Store},
         world::World,
@@ -187,7 +188,7 @@ impl<'a> Replay<'a> {
             kinds.map(|(state_after, limit)| Client::new(user.clone(), state_after, limit))
         };
         Self {
-            stand: Stand::empty(room::server(name, key(server)), room_id).await,
+            stand: Stand::empty(own_room::server(name, key(server)), room_id).await,
             clients: world.servers[server].users.iter().flat_map(of).collect(),
             later: Vec::new(),
             is_ahead: false,

@@ -2,21 +2,14 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedRoomId, RoomId, api::client::filter::RoomEventFilter};
+use ruma::{OwnedRoomId, RoomId};
 use skerry::{
     Result,
-    messages::{
-        Ask, Caller,
-        room::{SyncRoom, ToRoom},
-    },
+    messages::{Ask, room::ToRoom},
     objects::{Object as _, room::Room},
     ports::{ObjectHost as _, Objects},
-    server::{
-        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
-        Server,
-    },
+    server::Server,
 };
-use skerry_core::SigningKey;
 
 use crate::{
     host::{GlobalStore, Host},
@@ -35,45 +28,12 @@ pub(crate) struct Stand {
     pub(crate) room_id: OwnedRoomId,
 }
 
-/// A server of this name and key.
-pub(crate) fn server(name: &str, signing_key: SigningKey) -> Arc<Server> {
-    Arc::new(Server {
-        name: name.try_into().unwrap(),
-        signing_key,
-        config: Config {
-            registration: Registration::Closed,
-            registration_token_hash: None,
-            public_base_url: None,
-            access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
-            private_servers: Vec::new(),
-            session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
-        },
-    })
-}
-
 /// Asks a room.
 pub(crate) async fn ask<A: Ask<Recipient = ToRoom>>(
     room: &Arc<Room>,
     question: A,
 ) -> Result<A::Reply> {
     Ok(A::from_reply(room.ask(question.into_command()).await?).unwrap())
-}
-
-/// What `/sync` asks for who has seen nothing of a room and wants all of it.
-pub(crate) fn whole_room(caller: Caller) -> SyncRoom {
-    SyncRoom {
-        caller,
-        from: None,
-        full_state: false,
-        state_after: false,
-        timeline: RoomEventFilter::default(),
-        state: RoomEventFilter::default(),
-        ephemeral: RoomEventFilter::default(),
-        known_members: Vec::new(),
-        thread_counts: false,
-        ignored_users: Vec::new(),
-        federation_format: false,
-    }
 }
 
 impl Stand {

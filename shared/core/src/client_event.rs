@@ -54,7 +54,7 @@ pub struct Unsigned<'a> {
 
 /// The fields of a PDU that clients see, as they stand in its JSON.
 #[derive(Deserialize)]
-struct Stored<'a> {
+struct PduFields<'a> {
     #[serde(borrow)]
     content: &'a RawJsonValue,
     #[serde(borrow)]
@@ -101,7 +101,7 @@ struct RedactionContent<'a> {
 ///
 /// When what is stored is not a PDU.
 pub fn render(event: Rendered<'_>, now_ms: u64) -> Result<Box<RawJsonValue>, serde_json::Error> {
-    let stored: Stored<'_> = serde_json::from_str(event.json)?;
+    let stored: PduFields<'_> = serde_json::from_str(event.json)?;
     let mut unsigned = event.unsigned;
     let sent: i64 = serde_json::from_str(stored.origin_server_ts.get())?;
     unsigned.age = Some(i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(sent));
@@ -163,7 +163,7 @@ pub fn strip(json: &str) -> Result<Box<RawJsonValue>, serde_json::Error> {
         #[serde(rename = "type")]
         event_type: &'a RawJsonValue,
     }
-    let Stored { content, sender, state_key, event_type, .. } = serde_json::from_str(json)?;
+    let PduFields { content, sender, state_key, event_type, .. } = serde_json::from_str(json)?;
     to_raw_value(&Stripped { content, sender, state_key, event_type })
 }
 

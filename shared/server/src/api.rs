@@ -33,6 +33,7 @@ use axum::Router;
 use http::Method;
 use ruma::api::error::ErrorKind;
 
+use self::mount::Routes;
 pub use self::{
     input::{Client, ClientAddress, MAX_BODY_BYTES},
     json::MAX_JSON_DEPTH,
@@ -64,10 +65,10 @@ impl Cx {
 
 /// The router of all APIs, without state: built once, used for every request.
 pub fn router() -> Router {
-    let router = federation::routes(client::routes(Router::new()));
+    let routes = federation::routes(client::routes(Routes::default()));
     #[cfg(feature = "test-routes")]
-    let router = test_routes::routes(router);
-    router.fallback(not_found).method_not_allowed_fallback(wrong_method)
+    let routes = test_routes::routes(routes);
+    routes.router.fallback(not_found).method_not_allowed_fallback(wrong_method)
 }
 
 /// Answers a path nobody knows. `OPTIONS` is answered for every path, without any logic.

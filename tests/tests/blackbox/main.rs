@@ -68,6 +68,7 @@ mod login;
 mod members;
 mod membership;
 mod messages;
+mod open_endpoints;
 mod peer_restart;
 mod peer_versions;
 mod privacy;

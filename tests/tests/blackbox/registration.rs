@@ -2,6 +2,7 @@
 //! closed or ask for a token.
 
 use skerry_tests::{Client, Host, Options, PASSWORD, Server, User, Value, json, unique};
+use tokio::task::JoinSet;
 
 both_hosts![
     registration_asks_for_authentication_first,
@@ -21,7 +22,11 @@ both_hosts![
 
 private_server![
     native_private: Native => [a_token_opens_registration, closed_registration_is_forbidden],
-    worker_private: Worker => [a_token_opens_registration, closed_registration_is_forbidden],
+    worker_private: Worker => [
+        a_token_opens_registration,
+        closed_registration_is_forbidden,
+        c12_of_isolates_that_start_at_once_one_makes_the_first_token,
+    ],
 ];
 
 fn wanted(name: &str) -> Value {
@@ -191,4 +196,27 @@ async fn closed_registration_is_forbidden(host: Host) {
         Server::start(host, Options { registration: "closed".to_owned(), ..Options::default() });
     let register = Client::new(server.url()).post("/register").json(&wanted("alice"));
     register.refused(403, "M_FORBIDDEN").await;
+}
+
+/// C12: each isolate is a process of its own, and each starts with its first request.
+async fn c12_of_isolates_that_start_at_once_one_makes_the_first_token(host: Host) {
+    const ISOLATES: usize = 8;
+    let registration = "token".to_owned();
+    let options = Options { registration, isolates: ISOLATES, ..Options::default() };
+    let mut server = Server::start(host, options);
+    let mut starts = JoinSet::new();
+    for url in server.urls() {
+        starts.spawn(Client::new(url).get("/_matrix/client/versions").ok());
+    }
+    assert_eq!(starts.join_all().await.len(), ISOLATES);
+    let log: Vec<_> = (0..ISOLATES).map(|_| server.line(" the first account, ")).collect();
+    let tokens = log.iter().filter_map(|line| line.split_once("with this token: "));
+    let tokens: Vec<_> = tokens.map(|(_, token)| token).collect();
+    let [token] = *tokens else { panic!("not one token: {log:#?}") };
+    // No other isolate has taken it back, and it makes one account.
+    let auth = json!({ "type": "m.login.registration_token", "token": token });
+    let last = Client::new(server.urls().last().expect("an isolate"));
+    last.post("/register").uia(wanted("first"), auth.clone()).await.ok();
+    let first = Client::new(server.url());
+    first.post("/register").uia(wanted("second"), auth).await.client_error();
 }

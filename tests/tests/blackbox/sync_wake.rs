@@ -3,7 +3,7 @@
 use skerry_tests::{Request, Server, Sync, User, json, path};
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 both_hosts![
     a_poll_waits_until_its_time_is_up,
@@ -20,11 +20,15 @@ both_hosts![
     a_message_elsewhere_wakes_nobody,
     a_filtered_message_is_not_told,
     an_abandoned_poll_loses_nothing,
+    c11_polls_wait_also_when_all_places_are_taken,
 ];
 
 /// Far longer than any wake-up, far shorter than the poll itself.
 const PROMPT: Duration = Duration::from_secs(5);
 const POLL_MS: u64 = 25_000;
+/// Polls of one user that may wait at the same time, at most, in a build with the test routes. A
+/// host may have a place for every poll.
+const PLACES: usize = 16;
 
 /// A sync with nothing pending, whose long-poll really waits.
 async fn settled(user: &User) -> String {
@@ -200,4 +204,37 @@ async fn an_abandoned_poll_loses_nothing(server: &Server) {
     let sent = alice.say(&room, "hello").await;
     let sync = bob.sync().since(&since).until_event(&room, &sent).await;
     assert_eq!(skerry_tests::ids(sync.joined(&room).expect("the room").timeline()), [&sent]);
+}
+
+/// C11: neither who finds all places taken nor who has lost one is answered with nothing: they
+/// would ask again at once. News reaches all of them, and other users notice nothing.
+async fn c11_polls_wait_also_when_all_places_are_taken(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let (since, since_of_bob) = (settled(&alice).await, settled(&bob).await);
+    let mut polls = JoinSet::new();
+    for _ in 0..PLACES + 4 {
+        polls.spawn(alice.sync().since(&since).query("timeout", POLL_MS).get());
+    }
+    for _ in 0..4 {
+        let poll = bob.sync().since(&since_of_bob).query("timeout", 700).get();
+        let started = Instant::now();
+        let (sync, _) = tokio::join!(poll, async {
+            let needs_no_place = alice.sync().since(&since).query("timeout", 0).get().await;
+            assert!(started.elapsed() < PROMPT, "took {:?}", started.elapsed());
+            needs_no_place
+        });
+        assert!(sync.is_empty() && started.elapsed().as_millis() >= 700, "{}", sync.json);
+    }
+    assert!(polls.try_join_next().is_none(), "a poll was answered with nothing");
+    let (_, sent) = woken_by(&bob, alice.say(&room, "news")).await;
+    let sent_at = Instant::now();
+    while let Some(sync) = polls.join_next().await {
+        let sync = sync.expect("an answer");
+        assert!(sync.joined(&room).is_some_and(|it| it.event(&sent).is_some()), "{}", sync.json);
+    }
+    assert!(sent_at.elapsed() < 2 * PROMPT, "the last answered after {:?}", sent_at.elapsed());
+    // The places are free again.
+    let (sync, sent) = woken_by(&alice, bob.say(&room, "more news")).await;
+    assert!(sync.joined(&room).is_some_and(|it| it.event(&sent).is_some()), "{}", sync.json);
 }

@@ -10,8 +10,8 @@ use skerry::{
     objects::room::limits,
 };
 
-use super::stand::{Stand, THIRD, alice, message, page, server};
-use crate::room_object::peer_room::{MEMBER, OWN, PEER, PeerRoom, TOPIC, user};
+use super::stand::{Stand, alice, message, page, server};
+use crate::room_object::peer_room::{MEMBER, OWN, PEER, PeerRoom, THIRD, TOPIC, user};
 
 /// A message at the end of a branch.
 async fn say(stand: &Stand, branch: &mut PeerRoom, body: &str) {

@@ -10,11 +10,11 @@ use skerry::{
 };
 use skerry_core::Pdu;
 
-use super::stand::{Stand, THIRD, alice, server};
+use super::stand::{Stand, alice, server};
 use crate::{
     host::SCOPE,
-    room::whole_room,
-    room_object::peer_room::{MEMBER, PEER, user},
+    own_room::whole_room,
+    room_object::peer_room::{MEMBER, PEER, THIRD, user},
 };
 
 const VISIBILITIES: [&str; 4] = ["joined", "invited", "shared", "world_readable"];

@@ -10,9 +10,7 @@ use skerry::{
     Result,
     messages::{
         Ask, Caller, RawJson, Requester,
-        room::{
-            Direction, GetEvent, GetMessages, GetState, Kind, Outcome, Receive, ServerKey, ToRoom,
-        },
+        room::{Direction, GetEvent, GetMessages, GetState, Outcome, ToRoom},
     },
     objects::{Object as _, room::Room},
 };
@@ -20,11 +18,8 @@ use skerry_core::Pdu;
 
 use crate::{
     room::{self, ask},
-    room_object::peer_room::{MEMBER, PEER, PeerRoom, TOPIC, caller, keys, own_server, raw, user},
+    room_object::peer_room::{MEMBER, PEER, PeerRoom, TOPIC, caller, own_server, user},
 };
-
-/// The server whose reads are looked at.
-pub(crate) const THIRD: &str = "third.example:8448";
 
 /// Events in one page of history: few, so that there are several pages.
 const PAGE: u64 = 3;
@@ -43,14 +38,6 @@ pub(crate) fn server(name: &str) -> Requester {
 /// The user of this server who is in the room.
 pub(crate) fn alice() -> Caller {
     caller("alice")
-}
-
-/// The keys of all servers that send events.
-fn all_keys() -> Vec<ServerKey> {
-    let mut keys = keys();
-    let third = OwnedServerName::try_from(THIRD).unwrap();
-    keys.push(ServerKey { server: third, ..keys[0].clone() });
-    keys
 }
 
 impl Stand {
@@ -81,10 +68,8 @@ impl Stand {
     }
 
     pub(crate) async fn receive(&self, pdu: &Pdu) {
-        let events = vec![raw(pdu)];
-        let receive = Receive { events, keys: all_keys(), kind: Kind::Live, states: Vec::new() };
-        let received = self.ask(receive).await.unwrap().remove(0);
-        assert_eq!(received.outcome, Outcome::Accepted { redacted: false }, "{}", pdu.json);
+        let outcome = self.own.receive(pdu).await;
+        assert_eq!(outcome, Outcome::Accepted { redacted: false }, "{}", pdu.json);
     }
 
     /// An event is made, and received.

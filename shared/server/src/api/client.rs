@@ -19,10 +19,10 @@ pub mod tag;
 pub mod typing;
 pub mod uiaa;
 
-use axum::Router;
+use super::mount::Routes;
 
 /// Mounts all of it.
-pub fn routes(router: Router) -> Router {
+pub fn routes(routes: Routes) -> Routes {
     let areas = [
         account::routes,
         account_data::routes,
@@ -39,5 +39,5 @@ pub fn routes(router: Router) -> Router {
         tag::routes,
         typing::routes,
     ];
-    areas.into_iter().fold(router, |router, area| area(router))
+    areas.into_iter().fold(routes, |routes, area| area(routes))
 }

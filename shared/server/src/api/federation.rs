@@ -2,15 +2,14 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/
 
-use axum::Router;
 use ruma::{OwnedServerName, ServerName, api::federation::discovery::discover_homeserver};
 
-use super::{Client, Cx, mount::Mount as _};
+use super::{Client, Cx, mount::Routes};
 use crate::{Error, Result};
 
 /// Mounts all of it.
-pub fn routes(router: Router) -> Router {
-    router.mount(discover_homeserver)
+pub fn routes(routes: Routes) -> Routes {
+    routes.mount(discover_homeserver)
 }
 
 /// `GET /.well-known/matrix/server`

@@ -22,7 +22,9 @@ use axum::{
     Router,
     routing::{MethodFilter, MethodRouter, on},
 };
-use ruma::api::{IncomingRequest, path_builder::PathBuilder as _};
+use http::Method;
+use ruma::api::{IncomingRequest, Metadata as _, path_builder::PathBuilder as _};
+use serde::Serialize;
 
 use super::{
     Cx,
@@ -33,29 +35,29 @@ use super::{
 };
 use crate::Result;
 
-/// What mounts endpoints: axum's router.
-pub(super) trait Mount: Sized {
+/// The endpoints that are mounted, and the list of them.
+#[derive(Default)]
+pub struct Routes {
+    pub(super) router: Router,
+    pub(super) mounted: Vec<Mounted>,
+}
+
+/// A method of a path that an endpoint answers.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Mounted {
+    method: String,
+    path: String,
+}
+
+impl Routes {
     /// Mounts an endpoint.
-    fn mount<Given, H: Handler<Given>>(self, handler: H) -> Self
-    where
-        Given: 'static;
+    pub(super) fn mount<Given: 'static, H: Handler<Given>>(self, handler: H) -> Self {
+        self.add(&Endpoint::new(handler), paths::<H::Request>(), false)
+    }
 
     /// Mounts an endpoint whose last path argument may be empty: it is known without it too, with
     /// and without the slash before it (empty state keys).
-    fn mount_with_empty_tail<Given, H: Handler<Given>>(self, handler: H) -> Self
-    where
-        Given: 'static;
-}
-
-impl Mount for Router {
-    fn mount<Given, H: Handler<Given>>(self, handler: H) -> Self
-    where
-        Given: 'static,
-    {
-        routes(self, &Endpoint::new(handler), paths::<H::Request>(), false)
-    }
-
-    fn mount_with_empty_tail<Given, H: Handler<Given>>(self, handler: H) -> Self
+    pub(super) fn mount_with_empty_tail<Given, H: Handler<Given>>(self, handler: H) -> Self
     where
         Given: 'static,
     {
@@ -64,7 +66,15 @@ impl Mount for Router {
         let without_tail = paths.iter().filter_map(|path| path.rsplit_once('/'));
         let without_tail = without_tail.flat_map(|(head, _)| [head.to_owned(), format!("{head}/")]);
         let without_tail = without_tail.collect();
-        routes(routes(self, &endpoint, paths, false), &endpoint, without_tail, true)
+        self.add(&endpoint, paths, false).add(&endpoint, without_tail, true)
+    }
+
+    fn add(self, endpoint: &Endpoint, paths: Vec<String>, empty_tail: bool) -> Self {
+        paths.into_iter().fold(self, |Self { router, mut mounted }, path| {
+            let router = router.route(&path, method_router(endpoint.clone(), empty_tail));
+            mounted.push(Mounted { method: endpoint.method.to_string(), path });
+            Self { router, mounted }
+        })
     }
 }
 
@@ -129,7 +139,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Buffered>> + Send>>;
 /// A handler without its types.
 #[derive(Clone)]
 struct Endpoint {
-    filter: MethodFilter,
+    method: Method,
     access: Access,
     run: Arc<dyn Fn(Input) -> Answer + Send + Sync>,
 }
@@ -145,17 +155,11 @@ impl Endpoint {
             }
         };
         Self {
-            filter: method::<H::Request>(),
+            method: H::Request::METHOD,
             access: H::Sender::ACCESS,
             run: Arc::new(move |input| Box::pin(run(input))),
         }
     }
-}
-
-/// The methods of ruma's endpoints are plain HTTP methods.
-#[expect(clippy::expect_used, reason = "runs when the router is built, which a test does")]
-fn method<R: IncomingRequest>() -> MethodFilter {
-    MethodFilter::try_from(R::METHOD).expect("a method axum knows")
 }
 
 /// The paths of an endpoint, with arguments named by their position: endpoints that share a path
@@ -175,14 +179,11 @@ fn positional(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-fn routes(router: Router, endpoint: &Endpoint, paths: Vec<String>, empty_tail: bool) -> Router {
-    paths.into_iter().fold(router, |router, path| {
-        router.route(&path, method_router(endpoint.clone(), empty_tail))
-    })
-}
-
+#[expect(clippy::expect_used, reason = "runs when the router is built, which a test does")]
 fn method_router(endpoint: Endpoint, empty_tail: bool) -> MethodRouter {
-    on(endpoint.filter, async move |request: axum::extract::Request| {
+    // The methods of ruma's endpoints are plain HTTP methods.
+    let filter = MethodFilter::try_from(endpoint.method.clone()).expect("a method axum knows");
+    on(filter, async move |request: axum::extract::Request| {
         let result = match Input::read(request, endpoint.access, empty_tail).await {
             Ok(input) => (endpoint.run)(input).await,
             Err(error) => Err(error),

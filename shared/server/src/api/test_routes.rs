@@ -3,26 +3,30 @@
 //! - `POST /_skerry/test/room/{roomId}` carries a command to a room object and answers with its
 //!   reply: what the federation API will bring.
 //! - `POST /_skerry/test/sign/{roomVersion}` hashes and signs an event as this server.
+//! - `GET /_skerry/test/routes` lists the routes of all endpoints.
 
 use axum::{
-    Extension, Router,
+    Extension, Json,
     body::Bytes,
     extract::Path,
     response::{IntoResponse as _, Response},
-    routing::post,
+    routing::{get, post},
 };
 use http::{StatusCode, header};
 use ruma::{CanonicalJsonObject, OwnedRoomId, RoomVersionId, signatures::hash_and_sign_event};
 use skerry_core::room_version;
 
-use super::{Cx, answer};
+use super::{Cx, answer, mount::Routes};
 use crate::{Error, Result, messages::room::Command};
 
 /// Mounts them.
-pub(super) fn routes(router: Router) -> Router {
-    router
+pub(super) fn routes(Routes { router, mounted }: Routes) -> Routes {
+    let list = Json(mounted.clone());
+    let router = router
         .route("/_skerry/test/room/{room_id}", post(ask_room))
         .route("/_skerry/test/sign/{room_version}", post(sign))
+        .route("/_skerry/test/routes", get(async move || list));
+    Routes { router, mounted }
 }
 
 async fn sign(

@@ -11,13 +11,11 @@ pub mod register;
 pub mod username;
 pub mod whoami;
 
-use axum::Router;
-
-use super::super::mount::Mount as _;
+use super::super::mount::Routes;
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router
+pub fn routes(routes: Routes) -> Routes {
+    routes
         .mount(register::register)
         .mount(get_username_availability::get_username_availability)
         .mount(check_registration_token_validity::check_registration_token_validity)

@@ -2,7 +2,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#client-config
 
-use axum::Router;
 use http::StatusCode;
 use ruma::{
     OwnedRoomId, UserId,
@@ -19,7 +18,7 @@ use ruma::{
 };
 use serde_json::value::to_raw_value;
 
-use super::super::{Cx, mount::Mount as _};
+use super::super::{Cx, mount::Routes};
 use crate::{
     Error, Result,
     messages::{
@@ -32,8 +31,8 @@ const FULLY_READ: &str = "m.fully_read";
 const PUSH_RULES: &str = "m.push_rules";
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router
+pub fn routes(routes: Routes) -> Routes {
+    routes
         .mount(get_global_account_data)
         .mount(set_global_account_data)
         .mount(get_room_account_data)

@@ -3,7 +3,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#device-management
 
-use axum::Router;
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedDeviceId, UInt, UserId,
     api::client::device::{
@@ -15,7 +14,7 @@ use super::{
     super::{
         Cx,
         access::{Verified, change_account},
-        mount::Mount as _,
+        mount::Routes,
     },
     uiaa,
 };
@@ -31,8 +30,8 @@ use crate::{
 pub const MAX_DEVICE_NAME_BYTES: usize = 256;
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router
+pub fn routes(routes: Routes) -> Routes {
+    routes
         .mount(get_devices)
         .mount(get_device)
         .mount(update_device)

@@ -4,7 +4,6 @@
 
 mod get_capabilities;
 
-use axum::Router;
 use ruma::api::{
     MatrixVersion,
     client::discovery::{
@@ -13,12 +12,12 @@ use ruma::api::{
     },
 };
 
-use super::super::{Client, Cx, mount::Mount as _};
+use super::super::{Client, Cx, mount::Routes};
 use crate::{Error, Result};
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router
+pub fn routes(routes: Routes) -> Routes {
+    routes
         .mount(get_supported_versions)
         .mount(discover_homeserver)
         .mount(get_capabilities::get_capabilities)

@@ -2,12 +2,11 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#filtering
 
-use axum::Router;
 use ruma::api::client::filter::{create_filter, get_filter};
 use serde_json::value::to_raw_value;
 
 use super::{
-    super::{Cx, mount::Mount as _},
+    super::{Cx, mount::Routes},
     account_data::check_own,
 };
 use crate::{
@@ -19,8 +18,8 @@ use crate::{
 };
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router.mount(create_filter).mount(get_filter)
+pub fn routes(routes: Routes) -> Routes {
+    routes.mount(create_filter).mount(get_filter)
 }
 
 /// `POST /_matrix/client/*/user/{userId}/filter`

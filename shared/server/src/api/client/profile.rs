@@ -3,7 +3,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#profiles
 
-use axum::Router;
 use ruma::{
     UserId,
     api::{
@@ -16,7 +15,7 @@ use ruma::{
 };
 use serde_json::Value as JsonValue;
 
-use super::super::{Cx, mount::Mount as _};
+use super::super::{Cx, mount::Routes};
 use crate::{
     Error, Result,
     messages::{
@@ -36,8 +35,8 @@ pub const MAX_AVATAR_URL_BYTES: usize = 1024;
 
 /// Mounts the endpoints of this area. Those of ruma for the display name and the avatar URL
 /// alone have paths that the ones for any field cover.
-pub fn routes(router: Router) -> Router {
-    router
+pub fn routes(routes: Routes) -> Routes {
+    routes
         .mount(get_profile)
         .mount(get_profile_field)
         .mount(set_profile_field)

@@ -3,18 +3,17 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#push-rules-api
 
-use axum::Router;
 use ruma::{
     api::client::push::{get_pushrules_all, get_pushrules_global_scope},
     push::Ruleset,
 };
 
-use super::super::{Cx, mount::Mount as _};
+use super::super::{Cx, mount::Routes};
 use crate::{Result, messages::Caller};
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router.mount(get_pushrules_all).mount(get_pushrules_global_scope)
+pub fn routes(routes: Routes) -> Routes {
+    routes.mount(get_pushrules_all).mount(get_pushrules_global_scope)
 }
 
 /// `GET /_matrix/client/*/pushrules/`

@@ -2,12 +2,11 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers
 
-use axum::Router;
 use futures_util::future::try_join;
 use ruma::{api::client::read_marker::set_read_marker, events::receipt::ReceiptThread};
 
 use super::{
-    super::{Cx, mount::Mount as _},
+    super::{Cx, mount::Routes},
     account_data::set_fully_read,
 };
 use crate::{
@@ -19,8 +18,8 @@ use crate::{
 };
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router.mount(set_read_marker)
+pub fn routes(routes: Routes) -> Routes {
+    routes.mount(set_read_marker)
 }
 
 /// `POST /_matrix/client/*/rooms/{roomId}/read_markers`

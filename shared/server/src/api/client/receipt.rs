@@ -2,14 +2,13 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#receipts
 
-use axum::Router;
 use ruma::{
     api::client::receipt::create_receipt::{self, v3::ReceiptType},
     events::receipt::ReceiptThread,
 };
 
 use super::{
-    super::{Cx, mount::Mount as _},
+    super::{Cx, mount::Routes},
     account_data::set_fully_read,
 };
 use crate::{
@@ -21,8 +20,8 @@ use crate::{
 };
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router.mount(create_receipt)
+pub fn routes(routes: Routes) -> Routes {
+    routes.mount(create_receipt)
 }
 
 /// `POST /_matrix/client/*/rooms/{roomId}/receipt/{receiptType}/{eventId}`

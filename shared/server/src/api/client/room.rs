@@ -25,13 +25,11 @@ mod remove_user;
 mod send_message_event;
 mod send_state_event;
 
-use axum::Router;
-
 use ruma::{OwnedEventId, OwnedRoomId, RoomId, RoomOrAliasId};
 
 use crate::{
     Error, Result,
-    api::Cx,
+    api::{Cx, mount::Routes},
     messages::{
         Ask, Caller, RawJson,
         room::{Send, ToRoom},
@@ -40,7 +38,7 @@ use crate::{
 };
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
+pub fn routes(routes: Routes) -> Routes {
     let groups = [
         alias::routes,
         create_room::routes,
@@ -60,7 +58,7 @@ pub fn routes(router: Router) -> Router {
         send_message_event::routes,
         send_state_event::routes,
     ];
-    groups.into_iter().fold(router, |router, group| group(router))
+    groups.into_iter().fold(routes, |routes, group| group(routes))
 }
 
 /// Asks a room.

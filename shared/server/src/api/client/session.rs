@@ -9,12 +9,11 @@ pub mod refresh_token;
 
 use std::time::Duration;
 
-use axum::Router;
 use ruma::{OwnedDeviceId, UserId};
 use skerry_core::token::{self, TokenKind};
 
 use super::{
-    super::{Client, Cx, mount::Mount as _},
+    super::{Client, Cx, mount::Routes},
     device, secret,
 };
 use crate::{
@@ -26,8 +25,8 @@ use crate::{
 pub const MAX_DEVICE_ID_BYTES: usize = 255;
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router
+pub fn routes(routes: Routes) -> Routes {
+    routes
         .mount(get_login_types::get_login_types)
         .mount(login::login)
         .mount(refresh_token::refresh_token)

@@ -12,12 +12,11 @@ mod response;
 
 use std::time::Duration;
 
-use axum::Router;
 use ruma::api::client::sync::sync_events;
 use skerry_core::sync_token::SyncToken;
 
 use self::{options::SyncOptions, read_rooms::read_rooms, response::Builder};
-use super::super::{Cx, access::UncheckedToken, mount::Mount as _};
+use super::super::{Cx, access::UncheckedToken, mount::Routes};
 use crate::{
     Error, Result,
     messages::{
@@ -39,8 +38,8 @@ pub const ROOMS_AT_ONCE: usize = 32;
 pub const ROOMS_PER_RESPONSE: usize = if cfg!(feature = "test-routes") { 4 } else { 200 };
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router.mount(sync_events)
+pub fn routes(routes: Routes) -> Routes {
+    routes.mount(sync_events)
 }
 
 /// `GET /_matrix/client/*/sync`

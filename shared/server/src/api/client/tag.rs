@@ -2,7 +2,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#room-tagging
 
-use axum::Router;
 use ruma::{
     OwnedRoomId,
     api::{
@@ -15,7 +14,7 @@ use ruma::{
 use super::{
     super::{
         Cx,
-        mount::Mount as _,
+        mount::Routes,
         patched::{Body, Patch, Patched},
     },
     account_data::check_own,
@@ -29,8 +28,8 @@ use crate::{
 };
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router.mount(create_tag).mount(delete_tag).mount(get_tags)
+pub fn routes(routes: Routes) -> Routes {
+    routes.mount(create_tag).mount(delete_tag).mount(get_tags)
 }
 
 /// `PUT /_matrix/client/*/user/{userId}/rooms/{roomId}/tags/{tag}`

@@ -2,7 +2,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#typing-notifications
 
-use axum::Router;
 use ruma::api::{
     client::typing::create_typing_event::{self, v3::Typing},
     error::DeserializationError,
@@ -11,7 +10,7 @@ use ruma::api::{
 use super::{
     super::{
         Cx,
-        mount::Mount as _,
+        mount::Routes,
         patched::{Body, Patch, Patched},
     },
     account_data::check_own,
@@ -25,8 +24,8 @@ use crate::{
 const DEFAULT_TIMEOUT_MS: u64 = 30_000;
 
 /// Mounts the endpoints of this area.
-pub fn routes(router: Router) -> Router {
-    router.mount(create_typing_event)
+pub fn routes(routes: Routes) -> Routes {
+    routes.mount(create_typing_event)
 }
 
 /// `PUT /_matrix/client/*/rooms/{roomId}/typing/{userId}`

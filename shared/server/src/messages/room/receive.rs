@@ -15,7 +15,7 @@ pub struct Receive {
     pub keys: Vec<ServerKey>,
     /// What the events are to the room.
     pub kind: Kind,
-    /// States of which a peer told because the events they come from cannot be had. The events
+    /// States that a peer gave because the events they come from cannot be had. The events
     /// they are made of must have come as outliers. An outlier that comes before an event and
     /// builds on what is here is judged first, and no state is believed about it.
     pub states: Vec<GivenState>,
@@ -48,7 +48,7 @@ pub struct ServerKey {
     pub expired_ms: Option<u64>,
 }
 
-/// A state as a peer told it.
+/// A state as a peer gave it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GivenState {
     /// After this event; or before it, when it is the one that is received: then this state

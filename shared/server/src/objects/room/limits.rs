@@ -45,11 +45,11 @@ pub const TYPING_SHOWN_MS: u64 = 120_000;
 /// How long receipts and typing are gathered, so that many of them are delivered as one.
 pub const EPHEMERAL_WINDOW_MS: u64 = 1_500;
 /// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
-pub const GRAPH_ENTRIES: usize = 200_000;
+pub const ENGINE_MEMORY_ENTRIES: usize = 200_000;
 /// Bytes of events in the engine's memory, roughly, beyond which it is dropped as well.
-pub const GRAPH_BYTES: usize = 16 << 20;
+pub const ENGINE_MEMORY_BYTES: usize = 16 << 20;
 /// What one statement reads for the engine.
-pub const GRAPH_PAGE: usize = 500;
+pub const ENGINE_PAGE: usize = 500;
 /// How often one decision may ask for more.
 pub const DECISION_ROUNDS: usize = 10_000;
 /// Messages that are written in one batch.

@@ -31,7 +31,7 @@ use crate::{
         },
     },
     store::room::{
-        events::{self, Stored},
+        events::{self, StoredEvent},
         gaps, members, meta, readers, state,
     },
 };
@@ -205,14 +205,21 @@ impl Room {
     }
 
     /// The events of these keys of a state.
-    pub(super) async fn events_of(&self, at: StateAt, keys: &[StateKey]) -> Result<Vec<Stored>> {
+    pub(super) async fn events_of(
+        &self,
+        at: StateAt,
+        keys: &[StateKey],
+    ) -> Result<Vec<StoredEvent>> {
         let found = state::find(self.sql(), self.scope(), at, keys).await?;
         let positions: Vec<_> = found.into_iter().map(|(_, at)| at).collect();
         events::list(self.sql(), self.scope(), &positions).await
     }
 
     /// The event with this ID, where it is in this room.
-    pub(super) async fn stored_event(&self, event_id: &EventId) -> Result<Option<events::Stored>> {
+    pub(super) async fn stored_event(
+        &self,
+        event_id: &EventId,
+    ) -> Result<Option<events::StoredEvent>> {
         events::find(self.sql(), self.scope(), event_id).await
     }
 }

@@ -7,7 +7,7 @@ pub(super) mod deliveries;
 pub(super) mod doubt;
 pub(super) mod draft;
 pub(super) mod effects;
-pub(super) mod graph;
+pub(super) mod engine_memory;
 pub(super) mod memory;
 pub(super) mod outgoing;
 pub(super) mod plan;
@@ -18,7 +18,7 @@ use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use skerry_core::engine::{Head, Num, StateAt};
 use tokio::sync::RwLockWriteGuard;
 
-use self::{effects::Effects, graph::Graph, memory::Memory, state_event::Extremity};
+use self::{effects::Effects, engine_memory::EngineMemory, memory::Memory, state_event::Extremity};
 use crate::{Error, Result, messages::room::Position, store::room::gaps::Gap};
 
 /// A room in memory.
@@ -40,7 +40,7 @@ pub(crate) struct Loaded {
     pub(crate) receipts_head: Position,
     pub(crate) memory: Memory,
     /// What the engine knows.
-    pub(crate) graph: Graph,
+    pub(crate) engine_memory: EngineMemory,
     /// Where history is missing, the newest first.
     pub(crate) gaps: Vec<Gap>,
     /// Events that wait for others.
@@ -66,7 +66,7 @@ impl Loaded {
             invited: 0,
             receipts_head: 0,
             memory: Memory::new(0),
-            graph: Graph::default(),
+            engine_memory: EngineMemory::default(),
             gaps: Vec::new(),
             pending: 0,
             is_linear: true,

@@ -27,7 +27,7 @@ use crate::{
         },
     },
     store::room::{
-        events::{self, Stored},
+        events::{self, StoredEvent},
         state::{self, Change, Part},
     },
 };
@@ -51,7 +51,7 @@ impl Room {
         let scan = self.sync_timeline(&room, audience, &command, &view).await?;
         let limited = scan.next.is_some();
         let next = scan.events.last().map_or(view.upto + 1, |it| it.position);
-        let (events, settled) = self.settle(&room, &command, &view, scan.events, next).await?;
+        let (events, added) = self.reconcile(&room, &command, &view, scan.events, next).await?;
         let scan = Scan { events, next: scan.next };
         let changes = match command.from {
             Some(from) if room.state.group > from => {
@@ -63,9 +63,10 @@ impl Room {
         let (heroes, counts) = self.summary(&room, &command, &changes).await?;
         let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
         let mut state = self.sync_state(&command, &view, &lazy, &changes, first).await?;
-        for it in settled.into_iter().filter(|it| passes(&command.state, &self.id, it)) {
-            let is_same =
-                |old: &Stored| old.event_type == it.event_type && old.state_key == it.state_key;
+        for it in added.into_iter().filter(|it| passes(&command.state, &self.id, it)) {
+            let is_same = |old: &StoredEvent| {
+                old.event_type == it.event_type && old.state_key == it.state_key
+            };
             state.retain(|old| !is_same(old));
             state.push(it);
         }
@@ -135,7 +136,7 @@ impl Room {
         lazy: &Lazy<'_>,
         changes: &[Change],
         first: Position,
-    ) -> Result<Vec<Stored>> {
+    ) -> Result<Vec<StoredEvent>> {
         let whole = command.full_state || command.from.is_none();
         let upto = if command.state_after { view.upto } else { first.saturating_sub(1) };
         let at = StateAt { group: upto.min(view.state.group), ..view.state };

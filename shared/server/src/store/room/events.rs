@@ -9,7 +9,7 @@ use crate::{
     ports::{Row, Sql, Stmt},
 };
 
-/// Columns of [`Stored`], in order.
+/// Columns of [`StoredEvent`], in order.
 macro_rules! columns {
     () => {
         "num, event_id, type, state_key, sender, json, redacted_by, sent_by, replaces, \
@@ -27,7 +27,7 @@ macro_rules! visible {
 
 /// An event as it is stored.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredEvent {
     /// Its number.
     pub num: Num,
     /// Where it stands in the room's stream; its number, unless it was moved.
@@ -54,7 +54,7 @@ pub struct Stored {
     pub replaces: Option<Num>,
 }
 
-impl TryFrom<Row> for Stored {
+impl TryFrom<Row> for StoredEvent {
     type Error = Error;
 
     fn try_from(mut row: Row) -> Result<Self> {
@@ -77,8 +77,8 @@ impl TryFrom<Row> for Stored {
     }
 }
 
-pub(super) fn many(rows: Vec<Row>) -> Result<Vec<Stored>> {
-    rows.into_iter().map(Stored::try_from).collect()
+pub(super) fn many(rows: Vec<Row>) -> Result<Vec<StoredEvent>> {
+    rows.into_iter().map(StoredEvent::try_from).collect()
 }
 
 /// The states around an event, from the four columns that name them.
@@ -107,7 +107,7 @@ pub(super) fn json_list(nums: &[Num]) -> String {
 }
 
 /// The event with this ID, when clients may know of it.
-pub async fn find(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Option<Stored>> {
+pub async fn find(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Option<StoredEvent>> {
     let stmt = Stmt::new(concat!(
         "SELECT ",
         columns!(),
@@ -116,11 +116,11 @@ pub async fn find(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Optio
     ))
     .bind(scope)
     .bind(event_id.as_str());
-    sql.row(stmt).await?.map(Stored::try_from).transpose()
+    sql.row(stmt).await?.map(StoredEvent::try_from).transpose()
 }
 
 /// The events with these numbers, in the order of their numbers.
-pub async fn list(sql: &dyn Sql, scope: i64, nums: &[Num]) -> Result<Vec<Stored>> {
+pub async fn list(sql: &dyn Sql, scope: i64, nums: &[Num]) -> Result<Vec<StoredEvent>> {
     if nums.is_empty() {
         return Ok(Vec::new());
     }
@@ -136,7 +136,7 @@ pub async fn list(sql: &dyn Sql, scope: i64, nums: &[Num]) -> Result<Vec<Stored>
 }
 
 /// The event with the highest number among those that stand at theirs and clients may know of.
-pub async fn find_newest(sql: &dyn Sql, scope: i64) -> Result<Option<Stored>> {
+pub async fn find_newest(sql: &dyn Sql, scope: i64) -> Result<Option<StoredEvent>> {
     let stmt = Stmt::new(concat!(
         "SELECT ",
         columns!(),
@@ -145,7 +145,7 @@ pub async fn find_newest(sql: &dyn Sql, scope: i64) -> Result<Option<Stored>> {
         " ORDER BY num DESC LIMIT 1"
     ))
     .bind(scope);
-    sql.row(stmt).await?.map(Stored::try_from).transpose()
+    sql.row(stmt).await?.map(StoredEvent::try_from).transpose()
 }
 
 /// The highest number and the highest position of any event, zero in an empty room.
@@ -190,7 +190,7 @@ pub async fn page(
     upto: Position,
     direction: Direction,
     limit: u64,
-) -> Result<Vec<Stored>> {
+) -> Result<Vec<StoredEvent>> {
     let text = match direction {
         Direction::Backward => page!("DESC"),
         Direction::Forward => page!("ASC"),
@@ -223,7 +223,7 @@ pub(super) fn verdict_number(verdict: Verdict) -> i64 {
 }
 
 /// Adds an event.
-pub fn insert(scope: i64, it: &Stored, judgment: &Judgment, unread: &Unread) -> Stmt {
+pub fn insert(scope: i64, it: &StoredEvent, judgment: &Judgment, unread: &Unread) -> Stmt {
     let (before, after) = match it.states {
         Some(states) => (Some(states.before), (states.after != states.before).then_some(states)),
         None => (None, None),
@@ -257,7 +257,7 @@ pub fn insert(scope: i64, it: &Stored, judgment: &Judgment, unread: &Unread) -> 
 }
 
 /// An outlier has come as an event of the room, or has been judged anew.
-pub fn update_judgment(scope: i64, it: &Stored, judgment: &Judgment) -> Stmt {
+pub fn update_judgment(scope: i64, it: &StoredEvent, judgment: &Judgment) -> Stmt {
     let after = it.states.filter(|it| it.after != it.before).map(|it| it.after);
     Stmt::new(
         "UPDATE room_events SET verdict = ?, moved_to = ?, state_chain = ?, state_group = ?, \

@@ -22,32 +22,32 @@ pub struct Gap {
 
 /// Who names a missing event as coming before it.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct NamedBy {
     /// The number of the event that names it.
-    pub by: Num,
+    pub num: Num,
     /// The gap it stands in.
     pub gap: Position,
 }
 
 /// Who names this event while its state is not known.
-pub async fn list_wanted(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Vec<Wanted>> {
+pub async fn list_named_by(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Vec<NamedBy>> {
     let stmt =
         Stmt::new("SELECT wanted_by, gap FROM room_missing WHERE scope = ? AND event_id = ?")
             .bind(scope)
             .bind(event_id.as_str());
-    let read = |mut row: Row| Ok(Wanted { by: row.take(0)?, gap: row.take(1)? });
+    let read = |mut row: Row| Ok(NamedBy { num: row.take(0)?, gap: row.take(1)? });
     sql.rows(stmt).await?.into_iter().map(read).collect()
 }
 
 /// An event is named and not known.
-pub fn insert_missing(scope: i64, event_id: &EventId, wanted: Wanted) -> Stmt {
+pub fn insert_missing(scope: i64, event_id: &EventId, named_by: NamedBy) -> Stmt {
     Stmt::new(
         "INSERT OR IGNORE INTO room_missing (scope, event_id, wanted_by, gap) VALUES (?, ?, ?, ?)",
     )
     .bind(scope)
     .bind(event_id.as_str())
-    .bind(wanted.by)
-    .bind(wanted.gap)
+    .bind(named_by.num)
+    .bind(named_by.gap)
 }
 
 /// The event has come.

@@ -11,7 +11,7 @@ use skerry_core::{
     visibility::Present,
 };
 
-use super::events::{self, Stored};
+use super::events::{self, StoredEvent};
 use crate::{
     Result,
     messages::room::Position,
@@ -91,7 +91,7 @@ pub async fn find(sql: &dyn Sql, scope: i64, at: StateAt, keys: &[StateKey]) -> 
 }
 
 /// The events of the state at a point, in the order of the room.
-pub async fn list(sql: &dyn Sql, scope: i64, at: StateAt, part: Part) -> Result<Vec<Stored>> {
+pub async fn list(sql: &dyn Sql, scope: i64, at: StateAt, part: Part) -> Result<Vec<StoredEvent>> {
     let text = match part {
         Part::Whole => concat!(lineage!(), events_where!("")),
         Part::Members => concat!(lineage!(), events_where!("AND d.type = 'm.room.member'")),

@@ -22,8 +22,8 @@ pub(super) enum Permit {
     Open,
     /// The operator's token, with this hash, was shown.
     Operator(String),
-    /// The stored token with this hash was shown.
-    Stored {
+    /// The registration token with this hash was shown.
+    Registration {
         /// The hash.
         token_hash: String,
         /// Whether the token may be used any number of times.
@@ -75,7 +75,7 @@ impl Permit {
         let found = registration_tokens::find(global, &token_hash, now_ms).await?;
         let is_unlimited = |it: registration_tokens::RegistrationToken| it.is_unlimited;
         let found = found.map(is_unlimited);
-        Ok(found.map(|is_unlimited| Self::Stored { token_hash, is_unlimited }))
+        Ok(found.map(|is_unlimited| Self::Registration { token_hash, is_unlimited }))
     }
 
     /// Reserves what an account of this name needs: the use of a token that has a limit, the
@@ -83,14 +83,14 @@ impl Permit {
     pub(super) async fn admit(self, cx: &Cx, user_id: &UserId) -> Result<Admission> {
         let now_ms = cx.ports.clock.now_ms();
         let (token_hash, reserved, may_do_without) = match self {
-            Self::Open | Self::Stored { is_unlimited: true, .. } => {
+            Self::Open | Self::Registration { is_unlimited: true, .. } => {
                 return Ok(Admission { is_admin: false, reservation: None });
             }
             Self::Operator(token_hash) => {
                 let stmt = registration_tokens::reserve_first(&token_hash, user_id, now_ms);
                 (token_hash.clone(), reserve(cx, &token_hash, stmt, now_ms).await?, true)
             }
-            Self::Stored { token_hash, .. } => {
+            Self::Registration { token_hash, .. } => {
                 let stmt = registration_tokens::reserve(&token_hash, user_id, now_ms);
                 (token_hash.clone(), reserve(cx, &token_hash, stmt, now_ms).await?, false)
             }

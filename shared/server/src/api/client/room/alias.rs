@@ -8,7 +8,6 @@
 //! [delete]: https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3directoryroomroomalias
 //! [list]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidaliases
 
-use axum::Router;
 use http::StatusCode;
 use ruma::{
     RoomAliasId, RoomId, RoomOrAliasId,
@@ -25,7 +24,7 @@ use skerry_core::create_room::is_new_alias;
 use super::{ask, canonical_alias, resolve};
 use crate::{
     Error, Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{
         Caller,
         room::{Action, CheckMay},
@@ -35,8 +34,8 @@ use crate::{
 };
 
 /// Mounts the endpoints.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(create_alias).mount(get_alias).mount(delete_alias).mount(list_aliases)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(create_alias).mount(get_alias).mount(delete_alias).mount(list_aliases)
 }
 
 async fn create_alias(

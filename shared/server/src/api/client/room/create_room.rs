@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::try_join_all;
 use ruma::{
@@ -30,7 +29,7 @@ use skerry_core::{
 use super::{ask, member_profile};
 use crate::{
     Error, Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{
         Caller, RawJson,
         room::{Create, NewState},
@@ -50,8 +49,8 @@ const MAX_ATTEMPTS: u64 = 16;
 const ALIAS_RESERVATION_MS: u64 = 2 * 60 * 1_000;
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(create_room)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(create_room)
 }
 
 async fn create_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

@@ -6,7 +6,6 @@
 //! [get]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directorylistroomroomid
 //! [set]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directorylistroomroomid
 
-use axum::Router;
 use ruma::{
     RoomId,
     api::{
@@ -23,7 +22,7 @@ use crate::{
     Error, Result,
     api::{
         Cx,
-        mount::Mount as _,
+        mount::Routes,
         patched::{Body, Patch, Patched},
     },
     messages::{
@@ -33,8 +32,8 @@ use crate::{
 };
 
 /// Mounts the endpoints.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(get_room_visibility).mount(set_room_visibility)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(get_room_visibility).mount(set_room_visibility)
 }
 
 async fn get_room_visibility(

@@ -2,18 +2,17 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidforget
 
-use axum::Router;
 use ruma::api::client::membership::forget_room::v3::{Request, Response};
 
 use crate::{
     Error, Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, room, user},
 };
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(forget_room)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(forget_room)
 }
 
 async fn forget_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

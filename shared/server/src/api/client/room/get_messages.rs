@@ -4,7 +4,6 @@
 //! [messages]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmessages
 //! [context]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidcontexteventid
 
-use axum::Router;
 use js_int::UInt;
 use ruma::{
     api::{
@@ -17,7 +16,7 @@ use ruma::{
 use super::{ask, page_token};
 use crate::{
     Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{
         Caller, RawJson, Requester,
         room::{self, GetContext, GetMessages},
@@ -28,8 +27,8 @@ use crate::{
 const MAX_PAGE_EVENTS: u64 = 1000;
 
 /// Mounts the endpoints.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(get_message_events).mount(get_context)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(get_message_events).mount(get_context)
 }
 
 async fn get_message_events(

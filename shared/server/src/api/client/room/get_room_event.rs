@@ -2,7 +2,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomideventeventid
 
-use axum::Router;
 use ruma::{
     api::client::room::get_room_event::v3::{Request, Response},
     serde::Raw,
@@ -11,13 +10,13 @@ use ruma::{
 use super::ask;
 use crate::{
     Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, Requester, room::GetEvent},
 };
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(get_room_event)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(get_room_event)
 }
 
 async fn get_room_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

@@ -4,7 +4,6 @@
 //! [all]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidstate
 //! [one]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidstateeventtypestatekey
 
-use axum::Router;
 use ruma::{
     RoomId,
     api::client::state::{
@@ -18,7 +17,7 @@ use serde::Deserialize;
 use super::ask;
 use crate::{
     Error, Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{
         Caller, RawJson, Requester,
         room::{GetState, GetStateEvent},
@@ -26,8 +25,8 @@ use crate::{
 };
 
 /// Mounts the endpoints.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(get_state_events).mount_with_empty_tail(get_state_event_for_key)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(get_state_events).mount_with_empty_tail(get_state_event_for_key)
 }
 
 async fn get_state_events(

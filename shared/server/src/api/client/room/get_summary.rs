@@ -2,7 +2,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1room_summaryroomidoralias
 
-use axum::Router;
 use js_int::UInt;
 use ruma::{
     OwnedMxcUri, RoomId, UserId,
@@ -14,13 +13,13 @@ use ruma::{
 use super::{directory, joined_rooms, resolve};
 use crate::{
     Error, Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, room::PublicInfo},
 };
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(get_summary)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(get_summary)
 }
 
 async fn get_summary(cx: Cx, caller: Option<Caller>, request: Request) -> Result<Response> {

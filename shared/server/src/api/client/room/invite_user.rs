@@ -2,19 +2,18 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidinvite
 
-use axum::Router;
 use ruma::api::client::membership::invite_user::v3::{InvitationRecipient, Request, Response};
 
 use super::{ask, member_profile};
 use crate::{
     Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(invite_user)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(invite_user)
 }
 
 async fn invite_user(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

@@ -6,7 +6,6 @@
 //! [by alias]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
 //! [knock]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
 
-use axum::Router;
 use ruma::{
     RoomId,
     api::client::{
@@ -18,13 +17,13 @@ use ruma::{
 use super::{ask_by_name, member_profile, resolve};
 use crate::{
     Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoints.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(join_room_by_id).mount(join_room_by_id_or_alias).mount(knock_room)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(join_room_by_id).mount(join_room_by_id_or_alias).mount(knock_room)
 }
 
 async fn join_room_by_id(

@@ -2,7 +2,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3joined_rooms
 
-use axum::Router;
 use ruma::{
     OwnedRoomId, UserId,
     api::client::membership::joined_rooms::v3::{Request, Response},
@@ -11,13 +10,13 @@ use ruma::{
 
 use crate::{
     Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, user::ListRooms},
 };
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(joined_rooms)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(joined_rooms)
 }
 
 async fn joined_rooms(cx: Cx, caller: Caller, _: Request) -> Result<Response> {

@@ -4,7 +4,6 @@
 //! [members]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmembers
 //! [joined]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidjoined_members
 
-use axum::Router;
 use ruma::{
     OwnedMxcUri,
     api::client::membership::{
@@ -18,7 +17,7 @@ use ruma::{
 use super::{ask, page_token};
 use crate::{
     Error, Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{
         Caller,
         room::{GetJoinedMembers, GetMembers},
@@ -26,8 +25,8 @@ use crate::{
 };
 
 /// Mounts the endpoints.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(get_member_events).mount(joined_members)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(get_member_events).mount(joined_members)
 }
 
 async fn get_member_events(

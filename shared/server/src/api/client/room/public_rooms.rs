@@ -4,7 +4,6 @@
 //! [all]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
 //! [filtered]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms
 
-use axum::Router;
 use js_int::UInt;
 use ruma::{
     OwnedMxcUri, ServerName,
@@ -14,7 +13,7 @@ use ruma::{
 
 use crate::{
     Error, Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::Caller,
     store::global::directory::{self, Entry, Page, Place},
 };
@@ -29,8 +28,8 @@ const MAX_ROOMS: u64 = directory::MAX_PAGE - 1;
 const MAX_SEARCH_BYTES: usize = 255;
 
 /// Mounts the endpoints.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(get_public_rooms).mount(get_public_rooms_filtered)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(get_public_rooms).mount(get_public_rooms_filtered)
 }
 
 async fn get_public_rooms(

@@ -2,19 +2,18 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
 
-use axum::Router;
 use ruma::api::client::redact::redact_event::v3::{Request, Response};
 
 use super::ask;
 use crate::{
     Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, room::Redact},
 };
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(redact_event)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(redact_event)
 }
 
 async fn redact_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

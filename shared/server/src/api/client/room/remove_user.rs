@@ -8,7 +8,6 @@
 //! [ban]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidban
 //! [unban]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidunban
 
-use axum::Router;
 use ruma::{
     RoomId, UserId,
     api::client::membership::{ban_user, kick_user, leave_room, unban_user},
@@ -18,13 +17,13 @@ use skerry_core::create_room::Profile;
 use super::{ask, member_profile};
 use crate::{
     Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, room::MembershipAction},
 };
 
 /// Mounts the endpoints.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(leave_room).mount(kick_user).mount(ban_user).mount(unban_user)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(leave_room).mount(kick_user).mount(ban_user).mount(unban_user)
 }
 
 async fn leave_room(

@@ -2,19 +2,18 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
 
-use axum::Router;
 use ruma::api::client::message::send_message_event::v3::{Request, Response};
 
 use super::ask;
 use crate::{
     Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{Caller, room::Send},
 };
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount(send_message_event)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount(send_message_event)
 }
 
 async fn send_message_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

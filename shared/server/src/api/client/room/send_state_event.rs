@@ -2,7 +2,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
 
-use axum::Router;
 use ruma::{
     OwnedEventId, RoomId, UserId,
     api::client::state::send_state_event::v3::{Request, Response},
@@ -13,7 +12,7 @@ use serde_json::{Map as JsonMap, Value as JsonValue, value::to_raw_value};
 use super::{ask, ask_by_name, canonical_alias, get_state, member_profile, send_state};
 use crate::{
     Error, Result,
-    api::{Cx, mount::Mount as _},
+    api::{Cx, mount::Routes},
     messages::{
         Caller, RawJson,
         room::{Action, CheckMay, MembershipAction},
@@ -21,8 +20,8 @@ use crate::{
 };
 
 /// Mounts the endpoint.
-pub(super) fn routes(router: Router) -> Router {
-    router.mount_with_empty_tail(send_state_event)
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.mount_with_empty_tail(send_state_event)
 }
 
 async fn send_state_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {

@@ -35,13 +35,21 @@ impl Room {
         let create = self.create_num(room).await?;
         let extremities: Vec<Num> = room.extremities.iter().map(|(num, _)| *num).collect();
         let needs: Vec<KeyId> =
-            needed.iter().map(|key| room.graph.keys.intern(&key.0, &key.1)).collect();
+            needed.iter().map(|key| room.engine_memory.keys.intern(&key.0, &key.1)).collect();
         let chosen = self.decide(room, |room| {
-            engine::choose_prev(&room.graph, &room.engine_head(create, &extremities), &needs)
+            engine::choose_prev(
+                &room.engine_memory,
+                &room.engine_head(create, &extremities),
+                &needs,
+            )
         });
         let chosen = chosen.await?.map_err(|_| Error::internal("no extremities were chosen"))?;
         let before = self.decide(room, |room| {
-            engine::state_before(&room.graph, &room.engine_head(create, &extremities), &chosen)
+            engine::state_before(
+                &room.engine_memory,
+                &room.engine_head(create, &extremities),
+                &chosen,
+            )
         });
         let before = before.await?.map_err(|_| Error::internal("no state was found"))?;
         let state = self.pieces(room, &before, &needs).await?;
@@ -54,7 +62,7 @@ impl Room {
         let event = new_event(room, num, &pdu);
         let decision = self.decide(room, |room| {
             let head = room.engine_head(create, &extremities);
-            engine::decide(&room.graph, &head, &event, &[], Mode::Live, false)
+            engine::decide(&room.engine_memory, &head, &event, &[], Mode::Live, false)
         });
         let decision = decision.await?.map_err(|_| Error::internal("an own event waits"))?;
         if decision.verdict != Verdict::Accepted {

@@ -92,7 +92,7 @@ impl Room {
         room: &Loaded,
         caller: &Caller,
         target: &EventId,
-    ) -> Result<events::Stored> {
+    ) -> Result<events::StoredEvent> {
         let user_id = &caller.user_id;
         let stored = self.stored_event(target).await?;
         let own = stored.as_ref().is_some_and(|it| it.sender == user_id.as_str());

@@ -36,8 +36,8 @@ impl Room {
         if room.gaps.is_empty() {
             return Ok(None);
         }
-        for wanted in gaps::list_wanted(self.sql(), self.scope(), event_id).await? {
-            let gap = room.gaps.iter().find(|it| it.gap == wanted.gap);
+        for named_by in gaps::list_named_by(self.sql(), self.scope(), event_id).await? {
+            let gap = room.gaps.iter().find(|it| it.gap == named_by.gap);
             if let Some(gap) = gap.filter(|it| it.next > it.after + 1) {
                 return Ok(Some((gap.next - 1, *gap)));
             }
@@ -52,14 +52,14 @@ impl Room {
         room: &Loaded,
         events: impl DoubleEndedIterator<Item = &'a Pdu>,
     ) -> Result<GapPositions> {
-        let mut wanted: HashMap<OwnedEventId, Gap> = HashMap::new();
+        let mut named: HashMap<OwnedEventId, Gap> = HashMap::new();
         let mut positions = HashMap::new();
         if room.gaps.is_empty() {
             return Ok(positions);
         }
         let mut gaps = room.gaps.clone();
         for pdu in events.rev() {
-            let gap = match wanted.get(&pdu.event_id) {
+            let gap = match named.get(&pdu.event_id) {
                 Some(gap) => Some(*gap),
                 None => self.position_in_gap(room, &pdu.event_id).await?.map(|(_, gap)| gap),
             };
@@ -67,7 +67,7 @@ impl Room {
             let Some(gap) = gap.filter(|it| it.next > it.after + 1) else { continue };
             gap.next -= 1;
             positions.insert(pdu.event_id.clone(), (gap.next, *gap));
-            wanted.extend(pdu.prev_events.iter().map(|id| (id.clone(), *gap)));
+            named.extend(pdu.prev_events.iter().map(|id| (id.clone(), *gap)));
         }
         Ok(positions)
     }
@@ -110,12 +110,12 @@ impl Room {
         for it in states {
             let mut entries = HashMap::with_capacity(it.state.len());
             let mut known = HashSet::new();
-            for page in it.state.chunks(limits::GRAPH_PAGE) {
+            for page in it.state.chunks(limits::ENGINE_PAGE) {
                 let found = graph::find_nums(self.sql(), self.scope(), page).await?;
                 known.extend(found.into_iter().map(|(event_id, _)| event_id));
                 for (num, key, verdict) in graph::find_keys(self.sql(), self.scope(), page).await? {
                     if verdict != Verdict::Rejected {
-                        let key = room.graph.keys.intern(&key.0, &key.1);
+                        let key = room.engine_memory.keys.intern(&key.0, &key.1);
                         if entries.insert(key, num).is_some() {
                             return Err(Error::invalid_param("a state has two events for a key"));
                         }
@@ -130,7 +130,7 @@ impl Room {
             let mut state = State::from(room.state);
             let current: StateAt = room.state;
             for (key, num) in graph::list_entries(self.sql(), self.scope(), current).await? {
-                let key = room.graph.keys.intern(&key.0, &key.1);
+                let key = room.engine_memory.keys.intern(&key.0, &key.1);
                 match entries.remove(&key) {
                     Some(same) if same == num => {}
                     other => {

@@ -206,7 +206,7 @@ impl Room {
         let mode = if in_gap { Mode::History } else { Mode::Live };
         self.decide(room, |room| {
             let head = room.engine_head(create, &extremities);
-            engine::decide(&room.graph, &head, event, given, mode, in_gap)
+            engine::decide(&room.engine_memory, &head, event, given, mode, in_gap)
         })
         .await
     }
@@ -266,8 +266,9 @@ impl Room {
         let num = plan.next_position();
         let event = new_event(room, num, &arrived.pdu);
         let create = self.create_num(room).await?;
-        let decision =
-            self.decide(room, |it| engine::decide_outlier(&it.graph, &it.rules, create, &event));
+        let decision = self.decide(room, |it| {
+            engine::decide_outlier(&it.engine_memory, &it.rules, create, &event)
+        });
         let (verdict, reason, auth) = match decision.await? {
             Ok(decision) => decision,
             Err(Undecided::Waits { auth, .. }) => {

@@ -32,7 +32,7 @@ use crate::{
         loaded::{
             Loaded,
             decided::{Decided, Placement, new_event},
-            graph::Graph,
+            engine_memory::EngineMemory,
             memory::Memory,
             plan::{Changed, Plan},
         },
@@ -129,7 +129,7 @@ impl Room {
     /// the first change of it.
     async fn begin(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
         let scope = self.scope();
-        room.graph = Graph::default();
+        room.engine_memory = EngineMemory::default();
         room.head += 1;
         let first = StateAt { chain: 0, group: room.head };
         let stmts = vec![
@@ -160,7 +160,7 @@ impl Room {
         self.write_given(room, create).await?;
         let mut state = State::from(room.state);
         for (key, num) in given::list(self.sql(), scope).await? {
-            state.changes.insert(room.graph.keys.intern(&key.0, &key.1), num);
+            state.changes.insert(room.engine_memory.keys.intern(&key.0, &key.1), num);
         }
         let given: Given = vec![(pdu.event_id.clone(), state)];
         let mut intake = Intake { given, ..Intake::default() };
@@ -237,7 +237,7 @@ impl Room {
     async fn write_given(&self, room: &mut Loaded, create: Num) -> Result<StateAt> {
         let scope = self.scope();
         // What is remembered of such a state is of another attempt's.
-        room.graph = Graph::default();
+        room.engine_memory = EngineMemory::default();
         let at = StateAt { chain: given::CHAIN, group: room.head + 1 };
         let mut stmts: Vec<_> = given::remove(scope).into();
         stmts.push(state::insert_chain(scope, at.chain, room.state));
@@ -269,7 +269,7 @@ impl Room {
         let given = [(event.pdu.event_id.clone(), State::from(at))];
         self.decide(room, |room| {
             let head = Head { rules: &room.rules, create, extremities: &[], current: at };
-            engine::decide(&room.graph, &head, event, &given, Mode::Rejoin, false)
+            engine::decide(&room.engine_memory, &head, event, &given, Mode::Rejoin, false)
         })
         .await
     }
@@ -308,7 +308,7 @@ impl Room {
     /// What is remembered of the room was remembered of another state.
     async fn reload(&self, room: &mut Loaded) -> Result<()> {
         let (sql, scope) = (self.sql(), self.scope());
-        room.graph = Graph::default();
+        room.engine_memory = EngineMemory::default();
         room.memory = Memory::new(room.head);
         (room.joined, room.invited) = members::count(sql, scope).await?;
         room.gaps = gaps::list(sql, scope).await?;

@@ -26,8 +26,8 @@ use crate::{
         },
     },
     store::room::{
-        events::{self, Judgment, Stored},
-        gaps::{self, Gap, Wanted},
+        events::{self, Judgment, StoredEvent},
+        gaps::{self, Gap, NamedBy},
         graph,
         state::{self, MAX_DEPTH},
     },
@@ -100,7 +100,7 @@ impl Room {
 
     /// An outlier that has come as an event of the room.
     fn update_event(&self, plan: &mut Plan, row: &EventRow<'_>) {
-        let stored = Stored {
+        let stored = StoredEvent {
             num: row.num,
             position: row.position,
             states: row.states,
@@ -133,7 +133,7 @@ impl Room {
         let find = |room: &Loaded, num: Option<Num>| match num {
             None => Ok(None),
             Some(num) if num == event.num => Ok(Some((num, Arc::clone(&event.pdu)))),
-            Some(num) => engine::View::event(&room.graph, num)
+            Some(num) => engine::View::event(&room.engine_memory, num)
                 .map(|it| Some((num, Arc::clone(&it.pdu))))
                 .ok_or(engine::Incomplete),
         };
@@ -145,7 +145,7 @@ impl Room {
             let loaded: (_, _) = both
                 .await?
                 .map_err(|_: engine::Incomplete| Error::internal("a state event was not found"))?;
-            let key = room.graph.keys.get(*key).cloned();
+            let key = room.engine_memory.keys.get(*key).cloned();
             let key = key.ok_or_else(|| Error::internal("a key was not found"))?;
             changes.push((key, loaded.0, loaded.1));
         }
@@ -217,7 +217,7 @@ impl Room {
         state: &State,
     ) -> Result<()> {
         for (key, num) in &state.changes {
-            let key = room.graph.keys.get(*key);
+            let key = room.engine_memory.keys.get(*key);
             let key = key.ok_or_else(|| Error::internal("a key was not found"))?;
             let text = (key.0.as_str(), key.1.as_str());
             plan.stmts.push(state::insert_delta(self.scope(), at, text, *num));
@@ -228,7 +228,8 @@ impl Room {
     /// A state as what differs from the current one: the end of a long line of chains.
     async fn on_current(&self, room: &mut Loaded, state: &State) -> Result<State> {
         let current = room.state;
-        let changes = self.decide(room, |it| states::changes(&it.graph, current, state)).await?;
+        let changes =
+            self.decide(room, |it| states::changes(&it.engine_memory, current, state)).await?;
         let changes = changes.map_err(|_| Error::internal("a state was not found"))?;
         let changes = changes.into_iter().map(|(key, (_, after))| (key, after)).collect();
         Ok(State { base: current, changes })
@@ -262,8 +263,8 @@ impl Room {
             }
         };
         for event_id in missing {
-            let wanted = Wanted { by: event.num, gap: name };
-            plan.stmts.push(gaps::insert_missing(scope, &event_id, wanted));
+            let named_by = NamedBy { num: event.num, gap: name };
+            plan.stmts.push(gaps::insert_missing(scope, &event_id, named_by));
         }
     }
 }

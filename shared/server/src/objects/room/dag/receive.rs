@@ -29,7 +29,7 @@ impl Room {
         let verified = self.verify(&command.events, &command.keys, &rules);
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
-        room.graph.trim();
+        room.engine_memory.trim();
         let mut intake = Intake::default();
         let events = self.receive_all(room, verified, &command, &mut intake).await;
         // Also when not all of them could be received.

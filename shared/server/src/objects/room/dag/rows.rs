@@ -23,7 +23,7 @@ use crate::{
         },
     },
     store::room::{
-        events::{self, Stored, Unread},
+        events::{self, StoredEvent, Unread},
         graph, members, state,
     },
 };
@@ -46,7 +46,7 @@ impl Room {
             true => notify::evaluate(&pdu.event_type, &pdu.content, is_state, may_notify),
             false => notify::Notifies::default(),
         };
-        let stored = Stored {
+        let stored = StoredEvent {
             num,
             position,
             states,

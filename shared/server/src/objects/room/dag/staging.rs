@@ -213,12 +213,12 @@ impl Room {
         join: &EventId,
         create: &mut Option<Num>,
     ) -> Result<()> {
-        room.graph.trim();
+        room.engine_memory.trim();
         let ids = pdus.iter().flat_map(|it| it.auth_events.iter().chain([&it.event_id]));
         self.load_ahead(room, ids.cloned().collect()).await?;
         let mut plan = Plan::new(room);
         for pdu in pdus {
-            let is_here = room.graph.find(&pdu.event_id).flatten().is_some();
+            let is_here = room.engine_memory.find(&pdu.event_id).flatten().is_some();
             if is_here || pdu.event_id == join {
                 continue;
             }
@@ -229,14 +229,19 @@ impl Room {
             let event = new_event(room, num, pdu);
             let decision = self.decide(room, |room| {
                 // The create event comes first.
-                engine::decide_outlier(&room.graph, &room.rules, create.unwrap_or(num), &event)
+                engine::decide_outlier(
+                    &room.engine_memory,
+                    &room.rules,
+                    create.unwrap_or(num),
+                    &event,
+                )
             });
             let Ok((verdict, _, auth)) = decision.await? else {
                 return Err(Error::internal("a staged event waits"));
             };
             self.insert_outlier(&mut plan, event, verdict, auth)?;
             if let Some(event) = plan.events.pop() {
-                room.graph.insert(event);
+                room.engine_memory.insert(event);
             }
         }
         let stmts = std::mem::take(&mut plan.stmts);

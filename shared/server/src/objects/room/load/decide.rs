@@ -15,7 +15,7 @@ use crate::{
     Error, Result,
     objects::room::{
         Room, limits,
-        loaded::{Loaded, graph::IsIncomplete, state_event::StateEvent},
+        loaded::{Loaded, engine_memory::IsIncomplete, state_event::StateEvent},
     },
     store::room::{graph, state},
 };
@@ -43,32 +43,32 @@ impl Room {
         ids: HashSet<OwnedEventId>,
     ) -> Result<()> {
         let unknown: Vec<_> =
-            ids.iter().filter(|it| !room.graph.ids.contains_key(*it)).cloned().collect();
-        for page in unknown.chunks(limits::GRAPH_PAGE) {
+            ids.iter().filter(|it| !room.engine_memory.ids.contains_key(*it)).cloned().collect();
+        for page in unknown.chunks(limits::ENGINE_PAGE) {
             self.load_ids(room, page.iter().cloned().collect()).await?;
         }
-        let nums = ids.iter().filter_map(|it| room.graph.ids.get(it).copied().flatten());
-        let nums = nums.filter(|it| !room.graph.has(*it)).collect();
+        let nums = ids.iter().filter_map(|it| room.engine_memory.ids.get(it).copied().flatten());
+        let nums = nums.filter(|it| !room.engine_memory.has(*it)).collect();
         self.load_events(room, nums).await
     }
 
     /// Loads what was noted.
     async fn load_noted(&self, room: &mut Loaded) -> Result<()> {
-        let noted = room.graph.take_noted();
+        let noted = room.engine_memory.take_noted();
         self.load_ids(room, noted.ids).await?;
         self.load_events(room, noted.events).await?;
         self.load_edges(room, noted.edges).await?;
         let (sql, scope) = (self.sql(), self.scope());
         for (num, before) in noted.citers {
             let citers = graph::list_citers(sql, scope, num, before).await?;
-            room.graph.citers.insert((num, before), citers);
+            room.engine_memory.citers.insert((num, before), citers);
         }
         for (at, keys) in noted.states {
             self.load_states(room, at, keys).await?;
         }
         for at in noted.differences {
             let keys = self.differing_keys(room, &at).await?;
-            room.graph.differences.insert(at, keys);
+            room.engine_memory.differences.insert(at, keys);
         }
         Ok(())
     }
@@ -76,24 +76,24 @@ impl Room {
     async fn load_ids(&self, room: &mut Loaded, ids: HashSet<OwnedEventId>) -> Result<()> {
         let ids: Vec<_> = ids.into_iter().collect();
         for (event_id, num) in graph::find_nums(self.sql(), self.scope(), &ids).await? {
-            room.graph.ids.insert(event_id, Some(num));
+            room.engine_memory.ids.insert(event_id, Some(num));
         }
         for event_id in ids {
-            room.graph.ids.entry(event_id).or_insert(None);
+            room.engine_memory.ids.entry(event_id).or_insert(None);
         }
         Ok(())
     }
 
     async fn load_events(&self, room: &mut Loaded, nums: HashSet<Num>) -> Result<()> {
         let nums: Vec<_> = nums.into_iter().collect();
-        for page in nums.chunks(limits::GRAPH_PAGE) {
+        for page in nums.chunks(limits::ENGINE_PAGE) {
             for row in graph::list(self.sql(), self.scope(), page).await? {
                 let pdu = self.to_auth_pdu(row.event_id, row.json, row.auth_content)?;
                 let decided = (row.verdict, row.states);
                 let auth = row.auth.into();
-                let keys = &mut room.graph.keys;
+                let keys = &mut room.engine_memory.keys;
                 let event = Event::new(row.num, pdu, auth, decided, &room.rules, keys);
-                room.graph.load(Arc::new(event));
+                room.engine_memory.load(Arc::new(event));
             }
         }
         Ok(())
@@ -101,10 +101,10 @@ impl Room {
 
     async fn load_edges(&self, room: &mut Loaded, nums: HashSet<Num>) -> Result<()> {
         let nums: Vec<_> = nums.into_iter().collect();
-        for page in nums.chunks(limits::GRAPH_PAGE) {
+        for page in nums.chunks(limits::ENGINE_PAGE) {
             for node in graph::list_chain(self.sql(), self.scope(), page).await? {
-                let key = room.graph.keys.intern(&node.key.0, &node.key.1);
-                room.graph.edges.insert(node.num, (key, node.auth.into()));
+                let key = room.engine_memory.keys.intern(&node.key.0, &node.key.1);
+                room.engine_memory.edges.insert(node.num, (key, node.auth.into()));
             }
         }
         Ok(())
@@ -117,15 +117,15 @@ impl Room {
         keys: HashSet<KeyId>,
     ) -> Result<()> {
         let keys: Vec<_> = keys.into_iter().collect();
-        for page in keys.chunks(limits::GRAPH_PAGE) {
+        for page in keys.chunks(limits::ENGINE_PAGE) {
             let named: Vec<StateKey> =
-                page.iter().filter_map(|key| room.graph.keys.get(*key).cloned()).collect();
+                page.iter().filter_map(|key| room.engine_memory.keys.get(*key).cloned()).collect();
             for (key, num) in state::find(self.sql(), self.scope(), at, &named).await? {
-                let key = room.graph.keys.intern(&key.0, &key.1);
-                room.graph.states.insert((at, key), Some(num));
+                let key = room.engine_memory.keys.intern(&key.0, &key.1);
+                room.engine_memory.states.insert((at, key), Some(num));
             }
             for key in page {
-                room.graph.states.entry((at, *key)).or_insert(None);
+                room.engine_memory.states.entry((at, *key)).or_insert(None);
             }
         }
         Ok(())
@@ -148,7 +148,7 @@ impl Room {
             let after = if count == at.len() { first } else { 0 };
             if after < last {
                 for key in graph::list_changed(sql, scope, chain, (after, last)).await? {
-                    keys.insert(room.graph.keys.intern(&key.0, &key.1));
+                    keys.insert(room.engine_memory.keys.intern(&key.0, &key.1));
                 }
             }
         }
@@ -164,8 +164,8 @@ impl Room {
         event_id: &ruma::EventId,
     ) -> Result<Option<Arc<Event>>> {
         let found = self.decide(room, |room| {
-            match room.graph.find(event_id).ok_or(engine::Incomplete)? {
-                Some(num) => room.graph.event(num).map(Some).ok_or(engine::Incomplete),
+            match room.engine_memory.find(event_id).ok_or(engine::Incomplete)? {
+                Some(num) => room.engine_memory.event(num).map(Some).ok_or(engine::Incomplete),
                 None => Ok(None),
             }
         });
@@ -183,8 +183,8 @@ impl Room {
             let mut found = Vec::with_capacity(keys.len());
             let mut complete = true;
             for key in keys {
-                match states::lookup(&room.graph, state, *key) {
-                    Some(Some(num)) => match room.graph.event(num) {
+                match states::lookup(&room.engine_memory, state, *key) {
+                    Some(Some(num)) => match room.engine_memory.event(num) {
                         Some(event) => found.push((*key, num, Arc::clone(&event.pdu))),
                         None => complete = false,
                     },
@@ -195,7 +195,7 @@ impl Room {
             if complete { Ok(found) } else { Err(engine::Incomplete) }
         });
         let found = found.await?.map_err(|_| Error::internal("a state was not found"))?;
-        let name = |key: KeyId| room.graph.keys.get(key).cloned();
+        let name = |key: KeyId| room.engine_memory.keys.get(key).cloned();
         Ok(found.into_iter().filter_map(|(key, num, pdu)| Some((name(key)?, (num, pdu)))).collect())
     }
 }

@@ -48,7 +48,7 @@ impl Room {
     ) -> Result<Vec<(StateKey, Arc<Pdu>)>> {
         let Some(state) = state else { return Ok(Vec::new()) };
         let keys = ["m.room.create", "m.room.power_levels"]
-            .map(|event_type| room.graph.keys.intern(event_type, ""));
+            .map(|event_type| room.engine_memory.keys.intern(event_type, ""));
         let pieces = self.pieces(room, state, &keys).await?;
         Ok(pieces.into_iter().map(|(key, (_, event))| (key, event)).collect())
     }

@@ -51,6 +51,6 @@ pub(crate) struct EventRow<'a> {
 /// An event for the engine to decide.
 pub(crate) fn new_event(room: &mut Loaded, num: Num, pdu: &Arc<Pdu>) -> Event {
     let not_decided = (Verdict::Accepted, None);
-    let keys = &mut room.graph.keys;
+    let keys = &mut room.engine_memory.keys;
     Event::new(num, Arc::clone(pdu), Box::default(), not_decided, &room.rules, keys)
 }

@@ -16,13 +16,13 @@ use skerry_core::{
 use crate::{
     messages::room::{Position, UnreadCount},
     objects::room::{limits, loaded::state_event::StateEvent},
-    store::room::events::{Stored, Unread},
+    store::room::events::{StoredEvent, Unread},
 };
 
 /// An event, and what it is to those who have not read it.
 #[derive(Clone, Debug)]
 pub(crate) struct Recent {
-    pub(crate) stored: Stored,
+    pub(crate) stored: StoredEvent,
     pub(crate) unread: Unread,
 }
 
@@ -179,7 +179,7 @@ impl Memory {
         &self,
         (after, upto): (Position, Position),
         limit: usize,
-    ) -> Option<Vec<Stored>> {
+    ) -> Option<Vec<StoredEvent>> {
         let inner = self.inner();
         let last = inner.recent.partition_point(|it| it.stored.position <= upto);
         let first = inner.recent.partition_point(|it| it.stored.position <= after);
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     fn recent(position: Position) -> Recent {
-        let stored = Stored {
+        let stored = StoredEvent {
             num: position,
             position,
             states: None,

@@ -158,10 +158,10 @@ impl Plan {
             room.memory.append(event);
         }
         for (event_id, num, auth) in self.stored.drain(..) {
-            room.graph.stored(&event_id, num, &auth);
+            room.engine_memory.stored(&event_id, num, &auth);
         }
         for event in self.events.drain(..) {
-            room.graph.insert(event);
+            room.engine_memory.insert(event);
         }
         room.joined = room.joined.saturating_add_signed(self.joined);
         room.invited = room.invited.saturating_add_signed(self.invited);

@@ -28,7 +28,7 @@ use crate::{
             timelines::{membership_in, visibility_in},
         },
     },
-    store::room::{events::Stored, members, state},
+    store::room::{events::StoredEvent, members, state},
 };
 
 /// What one requester may see.
@@ -114,7 +114,11 @@ impl Room {
     }
 
     /// Whether a requester may see an event.
-    pub(crate) async fn may_see(&self, audience: Audience<'_>, event: &Stored) -> Result<bool> {
+    pub(crate) async fn may_see(
+        &self,
+        audience: Audience<'_>,
+        event: &StoredEvent,
+    ) -> Result<bool> {
         self.may_see_by(audience, event, &mut FoundStates::default()).await
     }
 
@@ -122,7 +126,7 @@ impl Room {
     pub(crate) async fn may_see_by(
         &self,
         audience: Audience<'_>,
-        event: &Stored,
+        event: &StoredEvent,
         found: &mut FoundStates,
     ) -> Result<bool> {
         let Some(states) = event.states else { return Ok(false) };

@@ -16,7 +16,7 @@ use crate::{
         read::{audience::Audience, scan::passes, unseen},
     },
     store::room::{
-        events::Stored,
+        events::StoredEvent,
         state::{self, Part},
     },
 };
@@ -70,7 +70,7 @@ impl Room {
         &self,
         audience: Audience<'_>,
         at: StateAt,
-        shown: &[Stored],
+        shown: &[StoredEvent],
         filter: &RoomEventFilter,
     ) -> Result<Vec<RawJson>> {
         let lazy = matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. });

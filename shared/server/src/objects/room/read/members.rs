@@ -24,7 +24,7 @@ use crate::{
         read::{audience::Audience, render::content_of},
     },
     store::room::{
-        events::Stored,
+        events::StoredEvent,
         members,
         state::{self, Part},
     },
@@ -75,7 +75,7 @@ impl Room {
         &self,
         audience: Audience<'_>,
         at: &StateAt,
-        events: &[Stored],
+        events: &[StoredEvent],
         filter: &RoomEventFilter,
     ) -> Result<Vec<RawJson>> {
         if !matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. }) {

@@ -20,7 +20,7 @@ use crate::{
         Room,
         read::audience::{Audience, ClientFormat, Format},
     },
-    store::room::events::{self, Stored},
+    store::room::events::{self, StoredEvent},
 };
 
 impl Room {
@@ -28,11 +28,11 @@ impl Room {
     pub(crate) async fn render(
         &self,
         audience: Audience<'_>,
-        events: &[Stored],
+        events: &[StoredEvent],
     ) -> Result<Vec<RawJson>> {
         let Audience { timeline, format, .. } = audience;
         let Format::Client(client) = format else {
-            let raw = |it: &Stored| RawJsonValue::from_string(it.json.clone());
+            let raw = |it: &StoredEvent| RawJsonValue::from_string(it.json.clone());
             return Ok(events.iter().map(raw).collect::<Result<_, _>>()?);
         };
         let (sql, scope, now) = (self.sql(), self.scope(), self.now_ms());
@@ -76,7 +76,7 @@ impl Room {
 fn unsigned<'a>(
     timeline: &Timeline,
     client: ClientFormat<'_>,
-    event: &Stored,
+    event: &StoredEvent,
 ) -> Result<Unsigned<'a>> {
     let membership = timeline.membership_at(event.position);
     let mut unsigned =

@@ -12,14 +12,14 @@ use crate::{
         loaded::Loaded,
         read::{access::FoundStates, audience::Audience, render::content_of},
     },
-    store::room::events::{self, Stored},
+    store::room::events::{self, StoredEvent},
 };
 
 /// A part of history that has been read.
 #[derive(Debug)]
 pub(crate) struct Scan {
     /// The events found, in the direction of reading.
-    pub(crate) events: Vec<Stored>,
+    pub(crate) events: Vec<StoredEvent>,
     /// Reading can go on from here; none: the end was reached.
     pub(crate) next: Option<Position>,
 }
@@ -85,7 +85,7 @@ impl Room {
         (after, upto): (Position, Position),
         direction: Direction,
         limit: u64,
-    ) -> Result<Vec<Stored>> {
+    ) -> Result<Vec<StoredEvent>> {
         if direction == Direction::Backward {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             if let Some(known) = room.memory.newest((after, upto), limit) {
@@ -102,7 +102,7 @@ const MIN_PAGE: u64 = 8;
 const MAX_PAGE: u64 = 200;
 
 /// Whether a filter lets a stored event of this room through.
-pub(crate) fn passes(filter: &RoomEventFilter, room_id: &RoomId, event: &Stored) -> bool {
+pub(crate) fn passes(filter: &RoomEventFilter, room_id: &RoomId, event: &StoredEvent) -> bool {
     // The content is read only where the filter asks for it.
     let has_url = filter.url_filter.is_some()
         && content_of(&event.json).is_ok_and(|content| filter::has_url(&content));

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use ruma::{OwnedUserId, UserId, api::client::filter::LazyLoadOptions};
 use skerry_core::authorize::StateKey;
 
-use crate::{messages::room::SyncRoom, store::room::events::Stored};
+use crate::{messages::room::SyncRoom, store::room::events::StoredEvent};
 
 /// Lazy loading of members ([spec]).
 ///
@@ -16,14 +16,14 @@ pub(crate) struct Lazy<'a> {
     pub(crate) is_on: bool,
     /// Members that the client needs for this timeline.
     needed: BTreeSet<&'a str>,
-    timeline: &'a [Stored],
+    timeline: &'a [StoredEvent],
 }
 
 impl<'a> Lazy<'a> {
     /// What lazy loading makes of this request and timeline.
     pub(crate) fn new(
         command: &'a SyncRoom,
-        timeline: &'a [Stored],
+        timeline: &'a [StoredEvent],
         heroes: &'a [OwnedUserId],
     ) -> Self {
         let LazyLoadOptions::Enabled { include_redundant_members } =
@@ -46,7 +46,7 @@ impl<'a> Lazy<'a> {
     }
 
     /// Needed members whose events are not among these.
-    pub(crate) fn missing(&self, state: &[Stored]) -> Vec<StateKey> {
+    pub(crate) fn missing(&self, state: &[StoredEvent]) -> Vec<StateKey> {
         let present: BTreeSet<_> = state
             .iter()
             .filter(|it| it.event_type == "m.room.member")
@@ -59,7 +59,7 @@ impl<'a> Lazy<'a> {
     }
 
     /// Members whose events the client has after this response.
-    pub(crate) fn sent(&self, state: &[Stored]) -> Vec<OwnedUserId> {
+    pub(crate) fn sent(&self, state: &[StoredEvent]) -> Vec<OwnedUserId> {
         if !self.is_on {
             return Vec::new();
         }

@@ -16,21 +16,21 @@ use crate::{
     messages::room::{Position, SyncRoom},
     objects::room::{Room, loaded::Loaded, read::access::View},
     store::room::{
-        events::{self, Stored},
+        events::{self, StoredEvent},
         state,
     },
 };
 
 impl Room {
     /// The timeline without what does not hold, newest first, and the state to add.
-    pub(crate) async fn settle(
+    pub(crate) async fn reconcile(
         &self,
         room: &Loaded,
         command: &SyncRoom,
         view: &View,
-        timeline: Vec<Stored>,
+        timeline: Vec<StoredEvent>,
         first: Position,
-    ) -> Result<(Vec<Stored>, Vec<Stored>)> {
+    ) -> Result<(Vec<StoredEvent>, Vec<StoredEvent>)> {
         if room.is_linear || command.state_after {
             return Ok((timeline, Vec::new()));
         }
@@ -41,7 +41,7 @@ impl Room {
             .iter()
             .map(|it| it.state_key.clone().map(|key| (it.num, (it.event_type.clone(), key))))
             .collect();
-        let Settled { left_out, added } = settled(&events, &holds);
+        let Reconciliation { left_out, added } = reconciliation(&events, &holds);
         let kept = timeline.into_iter().filter(|it| !left_out.contains(&it.num)).collect();
         Ok((kept, events::list(sql, scope, &added).await?))
     }
@@ -49,19 +49,19 @@ impl Room {
 
 /// What has to change for a timeline to lead to the state.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Settled {
+struct Reconciliation {
     left_out: BTreeSet<Num>,
     added: Vec<Num>,
 }
 
 /// `timeline`: newest first, the keys of state events. `holds`: the keys that changed while it
 /// went on, and what they have at its end.
-fn settled(
+fn reconciliation(
     timeline: &[Option<(Num, StateKey)>],
     holds: &BTreeMap<StateKey, Option<Num>>,
-) -> Settled {
+) -> Reconciliation {
     let present: BTreeSet<_> = timeline.iter().flatten().map(|(num, _)| *num).collect();
-    let mut settled = Settled::default();
+    let mut reconciliation = Reconciliation::default();
     let mut reached: BTreeSet<&StateKey> = BTreeSet::new();
     for (num, key) in timeline.iter().flatten() {
         if reached.contains(key) {
@@ -71,12 +71,12 @@ fn settled(
             // Older events of this key are followed by this one.
             reached.insert(key);
         } else {
-            settled.left_out.insert(*num);
+            reconciliation.left_out.insert(*num);
         }
     }
     let missing = holds.values().flatten().filter(|num| !present.contains(num));
-    settled.added.extend(missing);
-    settled
+    reconciliation.added.extend(missing);
+    reconciliation
 }
 
 #[cfg(test)]
@@ -117,10 +117,10 @@ mod tests {
         ];
         for (name, timeline, holds, left_out, added) in cases {
             let holds = BTreeMap::from([(key("name"), holds)]);
-            let expected = Settled { left_out: left_out.into_iter().collect(), added };
-            assert_eq!(settled(&timeline, &holds), expected, "{name}");
+            let expected = Reconciliation { left_out: left_out.into_iter().collect(), added };
+            assert_eq!(reconciliation(&timeline, &holds), expected, "{name}");
         }
-        let lost = settled(&[event(2, "name")], &BTreeMap::new());
+        let lost = reconciliation(&[event(2, "name")], &BTreeMap::new());
         assert_eq!(lost.left_out, BTreeSet::from([2]), "it never held");
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Noted {
 
 /// The engine's memory of one room.
 #[derive(Debug, Default)]
-pub(crate) struct Graph {
+pub(crate) struct EngineMemory {
     pub(crate) keys: Keys,
     pub(crate) ids: HashMap<OwnedEventId, Option<Num>>,
     events: HashMap<Num, Arc<Event>>,
@@ -38,7 +38,7 @@ pub(crate) struct Graph {
     noted: Mutex<Noted>,
 }
 
-impl Graph {
+impl EngineMemory {
     /// What was noted since this was last asked.
     pub(crate) fn take_noted(&self) -> Noted {
         std::mem::take(&mut *self.noted())
@@ -52,7 +52,7 @@ impl Graph {
     pub(crate) fn trim(&mut self) {
         let entries = self.events.len() * 20 + self.edges.len() + self.states.len();
         let entries = entries + self.ids.len() + self.keys.len();
-        if entries > limits::GRAPH_ENTRIES || self.bytes > limits::GRAPH_BYTES {
+        if entries > limits::ENGINE_MEMORY_ENTRIES || self.bytes > limits::ENGINE_MEMORY_BYTES {
             *self = Self::default();
         }
     }
@@ -98,7 +98,7 @@ impl Graph {
     }
 }
 
-impl View for Graph {
+impl View for EngineMemory {
     fn find(&self, event_id: &EventId) -> Option<Option<Num>> {
         let found = self.ids.get(event_id).copied();
         if found.is_none() {
