@@ -204,8 +204,8 @@ impl Drop for Process {
 
 fn native_command(options: &Options, data: &Path) -> Command {
     let binary = std::env::var_os("SKERRY_BIN")
-        .map_or_else(|| repository().join("target/release/skerry-tested"), PathBuf::from);
-    assert!(binary.exists(), "{} is missing: cargo build --release", binary.display());
+        .map_or_else(|| repository().join("target/debug/skerry"), PathBuf::from);
+    assert!(binary.exists(), "{} is missing: scripts/test builds it", binary.display());
     let mut command = Command::new("sh");
     command.args(["-c", GUARD, "guard"]).arg(binary).arg("--data-dir").arg(data);
     command.args(["--listen", "127.0.0.1:0", "--server-name", &options.server_name]);
