@@ -90,7 +90,8 @@ async fn a_batch_is_written_even_when_nobody_waits_for_it() {
     let directory = directory();
     let sqlite = with_table(&directory).await;
     let mut batch = Box::pin(sqlite.batch(vec![insert(1)]));
-    assert!(futures_util::poll!(&mut batch).is_pending());
+    // The writer has a thread of its own: it may be done already.
+    let _ = futures_util::poll!(&mut batch);
     drop(batch);
     sqlite.batch(vec![insert(2)]).await.unwrap();
     assert_eq!(ids(&sqlite).await, [1, 2]);
