@@ -13,7 +13,13 @@ use crate::{
     objects::room::{
         Room,
         author::{not_built, transaction::transaction},
-        loaded::{Loaded, draft::Draft, in_memory, outgoing::Outgoing, plan::Plan},
+        loaded::{
+            Loaded,
+            draft::{Draft, Endpoint},
+            in_memory,
+            outgoing::Outgoing,
+            plan::Plan,
+        },
     },
 };
 
@@ -22,7 +28,9 @@ impl Room {
     pub(crate) async fn send(self: &Arc<Self>, command: Send) -> Result<OwnedEventId> {
         let Send { caller, event_type, state_key, content, transaction_id, timestamp_ms } = command;
         let content = pdu::parse_content(&content).map_err(not_built)?;
-        let transaction = transaction(&caller, transaction_id.as_deref(), &event_type);
+        let transaction = transaction_id
+            .as_deref()
+            .map(|it| transaction(&caller, (Endpoint::Send, &event_type), it));
         if let Some(state_key) = state_key {
             let draft = Draft {
                 timestamp_ms,
@@ -32,7 +40,7 @@ impl Room {
             return self.send_state(&caller, &state_key, draft).await;
         }
         if event_type == "m.room.redaction" {
-            return self.send_redaction(&caller, content, transaction_id.as_deref()).await;
+            return self.send_redaction(&caller, content, transaction).await;
         }
         let (reply, answer) = oneshot::channel();
         let message = Outgoing { caller, event_type, content, timestamp_ms, transaction, reply };
