@@ -10,6 +10,7 @@ use ruma::{
     api::client::directory::{get_public_rooms, get_public_rooms_filtered},
     directory::{Filter, PublicRoomsChunk, PublicRoomsChunkInit, RoomNetwork},
 };
+use skerry_core::integer;
 
 use crate::{
     Error, Result,
@@ -164,7 +165,7 @@ impl Since {
     fn parse(token: &str) -> Result<Self> {
         let place = |it: &str| {
             let (members, room_id) = it.split_once('_')?;
-            let joined_members = members.parse().ok().filter(|it| *it <= MAX_MEMBERS)?;
+            let joined_members = integer::parse(members)?;
             Some(Place { joined_members, room_id: room_id.to_owned() })
         };
         let parsed = match token.split_at_checked(1) {
@@ -185,9 +186,6 @@ impl std::fmt::Display for Since {
         write!(formatter, "{side}{}_{}", place.joined_members, place.room_id)
     }
 }
-
-/// The greatest integer that the store can compare with.
-const MAX_MEMBERS: u64 = (1 << 53) - 1;
 
 #[cfg(test)]
 mod tests {
