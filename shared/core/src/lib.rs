@@ -16,6 +16,7 @@ mod event_json;
 pub mod filter;
 pub mod integer;
 pub mod join_order;
+pub mod membership;
 pub mod notify;
 pub mod pdu;
 pub mod receipt;

@@ -69,6 +69,7 @@ mod members;
 mod membership;
 mod messages;
 mod open_endpoints;
+mod outsiders;
 mod peer_restart;
 mod peer_versions;
 mod privacy;

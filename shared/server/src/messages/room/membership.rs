@@ -2,6 +2,7 @@
 
 use ruma::{OwnedMxcUri, OwnedUserId};
 use serde::{Deserialize, Serialize};
+pub use skerry_core::membership::Action as MembershipAction;
 
 use crate::messages::Caller;
 
@@ -28,26 +29,6 @@ pub struct UpdateProfile {
     pub displayname: Option<String>,
     /// Their picture.
     pub avatar_url: Option<OwnedMxcUri>,
-}
-
-/// What a user wants done to a membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MembershipAction {
-    /// Join (own membership).
-    Join,
-    /// Leave, or reject an invitation, or retract a knock (own membership).
-    Leave,
-    /// Invite `target`.
-    Invite,
-    /// Remove `target`.
-    Kick,
-    /// Ban `target`.
-    Ban,
-    /// Lift the ban of `target`.
-    Unban,
-    /// Knock (own membership).
-    Knock,
 }
 
 /// Change a membership.

@@ -62,16 +62,19 @@ impl Room {
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
-        if let Some((_, same)) = self.state_event(room, draft.event_type, state_key).await?
-            && same.sender == caller.user_id
-            && is_same_content(&same.content, &draft.content)
-        {
-            // A client that sets what is set already gets the event that did.
-            return Ok(same.event_id.clone());
-        }
+        let before = self.state_event(room, draft.event_type, state_key).await?;
+        let same = before.filter(|(_, before)| {
+            before.sender == caller.user_id && is_same_content(&before.content, &draft.content)
+        });
         self.check_target(&draft)?;
         let transaction = draft.transaction.clone();
         let mut plan = Plan::new(room);
+        if let Some((_, same)) = same {
+            // A client that sets what is set already gets the event that did, if it may still set
+            // it: the plan is made for that, and goes nowhere.
+            self.plan_event(room, &mut plan, draft).await?;
+            return Ok(same.event_id.clone());
+        }
         match self.plan_and_commit(room, &mut plan, draft).await {
             Ok(event_id) => {
                 self.deliver_plan(guard, plan).await;
