@@ -26,6 +26,7 @@ pub mod server_keys;
 pub mod sessions;
 pub mod shown_state;
 pub mod signing_key;
+pub mod state_content;
 pub mod state_res;
 pub mod sync_token;
 pub mod token;

@@ -8,6 +8,7 @@ both_hosts![
     a_number_that_no_store_holds_is_not_found,
     a_filter_belongs_to_its_user,
     an_invalid_filter_is_refused,
+    an_unknown_event_format_is_refused,
     rooms_are_chosen_and_left_out,
     timeline_types_and_senders_are_chosen,
     state_types_are_chosen,
@@ -105,6 +106,22 @@ async fn an_invalid_filter_is_refused(server: &Server) {
         let inline = alice.sync().filter(&wrong).request().send().await;
         assert_eq!(inline.status, 400, "{wrong}: {inline}");
         inline.client_error();
+    }
+}
+
+async fn an_unknown_event_format_is_refused(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    for format in ["nonsense", "", "Client"] {
+        let filter = json!({ "event_format": format });
+        let request = alice.post(path(["user", &alice.id, "filter"])).json(&filter);
+        request.refused(400, "M_BAD_JSON").await;
+        alice.sync().filter(&filter).request().refused(400, "M_BAD_JSON").await;
+    }
+    for format in ["client", "federation"] {
+        let filter = json!({ "event_format": format });
+        let id = store(&alice, &filter).await;
+        alice.sync().query("filter", id).get().await;
+        alice.sync().filter(&filter).get().await;
     }
 }
 

@@ -87,6 +87,7 @@ mod resolved_state;
 mod restart;
 mod room_versions;
 mod sending;
+mod state_contents;
 mod state_events;
 mod sync;
 mod sync_memberships;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ruma::{CanonicalJsonObject, OwnedEventId};
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::pdu;
+use skerry_core::{pdu, state_content};
 use tokio::sync::oneshot;
 
 use crate::{
-    Result,
+    Error, Result,
     messages::{Caller, room::Send},
     objects::room::{
         Room,
@@ -62,6 +62,7 @@ impl Room {
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
+        self.check_content(room, &draft, state_key).await?;
         let before = self.state_event(room, draft.event_type, state_key).await?;
         let same = before.filter(|(_, before)| {
             before.sender == caller.user_id && is_same_content(&before.content, &draft.content)
@@ -82,6 +83,18 @@ impl Room {
             }
             Err(error) => self.refusal(caller, transaction.as_ref(), error).await,
         }
+    }
+
+    /// Refuses a content that is not well-formed.
+    async fn check_content(&self, room: &Loaded, draft: &Draft<'_>, key: &str) -> Result<()> {
+        let creators = match draft.event_type {
+            "m.room.power_levels" => self.power_levels(room).await?.rules.privileged_creators,
+            _ => None,
+        };
+        let creators: Vec<_> = creators.into_iter().flatten().collect();
+        let of = (draft.event_type, key);
+        state_content::check(of, &draft.content, &self.server.name, &creators)
+            .map_err(|it| Error::bad_json(format!("{}: {it}", draft.event_type)))
     }
 
     async fn plan_and_commit(
