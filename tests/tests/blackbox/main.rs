@@ -46,6 +46,7 @@ mod authorization;
 mod backfill;
 mod bad_events;
 mod clients;
+mod complete_answers;
 mod context;
 mod costs;
 mod crash;
