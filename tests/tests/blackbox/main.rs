@@ -90,6 +90,7 @@ mod room_versions;
 mod sending;
 mod state_contents;
 mod state_events;
+mod summaries;
 mod sync;
 mod sync_memberships;
 mod sync_pages;

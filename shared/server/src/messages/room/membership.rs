@@ -13,6 +13,10 @@ pub struct IsJoined {
     pub user_id: OwnedUserId,
 }
 
+/// The rooms whose members may join without an invitation; no access is checked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListAllowedRooms {}
+
 /// Close the room to a user who has left it and wants to see nothing more of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Forget {
