@@ -60,6 +60,7 @@ mod event_format;
 mod event_order;
 mod filters;
 mod forks;
+mod headers;
 mod history_visibility;
 mod input;
 mod joins;
