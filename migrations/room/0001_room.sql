@@ -61,16 +61,19 @@ CREATE UNIQUE INDEX room_events_by_id ON room_events (scope, event_id);
 
 CREATE INDEX room_events_moved ON room_events (scope, moved_to) WHERE moved_to IS NOT NULL;
 
--- A transaction of a device and the event it made. `path` is the part of the request's path that
--- a transaction ID is unique within, and the ID.
+-- A transaction of a device and the event it made. A transaction ID is unique within its endpoint
+-- (`send` or `redact`) and what stands before it in the path: the event's type, or the event that
+-- is redacted. Each part is a column of its own, since any of them may have any character.
 CREATE TABLE room_transactions (
     scope INTEGER NOT NULL,
     sender TEXT NOT NULL,
     device_id TEXT NOT NULL,
-    path TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    transaction_id TEXT NOT NULL,
     position INTEGER NOT NULL,
     created_ms INTEGER NOT NULL,
-    PRIMARY KEY (scope, sender, device_id, path)
+    PRIMARY KEY (scope, sender, device_id, endpoint, subject, transaction_id)
 ) STRICT, WITHOUT ROWID;
 
 -- Which state events name which among their auth events: the way from an event to those that

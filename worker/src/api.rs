@@ -134,6 +134,14 @@ fn refuse(error: &Error) -> worker::Result<Response> {
         false => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     };
     let mut response = Response::from_json(&json!({ "errcode": "M_UNKNOWN", "error": message }))?;
-    response.headers_mut().set("Access-Control-Allow-Origin", "*")?;
+    let headers = [
+        ("Access-Control-Allow-Origin", "*"),
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'"),
+        ("X-Content-Type-Options", "nosniff"),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().set(name, value)?;
+    }
     Ok(response.with_status(status.as_u16()))
 }

@@ -67,8 +67,9 @@ async fn more_than_a_page_of_old_rows_is_removed() {
     transaction(&stand).await;
     let fill = Stmt::new(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000) \
-         INSERT INTO room_transactions (scope, sender, device_id, path, position, created_ms) \
-         SELECT ?, '@a:localhost', 'D', i, 1, 1 FROM n",
+         INSERT INTO room_transactions (scope, sender, device_id, endpoint, subject, \
+         transaction_id, position, created_ms) \
+         SELECT ?, '@a:localhost', 'D', 'send', 'm.room.message', i, 1, 1 FROM n",
     );
     stand.host.sqlite.batch(vec![fill.bind(SCOPE)]).await.unwrap();
     let mut alarms = 0;

@@ -45,8 +45,8 @@ impl Scene {
         for statement in [
             "SELECT json_array('event', num, event_id, redacted_by, sent_by) FROM room_events \
              WHERE scope = ? ORDER BY num",
-            "SELECT json_array('transaction', path, position) FROM room_transactions \
-             WHERE scope = ? ORDER BY path",
+            "SELECT json_array('transaction', endpoint, subject, transaction_id, position) \
+             FROM room_transactions WHERE scope = ? ORDER BY subject, transaction_id",
             "SELECT json_array('delta', type, state_key, state_group, event) \
              FROM room_state_deltas WHERE scope = ? ORDER BY state_group",
             "SELECT json_array('member', user_id, membership, position, forgotten) \

@@ -53,7 +53,7 @@ async fn what_is_answered_to_authentication_data() {
         ("half the data", json!({ "type": "m.login.password" }), 400, Some("M_MISSING_PARAM")),
         ("no object", json!("m.login.password"), 400, Some("M_BAD_JSON")),
         ("a wrong password", password("alice", "wrong"), 401, Some("M_FORBIDDEN")),
-        ("another user", password("bob", PASSWORD), 401, Some("M_FORBIDDEN")),
+        ("another user", password("bob", PASSWORD), 403, Some("M_FORBIDDEN")),
         ("another server's user", password("@alice:x", PASSWORD), 401, Some("M_FORBIDDEN")),
         ("an address", by_mail, 401, Some("M_FORBIDDEN")),
         ("the full ID", password("@alice:example.org", PASSWORD), 200, None),

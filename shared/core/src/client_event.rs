@@ -146,7 +146,8 @@ fn redaction<'a>(
     Ok((Some(outside), Some(to_raw_value(&fields)?)))
 }
 
-/// The stripped form of a state event, for invites and knocks ([spec]).
+/// The stripped form of a state event, for invites and knocks ([spec]). A create event keeps its
+/// time, by which clients know an old room from a new one.
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#stripped-state
 ///
@@ -157,14 +158,19 @@ pub fn strip(json: &str) -> Result<Box<RawJsonValue>, serde_json::Error> {
     #[derive(Serialize)]
     struct Stripped<'a> {
         content: &'a RawJsonValue,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        origin_server_ts: Option<&'a RawJsonValue>,
         sender: &'a RawJsonValue,
         #[serde(skip_serializing_if = "Option::is_none")]
         state_key: Option<&'a RawJsonValue>,
         #[serde(rename = "type")]
         event_type: &'a RawJsonValue,
     }
-    let PduFields { content, sender, state_key, event_type, .. } = serde_json::from_str(json)?;
-    to_raw_value(&Stripped { content, sender, state_key, event_type })
+    let stored: PduFields<'_> = serde_json::from_str(json)?;
+    let PduFields { content, origin_server_ts, sender, state_key, event_type, .. } = stored;
+    let is_create = event_type.get() == "\"m.room.create\"";
+    let origin_server_ts = is_create.then_some(origin_server_ts);
+    to_raw_value(&Stripped { content, origin_server_ts, sender, state_key, event_type })
 }
 
 #[cfg(test)]
@@ -199,6 +205,21 @@ mod tests {
                 "sender": "@a:b", "type": "m.room.message", "unsigned": {"age": 500},
             })
         );
+    }
+
+    #[test]
+    fn a_stripped_create_event_keeps_its_time() {
+        let stripped = |event_type: &str| -> JsonValue {
+            let event = json!({ "auth_events": [], "content": {}, "depth": 1, "sender": "@a:b",
+                "origin_server_ts": 7, "state_key": "", "type": event_type });
+            serde_json::from_str(strip(&event.to_string()).unwrap().get()).unwrap()
+        };
+        let name = json!({ "content": {}, "sender": "@a:b", "state_key": "",
+            "type": "m.room.name" });
+        assert_eq!(stripped("m.room.name"), name);
+        let create = json!({ "content": {}, "sender": "@a:b", "state_key": "",
+            "type": "m.room.create", "origin_server_ts": 7 });
+        assert_eq!(stripped("m.room.create"), create);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use crate::{canonical_alias, room_version};
+use crate::{canonical_alias, room_version, state_content};
 
 /// Events `initial_state` may list. They are written in one atomic batch with the rest.
 pub const MAX_INITIAL_STATE: usize = 100;
@@ -79,6 +79,9 @@ pub enum CreateRoomError {
     /// The aliases of `m.room.canonical_alias` in `initial_state` cannot be read.
     #[error("initial_state: {0}")]
     Aliases(#[from] canonical_alias::AliasError),
+    /// The content of a state event is not well-formed.
+    #[error("{0}: {1}")]
+    Malformed(String, state_content::Malformed),
     /// More than [`MAX_INITIAL_STATE`] events.
     #[error("initial_state holds more than {MAX_INITIAL_STATE} events")]
     TooManyInitialState,
@@ -218,6 +221,12 @@ pub fn plan(
     let is_named = |item: &StateItem| named.iter().any(|it| it.has_key_of(item));
     state.extend(initial_state.into_iter().filter(|it| !is_named(it)));
     state.extend(named);
+    let is_infinite = rules.authorization.explicitly_privilege_room_creators;
+    let infinite = if is_infinite { &creators[..] } else { &[] };
+    for StateItem { event_type, state_key, content } in &state {
+        state_content::check((event_type, state_key), content, creator.server_name(), infinite)
+            .map_err(|it| CreateRoomError::Malformed(event_type.clone(), it))?;
+    }
 
     let invites = invitees.into_iter().map(|user_id| {
         let content = invite(&profile(&user_id), request.is_direct);

@@ -4,13 +4,33 @@
 
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId,
-    api::client::filter::{Filter, RoomEventFilter, UrlFilter},
+    api::client::filter::{EventFormat, Filter, FilterDefinition, RoomEventFilter, UrlFilter},
 };
 use serde::Deserialize;
 use serde_json::{
     Map as JsonMap, Value as JsonValue,
     value::{RawValue as RawJsonValue, to_raw_value},
 };
+
+/// Why a filter is not well-formed, beyond what can be read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFilter {
+    /// The format of events is none of the specification's.
+    #[error("`event_format` is neither `client` nor `federation`")]
+    EventFormat,
+}
+
+/// Checks a filter that a client gives.
+///
+/// # Errors
+///
+/// See [`InvalidFilter`].
+pub fn check(filter: &FilterDefinition) -> Result<(), InvalidFilter> {
+    match filter.event_format {
+        EventFormat::Client | EventFormat::Federation => Ok(()),
+        _ => Err(InvalidFilter::EventFormat),
+    }
+}
 
 /// What a filter looks at in an event.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +191,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_format_of_events_is_one_of_two() {
+        let checked = |json: &str| check(&serde_json::from_str(json).unwrap());
+        for json in ["{}", r#"{"event_format":"client"}"#, r#"{"event_format":"federation"}"#] {
+            assert_eq!(checked(json), Ok(()), "{json}");
+        }
+        for json in [r#"{"event_format":"nonsense"}"#, r#"{"event_format":""}"#] {
+            assert_eq!(checked(json), Err(InvalidFilter::EventFormat), "{json}");
+        }
+    }
 
     #[test]
     fn what_a_pattern_matches() {

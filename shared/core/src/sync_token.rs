@@ -18,6 +18,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::integer;
+
 /// A `/sync` token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SyncToken {
@@ -185,13 +187,8 @@ fn parse_seen(text: &str) -> Result<Seen, InvalidSyncToken> {
     Ok(Seen { base, own: Some(own) })
 }
 
-/// Digits, of a number that a double holds exactly: positions go through JavaScript at the edge.
 fn parse_position(text: &str) -> Result<u64, InvalidSyncToken> {
-    const MAX: u64 = (1 << 53) - 1;
-    if !text.bytes().all(|it| it.is_ascii_digit()) {
-        return Err(InvalidSyncToken);
-    }
-    text.parse().ok().filter(|it| *it <= MAX).ok_or(InvalidSyncToken)
+    integer::parse(text).ok_or(InvalidSyncToken)
 }
 
 #[cfg(test)]
@@ -227,6 +224,7 @@ mod tests {
             ("s42-7-7", Err(InvalidSyncToken)),
             ("s9007199254740991", Ok(SyncToken::at(9_007_199_254_740_991))),
             ("s9007199254740992", Err(InvalidSyncToken)),
+            ("s042", Err(InvalidSyncToken)),
             ("s42_42", Err(InvalidSyncToken)),
             ("s42_", Err(InvalidSyncToken)),
             ("s+4", Err(InvalidSyncToken)),

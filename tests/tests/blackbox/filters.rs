@@ -5,8 +5,10 @@ use skerry_tests::{Server, User, Value, ids, json, path};
 both_hosts![
     a_filter_is_stored_and_read,
     a_stored_filter_works_like_an_inline_one,
+    a_number_that_no_store_holds_is_not_found,
     a_filter_belongs_to_its_user,
     an_invalid_filter_is_refused,
+    an_unknown_event_format_is_refused,
     rooms_are_chosen_and_left_out,
     timeline_types_and_senders_are_chosen,
     state_types_are_chosen,
@@ -50,6 +52,36 @@ async fn a_stored_filter_works_like_an_inline_one(server: &Server) {
     }
 }
 
+/// Numbers that no store holds are no IDs, wherever a client may put them.
+async fn a_number_that_no_store_holds_is_not_found(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let id = store(&alice, &json!({ "room": { "timeline": { "limit": 1 } } })).await;
+    let too_large = ["9007199254740992", "9223372036854775808", "18446744073709551616"];
+    let unusual = [format!("+{id}"), format!("0{id}"), "-1".to_owned(), "1e3".to_owned()];
+    let room = alice.create_room(&json!({})).await;
+    for id in too_large.into_iter().chain(unusual.iter().map(String::as_str)) {
+        let filter = alice.get(path(["user", &alice.id, "filter", id]));
+        filter.refused(404, "M_NOT_FOUND").await;
+        alice.sync().query("filter", id).request().refused(400, "M_INVALID_PARAM").await;
+    }
+    for number in too_large {
+        for (request, name, value) in [
+            (alice.get("/sync"), "since", format!("s{number}")),
+            (alice.get("/sync"), "since", format!("s1_{number}")),
+            (alice.get("/sync"), "timeout", number.to_owned()),
+            (alice.messages(&room, "b"), "from", format!("t{number}")),
+            (alice.messages(&room, "b"), "to", format!("s{number}")),
+            (alice.messages(&room, "b"), "limit", number.to_owned()),
+            (alice.get(path(["rooms", &room, "members"])), "at", format!("t{number}")),
+            (alice.get("/publicRooms"), "since", format!("n{number}_!a:localhost")),
+            (alice.get("/publicRooms"), "limit", number.to_owned()),
+        ] {
+            let reply = request.query(name, value).send().await;
+            assert!(reply.status < 500, "{reply}");
+        }
+    }
+}
+
 /// S-C2
 async fn a_filter_belongs_to_its_user(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
@@ -74,6 +106,22 @@ async fn an_invalid_filter_is_refused(server: &Server) {
         let inline = alice.sync().filter(&wrong).request().send().await;
         assert_eq!(inline.status, 400, "{wrong}: {inline}");
         inline.client_error();
+    }
+}
+
+async fn an_unknown_event_format_is_refused(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    for format in ["nonsense", "", "Client"] {
+        let filter = json!({ "event_format": format });
+        let request = alice.post(path(["user", &alice.id, "filter"])).json(&filter);
+        request.refused(400, "M_BAD_JSON").await;
+        alice.sync().filter(&filter).request().refused(400, "M_BAD_JSON").await;
+    }
+    for format in ["client", "federation"] {
+        let filter = json!({ "event_format": format });
+        let id = store(&alice, &filter).await;
+        alice.sync().query("filter", id).get().await;
+        alice.sync().filter(&filter).get().await;
     }
 }
 

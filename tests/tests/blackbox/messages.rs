@@ -1,11 +1,12 @@
 //! Paging through a room's history in both directions, with tokens and filters.
 
-use skerry_tests::{Server, User, Value, ids, json, message};
+use skerry_tests::{Server, User, Value, ids, json, message, path};
 
 both_hosts![
     paging_backwards_tells_everything_once,
     paging_forwards_tells_everything_once,
     both_directions_agree,
+    a_page_without_a_direction_goes_forward,
     the_page_size_is_kept,
     ten_events_are_the_default,
     the_start_is_the_token_that_was_given,
@@ -18,6 +19,25 @@ both_hosts![
     a_filter_does_not_end_the_paging_early,
     events_that_come_while_paging_backwards_do_not_disturb,
 ];
+
+/// Other servers take a missing direction for forward.
+async fn a_page_without_a_direction_goes_forward(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    alice.say(&room, "hello").await;
+    let messages = path(["rooms", &room, "messages"]);
+    for limit in ["2", "50"] {
+        let request = alice.get(&messages).query("limit", limit);
+        let forward = request.clone().query("dir", "f").ok().await;
+        let unsaid = request.ok().await;
+        let chunk = |page: &Value| page["chunk"].as_array().cloned().expect("a chunk");
+        assert_eq!(ids(&chunk(&unsaid)), ids(&chunk(&forward)));
+    }
+    let bare = alice.get(&messages).ok().await;
+    assert_eq!(bare["chunk"][0]["type"], "m.room.create", "{bare}");
+    alice.get(&messages).query("dir", "x").send().await.client_error();
+    alice.get(&messages).query("dir", "").send().await.client_error();
+}
 
 /// Pages from the end that the direction starts at until there is no further token.
 async fn all(user: &User, room: &str, direction: &str, limit: usize, filter: &Value) -> Vec<Value> {

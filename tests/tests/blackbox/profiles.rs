@@ -4,6 +4,7 @@ use skerry_tests::{Client, Server, User, json, path};
 
 both_hosts![
     a_profile_is_set_read_and_cleared,
+    an_avatar_url_is_any_text,
     a_profile_is_read_without_a_token,
     an_unknown_user_has_no_profile,
     a_profile_belongs_to_its_user,
@@ -31,6 +32,23 @@ async fn a_profile_is_set_read_and_cleared(server: &Server) {
     assert!(profile.get("avatar_url").is_none(), "{profile}");
     let avatar = alice.get(path(["profile", &alice.id, "avatar_url"]));
     avatar.refused(404, "M_NOT_FOUND").await;
+}
+
+/// It should be an `mxc` URI; other servers take what clients send, and clients count on that.
+async fn an_avatar_url_is_any_text(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let url = "http://localhost/my/avatar.png";
+    set(&alice, "avatar_url", url).await;
+    let profile = alice.get(path(["profile", &alice.id])).ok().await;
+    assert_eq!(profile["avatar_url"], url);
+    let members = path(["rooms", &room, "joined_members"]);
+    let mut shown = alice.get(&members).ok().await;
+    while shown["joined"][&alice.id]["avatar_url"] != url {
+        shown = alice.get(&members).ok().await;
+    }
+    let other = alice.put(path(["profile", &alice.id, "avatar_url"]));
+    other.json(&json!({ "avatar_url": 5 })).send().await.client_error();
 }
 
 async fn a_profile_is_read_without_a_token(server: &Server) {

@@ -8,6 +8,7 @@ both_hosts![
     simultaneous_repetitions_send_once,
     a_transaction_belongs_to_its_device,
     a_transaction_belongs_to_its_path,
+    the_parts_of_a_transaction_are_compared_one_by_one,
     a_transaction_survives_a_token_refresh,
     a_redaction_is_idempotent_by_transaction_too,
     a_refused_transaction_can_be_tried_again,
@@ -91,6 +92,44 @@ async fn a_transaction_belongs_to_its_path(server: &Server) {
     assert_ne!(first, of_other_type, "another event type is another path");
     let redaction = alice.put(path(["rooms", &room, "redact", &first, "one"]));
     assert_ne!(event_id(redaction).await, first, "another endpoint is another path");
+}
+
+/// Of a path put together from them nobody could tell where one ends.
+async fn the_parts_of_a_transaction_are_compared_one_by_one(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let said = alice.say(&room, "hello").await;
+    let redaction = json!({ "redacts": said });
+    let requests = [
+        transaction(&alice, &room, "a", "b/c"),
+        transaction(&alice, &room, "a/b", "c"),
+        transaction(&alice, &room, "a/b/c", " "),
+        transaction(&alice, &room, "a\nb", "c"),
+        transaction(&alice, &room, "a", "b\nc"),
+        // An event type that looks like the event of a redaction.
+        transaction(&alice, &room, &said, "one"),
+        alice.put(path(["rooms", &room, "redact", &said, "one"])),
+        transaction(&alice, &room, "m.room.redaction", "one").json(&redaction),
+    ];
+    let mut sent = Vec::new();
+    for request in &requests {
+        let event = event_id(request.clone()).await;
+        assert!(!sent.contains(&event), "another event was given for {request:?}");
+        sent.push(event);
+    }
+    for (request, event) in requests.into_iter().zip(sent) {
+        assert_eq!(event_id(request).await, event);
+    }
+    // The type is what a redaction's transaction belongs to, not what it redacts.
+    let first = alice.say(&room, "first").await;
+    let second = alice.say(&room, "second").await;
+    let redact = |target: &str| {
+        let content = json!({ "redacts": target });
+        event_id(transaction(&alice, &room, "m.room.redaction", "two").json(&content))
+    };
+    assert_eq!(redact(&first).await, redact(&second).await);
+    let kept = alice.get(path(["rooms", &room, "event", &second])).ok().await;
+    assert_eq!(kept["content"]["body"], "second");
 }
 
 async fn a_transaction_survives_a_token_refresh(server: &Server) {

@@ -1,5 +1,6 @@
-//! The one place where results become HTTP answers: CORS on each ([spec]), errors as Matrix JSON,
-//! and a fault of ours logged once and never sent.
+//! The one place where results become HTTP answers: CORS on each ([spec]), what keeps browsers from
+//! taking an answer for a page or for something to keep, errors as Matrix JSON, and a fault of ours
+//! logged once and never sent.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients
 
@@ -29,7 +30,7 @@ pub(super) fn answer(result: Result<Buffered>) -> Response {
     match result {
         Ok(response) => {
             let mut response = response.map(Body::from);
-            allow_all_origins(response.headers_mut());
+            add_headers(response.headers_mut());
             response
         }
         Err(error) => refuse(&error),
@@ -48,7 +49,7 @@ pub(super) fn refuse(error: &Error) -> Response {
     if let Some(retry_after) = retry_after(error) {
         headers.insert(header::RETRY_AFTER, retry_after);
     }
-    allow_all_origins(headers);
+    add_headers(headers);
     response
 }
 
@@ -56,18 +57,31 @@ pub(super) fn refuse(error: &Error) -> Response {
 pub(super) fn preflight() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    allow_all_origins(response.headers_mut());
+    add_headers(response.headers_mut());
     response
 }
 
-/// The headers the specification recommends on all answers.
-fn allow_all_origins(headers: &mut HeaderMap) {
+/// The headers of all answers: those that the specification recommends, and those that close what
+/// is no page to scripts, frames and guesses about its type. None is for a cache to keep: answers
+/// have tokens, or are for whom they were made. A handler that answers otherwise says so itself.
+fn add_headers(headers: &mut HeaderMap) {
     const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
     const HEADERS: HeaderValue =
         HeaderValue::from_static("X-Requested-With, Content-Type, Authorization");
+    const CLOSED: HeaderValue = HeaderValue::from_static(
+        "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+    let defaults = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CONTENT_SECURITY_POLICY, CLOSED),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    for (name, value) in defaults {
+        headers.entry(name).or_insert(value);
+    }
 }
 
 fn retry_after(error: &Error) -> Option<HeaderValue> {
@@ -113,5 +127,22 @@ mod tests {
             assert!(headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS));
             assert!(headers.contains_key(header::ACCESS_CONTROL_ALLOW_HEADERS));
         }
+    }
+
+    #[test]
+    fn no_answer_is_a_page_or_to_be_kept() {
+        let answers =
+            [preflight(), refuse(&Error::not_found("none")), answer(Ok(Buffered::default()))];
+        for response in answers {
+            let headers = response.headers();
+            assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+            assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+            let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.contains("default-src 'none'"), "{policy}");
+        }
+        let mut page = Buffered::default();
+        let kept = HeaderValue::from_static("max-age=60");
+        page.headers_mut().insert(header::CACHE_CONTROL, kept);
+        assert_eq!(answer(Ok(page)).headers()[header::CACHE_CONTROL], "max-age=60");
     }
 }

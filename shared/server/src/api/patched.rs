@@ -2,16 +2,13 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use http::Method;
+use http::{Method, Uri};
 use ruma::api::{
     IncomingRequest, Metadata, OutgoingBodyJson, OutgoingResponse,
     error::{DeserializationError, IntoHttpError},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{
-    Value as JsonValue,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::value::{RawValue, to_raw_value};
 
 /// A request of ruma, and what was done to it.
 #[derive(Debug)]
@@ -33,6 +30,9 @@ pub trait Patch<R>: Sized {
     ///
     /// Why the request is refused.
     fn patch(body: &mut Body<'_>) -> Result<Self, DeserializationError>;
+
+    /// A parameter of the query that is added, and its value, unless the client has set it.
+    const DEFAULT_PARAMETER: Option<(&'static str, &'static str)> = None;
 }
 
 /// The body of a request.
@@ -80,12 +80,27 @@ impl<R: IncomingRequest, P: Patch<R>> IncomingRequest for Patched<R, P> {
         request: http::Request<&[u8]>,
         path_args: &[&str],
     ) -> Result<Self, DeserializationError> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if let Some(parameter) = P::DEFAULT_PARAMETER
+            && let Some(uri) = with_parameter(&parts.uri, parameter)
+        {
+            parts.uri = uri;
+        }
         let mut body = Body(body.into());
         let patch = P::patch(&mut body)?;
         let request = http::Request::from_parts(parts, &*body.0);
         R::try_from_http_request_inner(request, path_args).map(|request| Self { request, patch })
     }
+}
+
+/// The URI with a parameter in its query; none where it has it already.
+fn with_parameter(uri: &Uri, (name, value): (&str, &str)) -> Option<Uri> {
+    let query = uri.query().unwrap_or_default();
+    if query.split('&').any(|it| it.split('=').next() == Some(name)) {
+        return None;
+    }
+    let separator = if query.is_empty() { "" } else { "&" };
+    format!("{}?{query}{separator}{name}={value}", uri.path()).parse().ok()
 }
 
 /// A request that is answered with [`Json`].
@@ -100,10 +115,21 @@ impl<R> Patch<R> for AnsweredAsJson {
     }
 }
 
-/// JSON as a response.
+/// JSON as a response: where ruma's own would leave out what clients count on.
 #[derive(Debug, Serialize, OutgoingBodyJson)]
 #[serde(transparent)]
-pub struct Json(pub JsonValue);
+pub struct Json(Box<RawValue>);
+
+impl Json {
+    /// The JSON of a response.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be written as JSON.
+    pub fn of(response: &impl Serialize) -> serde_json::Result<Self> {
+        to_raw_value(response).map(Self)
+    }
+}
 
 impl OutgoingResponse for Json {
     type Body = Self;
@@ -125,7 +151,7 @@ pub(super) fn read<R: IncomingRequest>(
 #[cfg(test)]
 mod tests {
     use ruma::api::client::tag::create_tag::v3::{Request, Response};
-    use serde_json::json;
+    use serde_json::{Value as JsonValue, json};
 
     use super::*;
 
@@ -177,6 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_is_added_where_the_client_has_not_set_it() {
+        let cases = [
+            ("/a", Some("/a?dir=f")),
+            ("/a?", Some("/a?dir=f")),
+            ("/a?limit=1", Some("/a?limit=1&dir=f")),
+            ("/a?dirt=b", Some("/a?dirt=b&dir=f")),
+            ("http://x.y/a%2Fb?limit=1", Some("/a%2Fb?limit=1&dir=f")),
+            ("/a?dir=b", None),
+            ("/a?limit=1&dir=", None),
+            ("/a?dir", None),
+        ];
+        for (uri, expected) in cases {
+            let found = with_parameter(&uri.parse().unwrap(), ("dir", "f"));
+            assert_eq!(found.map(|it| it.to_string()).as_deref(), expected, "{uri}");
+        }
+    }
+
+    #[test]
     fn what_the_patch_refuses_is_refused() {
         let refused = read::<Patched<Request, Ordered>>(br#"{"refused":1}"#, &PATH_ARGS);
         assert!(refused.is_err());
@@ -192,7 +236,8 @@ mod tests {
 
     #[test]
     fn json_is_a_response() {
-        let response = Json(json!({ "a": 1 })).try_into_http_response_inner().unwrap();
-        assert_eq!(response.body().0, json!({ "a": 1 }));
+        let response = Json::of(&json!({ "a": 1 })).unwrap();
+        let response = response.try_into_http_response_inner().unwrap();
+        assert_eq!(response.body().0.get(), r#"{"a":1}"#);
     }
 }

@@ -11,13 +11,15 @@ mod sync;
 
 use std::collections::BTreeMap;
 
-use ruma::{OwnedEventId, OwnedUserId, RoomId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 
 pub use self::{
     create::{Create, NewState},
     directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed},
     ephemeral::{NewReceipt, ReceiptKind, SetReceipts, SetTyping},
-    membership::{ChangeMembership, Forget, IsJoined, MembershipAction, UpdateProfile},
+    membership::{
+        ChangeMembership, Forget, IsJoined, ListAllowedRooms, MembershipAction, UpdateProfile,
+    },
     read::{
         Context, Direction, GetContext, GetEvent, GetJoinedMembers, GetMembers, GetMessages,
         GetState, GetStateEvent, Page, RoomProfile,
@@ -50,6 +52,7 @@ asks! { ToRoom:
     Join => Received, repeatable;
     ChangeMembership => (), once;
     IsJoined => bool, repeatable;
+    ListAllowedRooms => Vec<OwnedRoomId>, repeatable;
     Forget => (), repeatable;
     UpdateProfile => (), repeatable;
     SetReceipts => (), repeatable;

@@ -96,6 +96,9 @@ impl Object for Room {
                 Reply::ChangeMembership(Box::pin(self.change_membership(*it)).await?)
             }
             Command::IsJoined(it) => Reply::IsJoined(Box::pin(self.is_joined(&it.user_id)).await?),
+            Command::ListAllowedRooms(_) => {
+                Reply::ListAllowedRooms(Box::pin(self.list_allowed_rooms()).await?)
+            }
             Command::Forget(it) => Reply::Forget(Box::pin(self.forget(&it.user_id)).await?),
             Command::UpdateProfile(it) => {
                 Reply::UpdateProfile(Box::pin(self.update_profile(*it)).await?)

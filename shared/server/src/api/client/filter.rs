@@ -4,6 +4,7 @@
 
 use ruma::api::client::filter::{create_filter, get_filter};
 use serde_json::value::to_raw_value;
+use skerry_core::filter;
 
 use super::{
     super::{Cx, mount::Routes},
@@ -29,6 +30,7 @@ pub async fn create_filter(
     request: create_filter::v3::Request,
 ) -> Result<create_filter::v3::Response> {
     check_own(&caller, &request.user_id)?;
+    filter::check(&request.filter).map_err(|it| Error::bad_json(it.to_string()))?;
     let question = CreateFilter { filter: to_raw_value(&request.filter)? };
     let filter_id = cx.ports.objects.ask(&*caller.user_id, question).await?;
     Ok(create_filter::v3::Response::new(filter_id))

@@ -139,6 +139,8 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// An avatar's URL should be an `mxc` URI, which is for clients to see to: other servers take any
+/// text, and clients that send another are told nothing they could mend.
 fn check_value(value: &ProfileFieldValue) -> Result<()> {
     match value {
         ProfileFieldValue::DisplayName(name) if name.len() > MAX_DISPLAY_NAME_BYTES => {
@@ -148,9 +150,6 @@ fn check_value(value: &ProfileFieldValue) -> Result<()> {
         ProfileFieldValue::AvatarUrl(url) if url.as_str().len() > MAX_AVATAR_URL_BYTES => {
             let message = format!("an avatar URL has at most {MAX_AVATAR_URL_BYTES} bytes");
             Err(Error::invalid_param(message))
-        }
-        ProfileFieldValue::AvatarUrl(url) if !url.as_str().is_empty() && !url.is_valid() => {
-            Err(Error::invalid_param("an avatar URL begins with mxc://"))
         }
         _ => Ok(()),
     }
@@ -187,7 +186,7 @@ mod tests {
         let check = |url: &str| check_value(&ProfileFieldValue::AvatarUrl(url.into()));
         check("mxc://localhost/abc").unwrap();
         check("").unwrap();
-        check("https://example.org/a.png").unwrap_err();
+        check("https://example.org/a.png").unwrap();
         check(&format!("mxc://localhost/{}", "a".repeat(MAX_AVATAR_URL_BYTES))).unwrap_err();
     }
 }

@@ -4,12 +4,21 @@
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#push-rules-api
 
 use ruma::{
+    UserId,
     api::client::push::{get_pushrules_all, get_pushrules_global_scope},
     push::Ruleset,
 };
+use serde_json::{Value as JsonValue, json};
 
-use super::super::{Cx, mount::Routes};
+use super::super::{
+    Cx,
+    mount::Routes,
+    patched::{AnsweredAsJson, Json, Patched},
+};
 use crate::{Result, messages::Caller};
+
+/// The kinds of rules. Each is always there, which ruma leaves out where it has no rules.
+const KINDS: [&str; 5] = ["content", "override", "room", "sender", "underride"];
 
 /// Mounts the endpoints of this area.
 pub fn routes(routes: Routes) -> Routes {
@@ -20,17 +29,42 @@ pub fn routes(routes: Routes) -> Routes {
 pub async fn get_pushrules_all(
     _: Cx,
     caller: Caller,
-    _: get_pushrules_all::v3::Request,
-) -> Result<get_pushrules_all::v3::Response> {
-    Ok(get_pushrules_all::v3::Response::new(Ruleset::server_default(&caller.user_id)))
+    _: Patched<get_pushrules_all::v3::Request, AnsweredAsJson>,
+) -> Result<Json> {
+    Ok(Json::of(&json!({ "global": rules(&caller.user_id)? }))?)
 }
 
 /// `GET /_matrix/client/*/pushrules/global/`
 pub async fn get_pushrules_global_scope(
     _: Cx,
     caller: Caller,
-    _: get_pushrules_global_scope::v3::Request,
-) -> Result<get_pushrules_global_scope::v3::Response> {
-    let rules = Ruleset::server_default(&caller.user_id);
-    Ok(get_pushrules_global_scope::v3::Response::new(rules))
+    _: Patched<get_pushrules_global_scope::v3::Request, AnsweredAsJson>,
+) -> Result<Json> {
+    Ok(Json::of(&rules(&caller.user_id)?)?)
+}
+
+/// The rules of a user.
+pub fn rules(user_id: &UserId) -> Result<JsonValue> {
+    let mut rules = serde_json::to_value(Ruleset::server_default(user_id))?;
+    if let Some(rules) = rules.as_object_mut() {
+        for kind in KINDS {
+            rules.entry(kind).or_insert_with(|| json!([]));
+        }
+    }
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_rules_is_there() {
+        let rules = rules(ruma::user_id!("@a:x.y")).unwrap();
+        let kinds: std::collections::BTreeSet<_> =
+            rules.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(kinds, KINDS.into());
+        assert_eq!(rules["room"], json!([]));
+        assert_eq!(rules["override"][0]["rule_id"], ".m.rule.master");
+    }
 }

@@ -6,17 +6,23 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 
+mod complete;
 mod options;
 mod read_rooms;
 mod response;
 
 use std::time::Duration;
 
-use ruma::api::client::sync::sync_events;
+use ruma::api::client::sync::sync_events::v3::Request;
 use skerry_core::sync_token::SyncToken;
 
-use self::{options::SyncOptions, read_rooms::read_rooms, response::Builder};
-use super::super::{Cx, access::UncheckedToken, mount::Routes};
+use self::{
+    complete::{AnsweredCompletely, Complete},
+    options::SyncOptions,
+    read_rooms::read_rooms,
+    response::Builder,
+};
+use super::super::{Cx, access::UncheckedToken, mount::Routes, patched::Patched};
 use crate::{
     Error, Result,
     messages::{
@@ -46,8 +52,8 @@ pub fn routes(routes: Routes) -> Routes {
 pub async fn sync_events(
     cx: Cx,
     token: UncheckedToken,
-    request: sync_events::v3::Request,
-) -> Result<sync_events::v3::Response> {
+    Patched { request, .. }: Patched<Request, AnsweredCompletely>,
+) -> Result<Complete> {
     let options = match SyncOptions::from_memory(&cx, &token.user_id, &request) {
         Some(options) => options,
         None => {

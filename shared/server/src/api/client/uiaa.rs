@@ -122,12 +122,26 @@ pub async fn require_password(
     let challenge = Challenge::new(AuthType::Password, operation);
     let data = challenge.data(cx, auth)?;
     let AuthData::Password(given) = data else { return Err(challenge.ask(cx, None, None)?) };
+    if names_another(cx, &given.identifier, &caller.user_id) {
+        // Whether it is that user's password is not looked at, and not said.
+        return Err(Error::forbidden("this is not for another user to allow"));
+    }
     let question = CheckPassword { password: Secret::new(given.password.clone()) };
     let is_right = cx.ports.objects.ask(&*caller.user_id, question).await?;
     if !is_right || !names(cx, &given.identifier, &caller.user_id) {
         return Err(challenge.failed(cx, data, "the password is wrong")?);
     }
     Ok(())
+}
+
+/// Whether an identifier names another user of this server.
+fn names_another(cx: &Cx, identifier: &UserIdentifier, user_id: &UserId) -> bool {
+    match identifier {
+        UserIdentifier::Matrix(it) => {
+            local_user(&cx.server, &it.user).is_some_and(|it| it != *user_id)
+        }
+        _ => false,
+    }
 }
 
 /// Whether an identifier names this user.

@@ -2,6 +2,7 @@
 
 use ruma::{OwnedMxcUri, OwnedUserId};
 use serde::{Deserialize, Serialize};
+pub use skerry_core::membership::Action as MembershipAction;
 
 use crate::messages::Caller;
 
@@ -11,6 +12,10 @@ pub struct IsJoined {
     /// The user.
     pub user_id: OwnedUserId,
 }
+
+/// The rooms whose members may join without an invitation; no access is checked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListAllowedRooms {}
 
 /// Close the room to a user who has left it and wants to see nothing more of it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,26 +33,6 @@ pub struct UpdateProfile {
     pub displayname: Option<String>,
     /// Their picture.
     pub avatar_url: Option<OwnedMxcUri>,
-}
-
-/// What a user wants done to a membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MembershipAction {
-    /// Join (own membership).
-    Join,
-    /// Leave, or reject an invitation, or retract a knock (own membership).
-    Leave,
-    /// Invite `target`.
-    Invite,
-    /// Remove `target`.
-    Kick,
-    /// Ban `target`.
-    Ban,
-    /// Lift the ban of `target`.
-    Unban,
-    /// Knock (own membership).
-    Knock,
 }
 
 /// Change a membership.

@@ -2,6 +2,7 @@
 
 use ruma::api::error::ErrorKind;
 use serde_json::value::RawValue as RawJsonValue;
+use skerry_core::integer;
 
 use super::{User, limits};
 use crate::{Error, Result, messages::RawJson, store::user::filters};
@@ -29,9 +30,7 @@ impl User {
 
     /// A stored filter, or none.
     pub(super) async fn get_filter(&self, filter_id: &str) -> Result<Option<RawJson>> {
-        let Ok(filter_id) = filter_id.parse() else {
-            return Ok(None);
-        };
+        let Some(filter_id) = integer::parse(filter_id) else { return Ok(None) };
         let _state = self.lock().await?;
         let json = filters::find(self.sql(), self.scope(), filter_id).await?;
         Ok(json.map(RawJsonValue::from_string).transpose()?)

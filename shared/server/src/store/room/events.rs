@@ -1,6 +1,6 @@
 //! A room's events: `room_events` and `room_transactions`.
 
-use ruma::{DeviceId, EventId, OwnedEventId, UserId};
+use ruma::{DeviceId, EventId, OwnedEventId, TransactionId, UserId};
 use skerry_core::engine::{Num, StateAt, States, Verdict};
 
 use crate::{
@@ -289,23 +289,40 @@ pub fn redact(scope: i64, num: Num, json: &str, auth_content: Option<String>, by
     .bind(num)
 }
 
+/// What tells a user's transactions apart ([spec]): each part is compared by itself.
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionKey<'a> {
+    /// The device.
+    pub device_id: &'a DeviceId,
+    /// The endpoint.
+    pub endpoint: &'static str,
+    /// What stands before the ID in the path.
+    pub subject: &'a str,
+    /// The ID.
+    pub transaction_id: &'a TransactionId,
+}
+
 /// The event a device's transaction made.
 pub async fn find_by_transaction(
     sql: &dyn Sql,
     scope: i64,
     sender: &UserId,
-    device_id: &DeviceId,
-    path: &str,
+    key: TransactionKey<'_>,
 ) -> Result<Option<OwnedEventId>> {
     let stmt = Stmt::new(
         "SELECT e.event_id FROM room_transactions t \
          JOIN room_events e ON e.scope = t.scope AND e.num = t.position \
-         WHERE t.scope = ? AND t.sender = ? AND t.device_id = ? AND t.path = ?",
+         WHERE t.scope = ? AND t.sender = ? AND t.device_id = ? \
+         AND t.endpoint = ? AND t.subject = ? AND t.transaction_id = ?",
     )
     .bind(scope)
     .bind(sender.as_str())
-    .bind(device_id.as_str())
-    .bind(path);
+    .bind(key.device_id.as_str())
+    .bind(key.endpoint)
+    .bind(key.subject)
+    .bind(key.transaction_id.as_str());
     let Some(mut row) = sql.row(stmt).await? else { return Ok(None) };
     let event_id: String = row.take(0)?;
     Ok(Some(EventId::parse(event_id).map_err(Error::internal)?))
@@ -315,18 +332,19 @@ pub async fn find_by_transaction(
 pub fn insert_transaction(
     scope: i64,
     sender: &UserId,
-    device_id: &DeviceId,
-    path: &str,
+    key: TransactionKey<'_>,
     (position, now_ms): (Position, u64),
 ) -> Stmt {
     Stmt::new(
-        "INSERT INTO room_transactions (scope, sender, device_id, path, position, created_ms) \
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO room_transactions (scope, sender, device_id, endpoint, subject, \
+         transaction_id, position, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(scope)
     .bind(sender.as_str())
-    .bind(device_id.as_str())
-    .bind(path)
+    .bind(key.device_id.as_str())
+    .bind(key.endpoint)
+    .bind(key.subject)
+    .bind(key.transaction_id.as_str())
     .bind(position)
     .bind(now_ms)
 }

@@ -29,8 +29,9 @@ pub fn remove_page(scope: i64, ages: &Ages, now_ms: u64, limit: u64) -> [Stmt; 4
     };
     [
         page(
-            "DELETE FROM room_transactions WHERE scope = ? AND (sender, device_id, path) IN \
-             (SELECT sender, device_id, path FROM room_transactions \
+            "DELETE FROM room_transactions WHERE scope = ? \
+             AND (sender, device_id, endpoint, subject, transaction_id) IN \
+             (SELECT sender, device_id, endpoint, subject, transaction_id FROM room_transactions \
              WHERE scope = ? AND created_ms <= ? LIMIT ?) RETURNING 1",
             ages.transactions_ms,
         ),

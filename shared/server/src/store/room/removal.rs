@@ -23,7 +23,7 @@ macro_rules! page {
 const PAGES: [&str; 17] = [
     page!("room_meta", "scope"),
     page!("room_events", "num"),
-    page!("room_transactions", "sender, device_id, path"),
+    page!("room_transactions", "sender, device_id, endpoint, subject, transaction_id"),
     page!("room_auth_edges", "cited, citer"),
     page!("room_state_chains", "chain"),
     page!("room_state_deltas", "chain, type, state_key, state_group"),

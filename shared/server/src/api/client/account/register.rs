@@ -13,7 +13,7 @@ use ruma::{
         error::ErrorKind,
     },
 };
-use serde_json::json;
+use serde_json::{Value as JsonValue, json};
 
 use super::{
     permit::{Permit, closed},
@@ -74,7 +74,7 @@ pub async fn register(
         session,
     };
     cx.ports.objects.ask(&*user_id, question).await?;
-    let Some(opened) = opened else { return Ok(Json(json!({ "user_id": user_id }))) };
+    let Some(opened) = opened else { return Ok(Json::of(&json!({ "user_id": user_id }))?) };
     let mut response = Response::new(user_id);
     response.access_token = Some(opened.access_token);
     response.device_id = Some(opened.device_id);
@@ -86,7 +86,8 @@ pub async fn register(
 /// The JSON of ruma's response.
 fn json_of(response: Response) -> Result<Json> {
     let response = response.try_into_http_response::<Vec<u8>>().map_err(Error::internal)?;
-    Ok(Json(serde_json::from_slice(response.body())?))
+    let response: JsonValue = serde_json::from_slice(response.body())?;
+    Ok(Json::of(&response)?)
 }
 
 /// Refuses the names that are or were somebody's.

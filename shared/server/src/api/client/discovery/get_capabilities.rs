@@ -38,5 +38,5 @@ pub(super) async fn get_capabilities(
             capabilities.insert(allowed.to_owned(), json!({ "enabled": true }));
         }
     }
-    Ok(Json(json!({ "capabilities": capabilities })))
+    Ok(Json::of(&json!({ "capabilities": capabilities }))?)
 }

@@ -207,6 +207,7 @@ fn refused(error: &CreateRoomError) -> Error {
         | Refusal::CreationContent(_)
         | Refusal::InitialState(_)
         | Refusal::PowerLevels
+        | Refusal::Malformed(..)
         | Refusal::TooManyInitialState
         | Refusal::TooManyInvites
         | Refusal::TooManyCreators => ErrorKind::BadJson,

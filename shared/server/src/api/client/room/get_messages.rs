@@ -9,14 +9,20 @@ use ruma::{
     api::{
         Direction,
         client::{context::get_context, message::get_message_events},
+        error::DeserializationError,
     },
     serde::Raw,
 };
+use serde::Serialize;
 
 use super::{ask, page_token};
 use crate::{
     Result,
-    api::{Cx, mount::Routes},
+    api::{
+        Cx,
+        mount::Routes,
+        patched::{AnsweredAsJson, Body, Json, Patch, Patched},
+    },
     messages::{
         Caller, RawJson, Requester,
         room::{self, GetContext, GetMessages},
@@ -34,7 +40,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 async fn get_message_events(
     cx: Cx,
     caller: Caller,
-    request: get_message_events::v3::Request,
+    Patched { request, .. }: Patched<get_message_events::v3::Request, DefaultDirection>,
 ) -> Result<get_message_events::v3::Response> {
     let room_id = &request.room_id;
     let from = page_token::resolve(&cx, &caller, room_id, request.from.as_deref()).await?;
@@ -63,19 +69,44 @@ async fn get_message_events(
 async fn get_context(
     cx: Cx,
     caller: Caller,
-    request: get_context::v3::Request,
-) -> Result<get_context::v3::Response> {
+    Patched { request, .. }: Patched<get_context::v3::Request, AnsweredAsJson>,
+) -> Result<Json> {
     let get_context::v3::Request { room_id, event_id, limit: wished, filter, .. } = request;
     let question = GetContext { caller, event_id, limit: limit(wished), filter };
     let context = ask(&cx, &room_id, question).await?;
-    let mut response = get_context::v3::Response::new();
-    response.start = Some(page_token::of(context.start));
-    response.end = Some(page_token::of(context.end));
-    response.event = Some(Raw::from_json(context.event));
-    response.events_before = raw(context.events_before);
-    response.events_after = raw(context.events_after);
-    response.state = raw(context.state);
-    Ok(response)
+    Ok(Json::of(&Surroundings {
+        start: page_token::of(context.start),
+        end: page_token::of(context.end),
+        event: &context.event,
+        events_before: &context.events_before,
+        events_after: &context.events_after,
+        state: &context.state,
+    })?)
+}
+
+/// The answer about an event's surroundings. Every field is always there, which ruma's response
+/// would leave out where it is empty.
+#[derive(Serialize)]
+struct Surroundings<'a> {
+    start: String,
+    end: String,
+    event: &'a RawJson,
+    events_before: &'a [RawJson],
+    events_after: &'a [RawJson],
+    state: &'a [RawJson],
+}
+
+/// A page whose direction is not said goes forward, as other servers have it.
+struct DefaultDirection;
+
+impl Patch<get_message_events::v3::Request> for DefaultDirection {
+    type Response = get_message_events::v3::Response;
+
+    fn patch(_: &mut Body<'_>) -> Result<Self, DeserializationError> {
+        Ok(Self)
+    }
+
+    const DEFAULT_PARAMETER: Option<(&'static str, &'static str)> = Some(("dir", "f"));
 }
 
 fn limit(wished: UInt) -> u64 {

@@ -4,17 +4,25 @@
 
 use js_int::UInt;
 use ruma::{
-    OwnedMxcUri, RoomId, UserId,
-    api::client::room::get_summary::v1::{Request, Response},
+    OwnedMxcUri, OwnedRoomId, RoomId, UserId,
+    api::client::room::get_summary::v1::Request,
     events::room::member::MembershipState,
-    room::{JoinRuleKind, RoomSummary},
+    room::{JoinRuleSummary, RoomSummary},
 };
+use serde::Serialize;
 
-use super::{directory, joined_rooms, resolve};
+use super::{ask_by_name, directory, joined_rooms, resolve};
 use crate::{
     Error, Result,
-    api::{Cx, mount::Routes},
-    messages::{Caller, room::PublicInfo},
+    api::{
+        Cx,
+        mount::Routes,
+        patched::{AnsweredAsJson, Json, Patched},
+    },
+    messages::{
+        Caller,
+        room::{ListAllowedRooms, PublicInfo},
+    },
 };
 
 /// Mounts the endpoint.
@@ -22,25 +30,65 @@ pub(super) fn routes(routes: Routes) -> Routes {
     routes.mount(get_summary)
 }
 
-async fn get_summary(cx: Cx, caller: Option<Caller>, request: Request) -> Result<Response> {
+async fn get_summary(
+    cx: Cx,
+    caller: Option<Caller>,
+    Patched { request, .. }: Patched<Request, AnsweredAsJson>,
+) -> Result<Json> {
     let room_id = resolve(&cx, &request.room_id_or_alias).await?;
     let info = directory::find_info(&cx, &room_id).await?;
-    let membership = match caller {
+    let allowed = match is_restricted(&info) {
+        true => Some(ask_by_name(&cx, &room_id, ListAllowedRooms {}).await?),
+        false => None,
+    };
+    let membership = match &caller {
         Some(caller) => membership(&cx, &caller.user_id, &room_id).await?,
         None => None,
     };
-    if membership.is_none() && !is_open(&info) {
+    let may_know = is_open(&info)
+        || membership.is_some()
+        || may_join(&cx, caller.as_ref(), allowed.as_deref()).await?;
+    if !may_know {
         // The same as for a room that does not exist.
         return Err(Error::not_found("no room of this ID is known here"));
     }
-    let mut response = Response::new(summary(&room_id, info));
-    response.membership = membership;
-    Ok(response)
+    let join_rule = info.join_rule.clone();
+    let shown = summary(&room_id, info);
+    Ok(Json::of(&Summary { shown, join_rule, allowed_room_ids: allowed, membership })?)
+}
+
+/// A summary as it is answered. Its join rule is always there, which ruma leaves out where it is
+/// `public`, and cannot write where it is none that ruma knows.
+#[derive(Serialize)]
+struct Summary {
+    #[serde(flatten)]
+    shown: RoomSummary,
+    join_rule: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_room_ids: Option<Vec<OwnedRoomId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    membership: Option<MembershipState>,
 }
 
 /// Whether anybody may know of the room: they may enter it, ask to, or read it.
 fn is_open(info: &PublicInfo) -> bool {
     info.world_readable || matches!(&*info.join_rule, "public" | "knock" | "knock_restricted")
+}
+
+/// Whether members of other rooms may enter the room.
+fn is_restricted(info: &PublicInfo) -> bool {
+    matches!(&*info.join_rule, "restricted" | "knock_restricted")
+}
+
+/// Whether somebody is in one of the rooms whose members may enter.
+async fn may_join(
+    cx: &Cx,
+    caller: Option<&Caller>,
+    allowed: Option<&[OwnedRoomId]>,
+) -> Result<bool> {
+    let (Some(caller), Some(allowed)) = (caller, allowed) else { return Ok(false) };
+    let joined = joined_rooms::list(cx, &caller.user_id, MembershipState::Join).await?;
+    Ok(allowed.iter().any(|it| joined.contains(it)))
 }
 
 /// The membership of a user that lets them know of the room.
@@ -58,10 +106,11 @@ async fn membership(
     Ok(None)
 }
 
+/// What is shown of the room besides its join rule.
 fn summary(room_id: &RoomId, info: PublicInfo) -> RoomSummary {
     let mut summary = RoomSummary::new(
         room_id.to_owned(),
-        JoinRuleKind::from(info.join_rule.as_str()).into(),
+        JoinRuleSummary::Public,
         info.guest_can_join,
         UInt::new_saturating(info.joined_members),
         info.world_readable,

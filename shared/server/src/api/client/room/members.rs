@@ -5,19 +5,20 @@
 //! [joined]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidjoined_members
 
 use ruma::{
-    OwnedMxcUri,
-    api::client::membership::{
-        get_member_events,
-        joined_members::{self, v3::RoomMember},
-    },
+    api::client::membership::{get_member_events, joined_members},
     events::room::member::MembershipState,
     serde::Raw,
 };
+use serde_json::{Map as JsonMap, json};
 
 use super::{ask, page_token};
 use crate::{
     Error, Result,
-    api::{Cx, mount::Routes},
+    api::{
+        Cx,
+        mount::Routes,
+        patched::{AnsweredAsJson, Json, Patched},
+    },
     messages::{
         Caller,
         room::{GetJoinedMembers, GetMembers},
@@ -50,14 +51,14 @@ async fn get_member_events(
 async fn joined_members(
     cx: Cx,
     caller: Caller,
-    request: joined_members::v3::Request,
-) -> Result<joined_members::v3::Response> {
+    Patched { request, .. }: Patched<joined_members::v3::Request, AnsweredAsJson>,
+) -> Result<Json> {
     let joined = ask(&cx, &request.room_id, GetJoinedMembers { caller }).await?;
+    // What a member has not set is said to be null, as other servers have it.
     let joined = joined.into_iter().map(|(user_id, profile)| {
-        let mut member = RoomMember::new();
-        member.display_name = profile.displayname;
-        member.avatar_url = profile.avatar_url.map(OwnedMxcUri::from);
-        (user_id, member)
+        let (display_name, avatar_url) = (profile.displayname, profile.avatar_url);
+        let member = json!({ "display_name": display_name, "avatar_url": avatar_url });
+        (user_id.to_string(), member)
     });
-    Ok(joined_members::v3::Response::new(joined.collect()))
+    Ok(Json::of(&json!({ "joined": joined.collect::<JsonMap<_, _>>() }))?)
 }

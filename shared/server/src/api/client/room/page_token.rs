@@ -4,7 +4,7 @@
 //! object knows how far the room had been read then.
 
 use ruma::RoomId;
-use skerry_core::sync_token::SyncToken;
+use skerry_core::{integer, sync_token::SyncToken};
 
 use crate::{
     Error, Result,
@@ -16,9 +16,6 @@ use crate::{
 pub(super) fn of(position: Position) -> String {
     format!("t{position}")
 }
-
-/// The greatest integer that every store can hold.
-const MAX_POSITION: u64 = (1 << 53) - 1;
 
 /// The position in the room that a token stands for. One from before the user knew the room
 /// stands before everything in it.
@@ -50,11 +47,7 @@ fn parse(token: &str) -> Option<Token> {
     let Some(position) = token.strip_prefix('t') else {
         return token.parse().ok().map(Token::Sync);
     };
-    // `u64::from_str` would take a sign too.
-    if !position.bytes().all(|it| it.is_ascii_digit()) {
-        return None;
-    }
-    position.parse().ok().filter(|it| *it <= MAX_POSITION).map(Token::Room)
+    integer::parse(position).map(Token::Room)
 }
 
 #[cfg(test)]
@@ -70,7 +63,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        let beyond = format!("t{}", MAX_POSITION + 1);
+        let beyond = format!("t{}", integer::MAX_SAFE + 1);
         for token in ["", "t", "s", "7", "t-1", "t+1", "t1.5", "x1", "t 1", "ß1", &beyond] {
             assert_eq!(parse(token), None, "{token:?}");
         }

@@ -10,10 +10,16 @@ use ruma::{
     api::client::directory::{get_public_rooms, get_public_rooms_filtered},
     directory::{Filter, PublicRoomsChunk, PublicRoomsChunkInit, RoomNetwork},
 };
+use serde::Serialize;
+use skerry_core::integer;
 
 use crate::{
     Error, Result,
-    api::{Cx, mount::Routes},
+    api::{
+        Cx,
+        mount::Routes,
+        patched::{AnsweredAsJson, Json, Patched},
+    },
     messages::Caller,
     store::global::directory::{self, Entry, Page, Place},
 };
@@ -34,38 +40,27 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 async fn get_public_rooms(
     cx: Cx,
-    request: get_public_rooms::v3::Request,
-) -> Result<get_public_rooms::v3::Response> {
+    Patched { request, .. }: Patched<get_public_rooms::v3::Request, AnsweredAsJson>,
+) -> Result<Json> {
     let get_public_rooms::v3::Request { limit, since, server, .. } = request;
     check_server(&cx, server.as_deref())?;
-    let found = find(&cx, limit, since.as_deref(), &Filter::new()).await?;
-    let mut response = get_public_rooms::v3::Response::new(found.chunk);
-    response.next_batch = found.next_batch;
-    response.prev_batch = found.prev_batch;
-    response.total_room_count_estimate = Some(found.total);
-    Ok(response)
+    Ok(Json::of(&find(&cx, limit, since.as_deref(), &Filter::new()).await?)?)
 }
 
 async fn get_public_rooms_filtered(
     cx: Cx,
     _: Caller,
-    request: get_public_rooms_filtered::v3::Request,
-) -> Result<get_public_rooms_filtered::v3::Response> {
+    Patched { request, .. }: Patched<get_public_rooms_filtered::v3::Request, AnsweredAsJson>,
+) -> Result<Json> {
     let get_public_rooms_filtered::v3::Request {
         server, limit, since, filter, room_network, ..
     } = request;
     check_server(&cx, server.as_deref())?;
-    let mut response = get_public_rooms_filtered::v3::Response::new();
     if let RoomNetwork::ThirdParty(_) = room_network {
         // Rooms of other networks come with application services.
-        return Ok(response);
+        return Ok(Json::of(&Found::default())?);
     }
-    let found = find(&cx, limit, since.as_deref(), &filter).await?;
-    response.chunk = found.chunk;
-    response.next_batch = found.next_batch;
-    response.prev_batch = found.prev_batch;
-    response.total_room_count_estimate = Some(found.total);
-    Ok(response)
+    Ok(Json::of(&find(&cx, limit, since.as_deref(), &filter).await?)?)
 }
 
 fn check_server(cx: &Cx, server: Option<&ServerName>) -> Result<()> {
@@ -77,11 +72,15 @@ fn check_server(cx: &Cx, server: Option<&ServerName>) -> Result<()> {
     }
 }
 
+/// A page of rooms, as it is answered.
+#[derive(Default, Serialize)]
 struct Found {
-    chunk: Vec<PublicRoomsChunk>,
+    chunk: Vec<Listed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     next_batch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     prev_batch: Option<String>,
-    total: UInt,
+    total_room_count_estimate: u64,
 }
 
 async fn find(cx: &Cx, limit: Option<UInt>, since: Option<&str>, filter: &Filter) -> Result<Found> {
@@ -116,8 +115,8 @@ async fn find(cx: &Cx, limit: Option<UInt>, since: Option<&str>, filter: &Filter
     Ok(Found {
         next_batch: has_next.then(|| token(entries.last(), Since::After)).flatten(),
         prev_batch: has_prev.then(|| token(entries.first(), Since::Before)).flatten(),
-        total: UInt::new_saturating(total),
-        chunk: entries.into_iter().map(chunk).collect(),
+        total_room_count_estimate: total,
+        chunk: entries.into_iter().map(listed).collect(),
     })
 }
 
@@ -136,7 +135,16 @@ fn room_types(filter: &Filter) -> Option<Vec<Option<String>>> {
     (!filter.room_types.is_empty()).then(|| types.collect())
 }
 
-fn chunk(entry: Entry) -> PublicRoomsChunk {
+/// A room as it is answered. Its join rule is always there, which ruma leaves out where it is
+/// `public`.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    shown: PublicRoomsChunk,
+    join_rule: String,
+}
+
+fn listed(entry: Entry) -> Listed {
     let Entry { room_id, info } = entry;
     let mut chunk = PublicRoomsChunk::from(PublicRoomsChunkInit {
         num_joined_members: UInt::new_saturating(info.joined_members),
@@ -148,9 +156,8 @@ fn chunk(entry: Entry) -> PublicRoomsChunk {
     chunk.topic = info.topic;
     chunk.avatar_url = info.avatar_url.map(OwnedMxcUri::from);
     chunk.canonical_alias = info.canonical_alias;
-    chunk.join_rule = info.join_rule.as_str().into();
     chunk.room_type = info.room_type.map(Into::into);
-    chunk
+    Listed { shown: chunk, join_rule: info.join_rule }
 }
 
 /// What a token of a page says: the place it begins after or ends before.
@@ -164,7 +171,7 @@ impl Since {
     fn parse(token: &str) -> Result<Self> {
         let place = |it: &str| {
             let (members, room_id) = it.split_once('_')?;
-            let joined_members = members.parse().ok().filter(|it| *it <= MAX_MEMBERS)?;
+            let joined_members = integer::parse(members)?;
             Some(Place { joined_members, room_id: room_id.to_owned() })
         };
         let parsed = match token.split_at_checked(1) {
@@ -185,9 +192,6 @@ impl std::fmt::Display for Since {
         write!(formatter, "{side}{}_{}", place.joined_members, place.room_id)
     }
 }
-
-/// The greatest integer that the store can compare with.
-const MAX_MEMBERS: u64 = (1 << 53) - 1;
 
 #[cfg(test)]
 mod tests {

@@ -35,7 +35,9 @@ impl SyncOptions {
     pub(super) fn from_memory(cx: &Cx, user_id: &UserId, request: &Request) -> Option<Self> {
         let filter = match &request.filter {
             None => FilterDefinition::default(),
-            Some(Filter::FilterDefinition(filter)) => filter.clone(),
+            Some(Filter::FilterDefinition(filter)) if filter::check(filter).is_ok() => {
+                filter.clone()
+            }
             Some(Filter::FilterId(id)) => cx.ports.filters.find(user_id, id)?,
             Some(_) => return None,
         };
@@ -46,7 +48,10 @@ impl SyncOptions {
     pub(super) async fn resolve(cx: &Cx, caller: &Caller, request: &Request) -> Result<Self> {
         let filter = match &request.filter {
             None => FilterDefinition::default(),
-            Some(Filter::FilterDefinition(filter)) => filter.clone(),
+            Some(Filter::FilterDefinition(filter)) => {
+                filter::check(filter).map_err(|it| Error::bad_json(it.to_string()))?;
+                filter.clone()
+            }
             Some(Filter::FilterId(id)) => stored_filter(cx, caller, id).await?,
             Some(_) => return Err(Error::invalid_param("an unknown kind of filter")),
         };

@@ -12,14 +12,12 @@ use ruma::{
             State, StateEvents, Timeline,
         },
     },
-    events::{GlobalAccountDataEvent, push_rules::PushRulesEventContent},
-    push::Ruleset,
     serde::Raw,
 };
-use serde_json::value::to_raw_value;
+use serde_json::{json, value::to_raw_value};
 use skerry_core::sync_token::SyncToken;
 
-use super::{options::SyncOptions, read_rooms::ReadRoom};
+use super::{super::push, complete::Complete, options::SyncOptions, read_rooms::ReadRoom};
 use crate::{
     Result,
     messages::{
@@ -43,13 +41,13 @@ impl Builder {
     }
 
     /// The response.
-    pub(super) fn finish(self, token: SyncToken) -> Response {
+    pub(super) fn finish(self, token: SyncToken) -> Complete {
         let Self(mut response) = self;
         response.next_batch = token.to_string();
         // Clients take a missing count for an old server's.
         response.device_one_time_keys_count =
             BTreeMap::from([(OneTimeKeyAlgorithm::SignedCurve25519, UInt::MIN)]);
-        response
+        Complete(response)
     }
 
     /// Adds account data of no room. A client that begins gets the push rules with it.
@@ -61,8 +59,9 @@ impl Builder {
         mut events: Vec<RawJson>,
     ) -> Result<()> {
         if is_initial {
-            let content = PushRulesEventContent::new(Ruleset::server_default(&caller.user_id));
-            events.push(to_raw_value(&GlobalAccountDataEvent::new(content))?);
+            let content = json!({ "global": push::rules(&caller.user_id)? });
+            let event = json!({ "type": "m.push_rules", "content": content });
+            events.push(to_raw_value(&event)?);
         }
         self.0.account_data.events = raw(options.account_data(events));
         Ok(())

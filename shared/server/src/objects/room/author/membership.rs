@@ -8,6 +8,7 @@ use ruma::{
     events::room::member::MembershipState,
 };
 use serde::Deserialize;
+use skerry_core::membership::{self, Answer, Asker, Refusal};
 
 use crate::{
     Error, Result,
@@ -36,10 +37,13 @@ impl Room {
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         let before = self.membership(room, &command.target).await?;
-        if is_done_already(command.action, &before) && self.says_the_same(room, &command).await? {
-            return Ok(());
+        let asker = self.asker(room, &command).await?;
+        match membership::answer(command.action, &asker, &before) {
+            Answer::Authorize => {}
+            Answer::Done if !self.says_the_same(room, &command).await? => {}
+            Answer::Done => return Ok(()),
+            Answer::Refuse(refusal) => return Err(Self::refused_change(refusal)),
         }
-        check_before(command.action, &before)?;
         let mut content = content_of(&command);
         if command.action == MembershipAction::Join {
             let authorising = self.authorising_user(room, &before, admitted_by.as_ref()).await?;
@@ -109,6 +113,33 @@ impl Room {
         Ok(())
     }
 
+    /// Who asks for a change, as far as it decides what they may be told.
+    async fn asker(&self, room: &Loaded, command: &ChangeMembership) -> Result<Asker> {
+        let (user_id, target) = (&*command.caller.user_id, &*command.target);
+        let has_power = match command.action {
+            MembershipAction::Join | MembershipAction::Leave | MembershipAction::Knock => true,
+            action => self.power_levels(room).await.is_ok_and(|power| match action {
+                MembershipAction::Kick => power.user_can_kick_user(user_id, target),
+                MembershipAction::Ban => power.user_can_ban_user(user_id, target),
+                MembershipAction::Unban => power.user_can_unban_user(user_id, target),
+                _ => power.user_can_invite(user_id),
+            }),
+        };
+        let membership = self.membership(room, user_id).await?;
+        Ok(Asker { membership, is_target: user_id == target, has_power })
+    }
+
+    /// What a refusal of core is to a client.
+    fn refused_change(refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Outside => Self::unknown(),
+            Refusal::Power => Error::forbidden("you lack the power to do this to this user"),
+            Refusal::TargetAbsent => Error::forbidden("this user is not in the room"),
+            Refusal::TargetNotBanned => Error::forbidden("this user is not banned"),
+            Refusal::TargetJoined => Error::forbidden("this user is in the room already"),
+        }
+    }
+
     /// Whether the event that would come says just what the present one says.
     async fn says_the_same(&self, room: &Loaded, command: &ChangeMembership) -> Result<bool> {
         if command.action != MembershipAction::Join {
@@ -141,35 +172,6 @@ impl Room {
 struct Profile {
     displayname: Option<String>,
     avatar_url: Option<OwnedMxcUri>,
-}
-
-/// Whether the membership is what the action would make it.
-fn is_done_already(action: MembershipAction, before: &MembershipState) -> bool {
-    matches!(
-        (action, before),
-        (MembershipAction::Join, MembershipState::Join)
-            | (MembershipAction::Ban, MembershipState::Ban)
-    )
-}
-
-/// Refuses actions that the authorization rules alone would take for something else: a kick of a
-/// banned user would lift the ban.
-fn check_before(action: MembershipAction, before: &MembershipState) -> Result<()> {
-    let is_present =
-        matches!(before, MembershipState::Join | MembershipState::Invite | MembershipState::Knock);
-    match action {
-        MembershipAction::Kick if !is_present => {
-            Err(Error::forbidden("this user is not in the room"))
-        }
-        MembershipAction::Leave if !is_present => Err(Error::forbidden("you are not in this room")),
-        MembershipAction::Unban if *before != MembershipState::Ban => {
-            Err(Error::forbidden("this user is not banned"))
-        }
-        MembershipAction::Invite if *before == MembershipState::Join => {
-            Err(Error::forbidden("this user is in the room already"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The content of the membership event.

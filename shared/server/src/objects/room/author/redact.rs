@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId, TransactionId};
+use ruma::{CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId};
 
 use crate::{
     Error, Result,
@@ -10,7 +10,12 @@ use crate::{
     objects::room::{
         Room,
         author::{check_reason, transaction::transaction},
-        loaded::{Loaded, draft::Draft, in_memory, plan::Plan},
+        loaded::{
+            Loaded,
+            draft::{Draft, Endpoint, Transaction},
+            in_memory,
+            plan::Plan,
+        },
     },
     store::room::events,
 };
@@ -24,7 +29,9 @@ impl Room {
             check_reason(&reason)?;
             content.insert("reason".to_owned(), reason.into());
         }
-        self.append_redaction(&caller, &event_id, content, Some(&transaction_id)).await
+        let path = (Endpoint::Redact, event_id.as_str());
+        let transaction = transaction(&caller, path, &transaction_id);
+        self.append_redaction(&caller, &event_id, content, Some(transaction)).await
     }
 
     /// A redaction that came through `/send`: its content says what it redacts.
@@ -32,7 +39,7 @@ impl Room {
         self: &Arc<Self>,
         caller: &Caller,
         content: CanonicalJsonObject,
-        transaction_id: Option<&TransactionId>,
+        transaction: Option<Transaction>,
     ) -> Result<OwnedEventId> {
         let target = match content.get("redacts") {
             Some(CanonicalJsonValue::String(target)) => EventId::parse(target).ok(),
@@ -40,7 +47,7 @@ impl Room {
         };
         let target =
             target.ok_or_else(|| Error::missing_param("the content has no `redacts` event ID"))?;
-        self.append_redaction(caller, &target, content, transaction_id).await
+        self.append_redaction(caller, &target, content, transaction).await
     }
 
     /// Sends a redaction and applies it in the same batch.
@@ -49,12 +56,11 @@ impl Room {
         caller: &Caller,
         target: &EventId,
         mut content: CanonicalJsonObject,
-        transaction_id: Option<&TransactionId>,
+        transaction: Option<Transaction>,
     ) -> Result<OwnedEventId> {
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
-        let transaction = transaction(caller, transaction_id, target.as_str());
         if let Some(event_id) = self.repeated(caller, transaction.as_ref()).await? {
             return Ok(event_id);
         }

@@ -33,6 +33,12 @@ impl Room {
         }
     }
 
+    /// The rooms whose members may join; none where the join rule is of another kind.
+    pub(crate) async fn list_allowed_rooms(self: &Arc<Self>) -> Result<Vec<OwnedRoomId>> {
+        let room = self.read().await?;
+        Ok(self.admitting_rooms(&room).await?.unwrap_or_default())
+    }
+
     /// For somebody who wants to join: one of the rooms named by the join rule that they are in.
     /// None: they are in none of them, or need not be.
     pub(crate) async fn admitted_by(

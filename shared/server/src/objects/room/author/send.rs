@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use ruma::{CanonicalJsonObject, OwnedEventId};
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::pdu;
+use skerry_core::{pdu, state_content};
 use tokio::sync::oneshot;
 
 use crate::{
-    Result,
+    Error, Result,
     messages::{Caller, room::Send},
     objects::room::{
         Room,
         author::{not_built, transaction::transaction},
-        loaded::{Loaded, draft::Draft, in_memory, outgoing::Outgoing, plan::Plan},
+        loaded::{
+            Loaded,
+            draft::{Draft, Endpoint},
+            in_memory,
+            outgoing::Outgoing,
+            plan::Plan,
+        },
     },
 };
 
@@ -22,7 +28,9 @@ impl Room {
     pub(crate) async fn send(self: &Arc<Self>, command: Send) -> Result<OwnedEventId> {
         let Send { caller, event_type, state_key, content, transaction_id, timestamp_ms } = command;
         let content = pdu::parse_content(&content).map_err(not_built)?;
-        let transaction = transaction(&caller, transaction_id.as_deref(), &event_type);
+        let transaction = transaction_id
+            .as_deref()
+            .map(|it| transaction(&caller, (Endpoint::Send, &event_type), it));
         if let Some(state_key) = state_key {
             let draft = Draft {
                 timestamp_ms,
@@ -32,7 +40,7 @@ impl Room {
             return self.send_state(&caller, &state_key, draft).await;
         }
         if event_type == "m.room.redaction" {
-            return self.send_redaction(&caller, content, transaction_id.as_deref()).await;
+            return self.send_redaction(&caller, content, transaction).await;
         }
         let (reply, answer) = oneshot::channel();
         let message = Outgoing { caller, event_type, content, timestamp_ms, transaction, reply };
@@ -54,16 +62,20 @@ impl Room {
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
-        if let Some((_, same)) = self.state_event(room, draft.event_type, state_key).await?
-            && same.sender == caller.user_id
-            && is_same_content(&same.content, &draft.content)
-        {
-            // A client that sets what is set already gets the event that did.
-            return Ok(same.event_id.clone());
-        }
+        self.check_content(room, &draft, state_key).await?;
+        let before = self.state_event(room, draft.event_type, state_key).await?;
+        let same = before.filter(|(_, before)| {
+            before.sender == caller.user_id && is_same_content(&before.content, &draft.content)
+        });
         self.check_target(&draft)?;
         let transaction = draft.transaction.clone();
         let mut plan = Plan::new(room);
+        if let Some((_, same)) = same {
+            // A client that sets what is set already gets the event that did, if it may still set
+            // it: the plan is made for that, and goes nowhere.
+            self.plan_event(room, &mut plan, draft).await?;
+            return Ok(same.event_id.clone());
+        }
         match self.plan_and_commit(room, &mut plan, draft).await {
             Ok(event_id) => {
                 self.deliver_plan(guard, plan).await;
@@ -71,6 +83,18 @@ impl Room {
             }
             Err(error) => self.refusal(caller, transaction.as_ref(), error).await,
         }
+    }
+
+    /// Refuses a content that is not well-formed.
+    async fn check_content(&self, room: &Loaded, draft: &Draft<'_>, key: &str) -> Result<()> {
+        let creators = match draft.event_type {
+            "m.room.power_levels" => self.power_levels(room).await?.rules.privileged_creators,
+            _ => None,
+        };
+        let creators: Vec<_> = creators.into_iter().flatten().collect();
+        let of = (draft.event_type, key);
+        state_content::check(of, &draft.content, &self.server.name, &creators)
+            .map_err(|it| Error::bad_json(format!("{}: {it}", draft.event_type)))
     }
 
     async fn plan_and_commit(

@@ -5,7 +5,10 @@ use ruma::{OwnedEventId, TransactionId};
 use crate::{
     Error, Result,
     messages::{Caller, room::SentBy},
-    objects::room::{Room, loaded::draft::Transaction},
+    objects::room::{
+        Room,
+        loaded::draft::{Endpoint, Transaction},
+    },
     store::room::events,
 };
 
@@ -16,9 +19,9 @@ impl Room {
         caller: &Caller,
         transaction: Option<&Transaction>,
     ) -> Result<Option<OwnedEventId>> {
-        let Some(Transaction { path, .. }) = transaction else { return Ok(None) };
-        let Caller { user_id, device_id } = caller;
-        events::find_by_transaction(self.sql(), self.scope(), user_id, device_id, path).await
+        let Some(transaction) = transaction else { return Ok(None) };
+        let (sql, scope) = (self.sql(), self.scope());
+        events::find_by_transaction(sql, scope, &caller.user_id, transaction.key()).await
     }
 
     /// What is answered where an event could not be sent: the event of the same transaction, if
@@ -43,14 +46,13 @@ impl Room {
     }
 }
 
-/// The request an event comes from; `kind` is its type, or the event it redacts.
+/// The request an event comes from. `subject` is what stands before the ID in its path.
 pub(crate) fn transaction(
     caller: &Caller,
-    transaction_id: Option<&TransactionId>,
-    kind: &str,
-) -> Option<Transaction> {
-    let transaction_id = transaction_id?.to_owned();
-    let path = format!("{kind}/{transaction_id}");
+    (endpoint, subject): (Endpoint, &str),
+    transaction_id: &TransactionId,
+) -> Transaction {
     let device_id = caller.device_id.clone();
-    Some(Transaction { sent_by: SentBy { device_id, transaction_id }, path })
+    let sent_by = SentBy { device_id, transaction_id: transaction_id.to_owned() };
+    Transaction { sent_by, endpoint, subject: subject.to_owned() }
 }

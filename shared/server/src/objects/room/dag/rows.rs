@@ -83,13 +83,12 @@ impl Room {
         {
             plan.stmts.push(graph::insert_edges(scope, num, auth));
         }
-        if let Some(Transaction { sent_by, path }) = transaction {
-            let device_id = &sent_by.device_id;
+        if let Some(transaction) = transaction {
             let now_ms = self.now_ms();
             plan.expire_at(now_ms + limits::TRANSACTION_MS);
             let at = (num, now_ms);
-            let stmt = events::insert_transaction(scope, &pdu.sender, device_id, path, at);
-            plan.stmts.push(stmt);
+            let key = transaction.key();
+            plan.stmts.push(events::insert_transaction(scope, &pdu.sender, key, at));
         }
         if is_new {
             plan.append(Recent { stored, unread });

@@ -2,17 +2,41 @@
 
 use ruma::{CanonicalJsonObject, EventId, UserId};
 
-use crate::messages::room::SentBy;
+use crate::{messages::room::SentBy, store::room::events::TransactionKey};
 
 /// The request an event came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Transaction {
     /// The device and its transaction ID.
     pub(crate) sent_by: SentBy,
-    /// What a transaction ID is unique within ([spec]): the rest of the path, ID included.
-    ///
-    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers
-    pub(crate) path: String,
+    /// The endpoint, which a transaction ID is unique within.
+    pub(crate) endpoint: Endpoint,
+    /// What stands before the ID in the path: the event's type, or the event to be redacted.
+    pub(crate) subject: String,
+}
+
+impl Transaction {
+    /// What tells it from others of its sender.
+    pub(crate) fn key(&self) -> TransactionKey<'_> {
+        TransactionKey {
+            device_id: &self.sent_by.device_id,
+            endpoint: match self.endpoint {
+                Endpoint::Send => "send",
+                Endpoint::Redact => "redact",
+            },
+            subject: &self.subject,
+            transaction_id: &self.sent_by.transaction_id,
+        }
+    }
+}
+
+/// An endpoint that takes transaction IDs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Endpoint {
+    /// `/rooms/{roomId}/send/{eventType}/{txnId}`
+    Send,
+    /// `/rooms/{roomId}/redact/{eventId}/{txnId}`
+    Redact,
 }
 
 /// An event somebody wants to send.
