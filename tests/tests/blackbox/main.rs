@@ -90,6 +90,7 @@ mod state_events;
 mod sync;
 mod sync_memberships;
 mod sync_pages;
+mod sync_state;
 mod sync_timeline;
 mod sync_wake;
 mod tags;

@@ -1,9 +1,6 @@
 //! What one requester may see of the room.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
     ServerName,
@@ -21,10 +18,11 @@ use crate::{
     Result,
     messages::{Requester, room::Position},
     objects::room::{
-        Room, limits,
+        Room,
         loaded::Loaded,
         read::{
             audience::Audience,
+            found_states::{FoundState, FoundStates},
             timelines::{membership_in, visibility_in},
         },
     },
@@ -40,29 +38,6 @@ pub(crate) struct View {
     pub(crate) upto: Position,
     /// The state they see.
     pub(crate) state: StateAt,
-}
-
-/// What has been found in states that the room's current state never was, while one question is
-/// answered. Events that follow each other share their states.
-#[derive(Debug, Default)]
-pub(crate) struct FoundStates {
-    states: BTreeMap<StateAt, FoundState>,
-    /// States in which users of a server were looked for.
-    searched: usize,
-}
-
-impl FoundStates {
-    /// Whether enough states were searched for one question.
-    pub(crate) fn is_full(&self) -> bool {
-        self.searched >= limits::SCANNED_STATES
-    }
-}
-
-#[derive(Clone, Debug)]
-struct FoundState {
-    visibility: HistoryVisibility,
-    /// The requester's; none: not looked for yet.
-    membership: Option<MembershipState>,
 }
 
 impl Room {
