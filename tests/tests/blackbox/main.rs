@@ -88,6 +88,7 @@ mod room_versions;
 mod sending;
 mod state_events;
 mod sync;
+mod sync_endings;
 mod sync_memberships;
 mod sync_pages;
 mod sync_state;

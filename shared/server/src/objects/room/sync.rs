@@ -1,5 +1,6 @@
 //! One room's part of a `/sync` response.
 
+mod ending;
 mod lazy;
 mod reconcile;
 mod summary;
@@ -39,7 +40,7 @@ impl Room {
         let room = self.read().await?;
         let user_id = &command.caller.user_id;
         let requester = Requester::User(command.caller.clone());
-        let view = self.view(&room, &requester).await?;
+        let view = self.view_in_sync(&room, user_id).await?;
         let is_joined = view.timeline.membership() == MembershipState::Join;
         if is_joined {
             // Under the same lock as the reading: what comes later finds them watching.
@@ -50,6 +51,8 @@ impl Room {
         let from = command.from.unwrap_or(0);
         let limit = command.timeline.limit.map_or(limits::DEFAULT_TIMELINE_EVENTS, u64::from);
         let limit = limit.min(limits::TIMELINE_EVENTS);
+        let ending = self.ending(&command, &view, limit).await?;
+        let limit = limit - u64::from(ending.is_in_timeline);
         let mut scan = self.sync_timeline(&room, audience, &command, &view, limit).await?;
         let changes = match command.from {
             Some(from) if room.state.group > from => {
@@ -59,6 +62,7 @@ impl Room {
         };
         let (first, mut added) =
             self.reconcile(&room, &command, &view, &mut scan, &changes).await?;
+        ending.add_to(&mut scan.events, &mut added);
         let limited = scan.next.is_some();
         let (heroes, counts) = self.summary(&room, &command, &changes).await?;
         let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
@@ -74,7 +78,7 @@ impl Room {
         let mut timeline = self.render(audience, &shown).await?;
         let state = timeline.split_off(state_from);
         let mut sync = RoomSync {
-            to: view.upto,
+            to: ending.to(view.upto),
             timeline,
             limited,
             prev_batch: first.saturating_sub(1),
