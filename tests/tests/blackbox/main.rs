@@ -59,6 +59,7 @@ mod event_format;
 mod event_order;
 mod filters;
 mod forks;
+mod hidden_history;
 mod history_visibility;
 mod input;
 mod joins;

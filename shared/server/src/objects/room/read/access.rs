@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
-    ServerName,
+    OwnedDeviceId, ServerName, UserId,
     events::room::{
         history_visibility::HistoryVisibility, member::MembershipState,
         server_acl::RoomServerAclEventContent,
@@ -16,7 +16,7 @@ use skerry_core::{
 
 use crate::{
     Result,
-    messages::{Requester, room::Position},
+    messages::{Caller, Requester, room::Position},
     objects::room::{
         Room,
         loaded::Loaded,
@@ -112,6 +112,42 @@ impl Room {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a requester may see what a state event took the place of: that event itself, or the
+    /// state in which it held until then. Their own memberships are theirs to see.
+    pub(crate) async fn may_see_replaced(
+        &self,
+        audience: Audience<'_>,
+        event: &StoredEvent,
+        replaced: &StoredEvent,
+        found: &mut FoundStates,
+    ) -> Result<bool> {
+        if let Requester::User(caller) = audience.requester
+            && replaced.event_type == "m.room.member"
+            && replaced.state_key.as_deref() == Some(caller.user_id.as_str())
+        {
+            return Ok(true);
+        }
+        if let Some(states) = event.states
+            && self.state_allows(audience, states.before, event.position, found).await?
+        {
+            return Ok(true);
+        }
+        self.may_see_by(audience, replaced, found).await
+    }
+
+    /// Whether a user may see an event, on whichever device.
+    pub(crate) async fn may_user_see(
+        &self,
+        room: &Loaded,
+        user_id: &UserId,
+        event: &StoredEvent,
+    ) -> Result<bool> {
+        let timeline = self.timeline_of_user(room, user_id).await?;
+        let caller = Caller { user_id: user_id.to_owned(), device_id: OwnedDeviceId::from("") };
+        let requester = Requester::User(caller);
+        self.may_see(self.audience(room, &requester, &timeline), event).await
     }
 
     /// Whether a state allows a requester to see an event that stands at a position.
