@@ -58,7 +58,8 @@ pub struct RoomEntry {
     pub known_seq: u64,
     /// [`Marks::furthest`]: how far any client has read since the user joined.
     pub read_position: Option<u64>,
-    /// The user left and wants to see nothing more of the room.
+    /// The user left and wants to see nothing more of the room. Clients that have not heard of the
+    /// leaving still must.
     pub forgotten: bool,
 }
 
@@ -180,13 +181,16 @@ pub fn change(
             let has_events = ask.full_state || from.is_none_or(|read| entry.known_position > read);
             (has_events || has_account_data).then_some(Change::Joined { from, has_events })
         }
-        _ if entry.forgotten => None,
         MembershipState::Invite => (is_new || ask.full_state).then_some(Change::Invited),
         MembershipState::Knock => (is_new || ask.full_state).then_some(Change::Knocked),
         _ => {
+            // A client that has got nothing of the room yet is given it among all that were left.
+            let has_begun = ask.since.is_some_and(|it| it.seen_of(entry.membership_seq).is_some());
+            let among_all = ask.include_leave && !entry.forgotten;
             let wanted = match ask.since {
-                None => ask.include_leave,
-                Some(_) => is_new || (ask.full_state && ask.include_leave),
+                None => among_all,
+                Some(_) if is_new => has_begun || !entry.forgotten,
+                Some(_) => ask.full_state && among_all,
             };
             // While a client catches up it may have been behind with a room that was left since.
             let is_sure = ask.since.is_none_or(|it| it.rest.is_none());

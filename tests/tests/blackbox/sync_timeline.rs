@@ -1,12 +1,14 @@
 //! Timelines: limits, gaps, and how `/messages` fills them without a gap or an overlap.
 
-use skerry_tests::{Server, User, ids, json};
+use skerry_tests::{Room, Server, User, ids, json, path};
 
 both_hosts![
     a_gap_is_filled_exactly,
     the_start_of_an_initial_sync_continues_backwards,
     a_timeline_limit_is_kept,
     a_limit_of_zero_tells_no_events,
+    what_no_limit_has_kept_out_is_not_limited,
+    a_page_that_ends_at_the_last_event_is_the_last,
     a_run_of_syncs_has_every_event_once,
     a_gap_lies_between_the_tokens,
     a_complete_timeline_is_not_limited,
@@ -70,6 +72,55 @@ async fn a_limit_of_zero_tells_no_events(server: &Server) {
         assert_eq!(timeline["events"].as_array().map_or(0, Vec::len), 0, "{timeline}");
     } else {
         reply.client_error();
+    }
+}
+
+/// Typing, receipts and what the filter keeps out are not missing from a timeline.
+async fn what_no_limit_has_kept_out_is_not_limited(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let seen = alice.say(&room, "seen").await;
+    for timeline in [
+        json!({ "limit": 0 }),
+        json!({ "limit": 0, "types": ["m.room.message"] }),
+        json!({ "limit": 1, "types": ["m.room.message"] }),
+        json!({ "limit": 1 }),
+    ] {
+        let filter = json!({ "room": { "timeline": timeline } });
+        let mut watch = alice.watch().await.filtered(filter);
+        let typing = json!({ "typing": true, "timeout": 30_000 });
+        bob.put(path(["rooms", &room, "typing", &bob.id])).json(&typing).ok().await;
+        let told = |it: Room<'_>, kind| it.ephemeral(kind).map(|_| it.0.clone());
+        let section = watch.room("typing", &room, |it| told(it, "m.typing")).await;
+        assert!(!Room(&section).limited(), "{timeline}: {section}");
+        bob.post(path(["rooms", &room, "receipt", "m.read", &seen])).ok().await;
+        let typing = json!({ "typing": false });
+        bob.put(path(["rooms", &room, "typing", &bob.id])).json(&typing).ok().await;
+        let section = watch.room("typing", &room, |it| told(it, "m.typing")).await;
+        assert!(!Room(&section).limited(), "{timeline}: {section}");
+        let since = watch.since.clone();
+        // A custom event passes some of the filters, a message all of them.
+        let custom = alice.send(&room, "org.example.custom", &json!({})).await;
+        alice.sync().since(&since).until_event(&room, &custom).await;
+        let filter = json!({ "room": { "timeline": timeline } });
+        let sync = alice.sync().since(&since).filter(&filter).get().await;
+        let is_kept_out = timeline["limit"] == 0 && timeline.get("types").is_none();
+        let is_limited = sync.joined(&room).is_some_and(Room::limited);
+        assert_eq!(is_limited, is_kept_out, "{timeline}: {}", sync.json);
+    }
+}
+
+async fn a_page_that_ends_at_the_last_event_is_the_last(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let sent = alice.say_many(&room, 10).await;
+    let filter = json!({ "types": ["m.room.message"] }).to_string();
+    for (limit, is_last) in [(9, false), (10, true), (11, true)] {
+        let page = alice.messages(&room, "b").query("filter", &filter).query("limit", limit);
+        let page = page.ok().await;
+        assert_eq!(page["chunk"].as_array().map(Vec::len), Some(limit.min(sent.len())), "{page}");
+        // What came before the messages is little enough to be looked at.
+        assert_eq!(page.get("end").is_none(), is_last, "{limit}: {page}");
     }
 }
 

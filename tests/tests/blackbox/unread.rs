@@ -5,6 +5,10 @@ use skerry_tests::{Room, Server, User, json, message, path};
 both_hosts![
     a_message_counts_and_a_receipt_clears,
     own_messages_do_not_count,
+    an_own_event_clears_what_came_before_it,
+    an_own_message_clears_what_the_room_no_longer_remembers,
+    an_own_message_in_a_thread_clears_the_thread,
+    a_new_profile_reads_nothing,
     a_mention_is_highlighted,
     a_private_receipt_clears_too,
     an_older_receipt_leaves_the_newer_unread,
@@ -57,6 +61,72 @@ async fn own_messages_do_not_count(server: &Server) {
     settles_at(&bob, &room, (2, 0)).await;
     let sync = alice.sync().until_event(&room, &sent[1]).await;
     assert_eq!(counts(sync.joined(&room).expect("the room")).unwrap_or((0, 0)), (0, 0));
+}
+
+/// What a user sends says that they have read what came before.
+async fn an_own_event_clears_what_came_before_it(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let phone = User::log_in(server, &bob.id).await;
+    let room = alice.public_room(&[&bob]).await;
+    let mut watch = phone.watch().await;
+    let mut unread = alice.say(&room, "unread").await;
+    for kind in ["m.room.message", "m.reaction"] {
+        watch.room("the message", &room, |it| it.event(&unread).and(counts(it))).await;
+        settles_at(&bob, &room, (1, 0)).await;
+        let content = match kind {
+            "m.reaction" => {
+                let about = json!({ "rel_type": "m.annotation", "event_id": unread, "key": "x" });
+                json!({ "m.relates_to": about })
+            }
+            _ => message("read"),
+        };
+        let own = bob.send(&room, kind, &content).await;
+        let told = watch.room("the answer", &room, |it| it.event(&own).and(counts(it))).await;
+        assert_eq!(told, (0, 0), "{kind}");
+        settles_at(&bob, &room, (0, 0)).await;
+        unread = alice.say(&room, "unread again").await;
+    }
+    settles_at(&phone, &room, (1, 0)).await;
+    settles_at(&alice, &room, (0, 0)).await;
+}
+
+async fn an_own_message_clears_what_the_room_no_longer_remembers(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    alice.say_many(&room, 12).await;
+    bob.say(&room, "read").await;
+    let last = alice.say_many(&room, 15).await.pop().expect("a message");
+    let sync = bob.sync().until_event(&room, &last).await;
+    assert_eq!(counts(sync.joined(&room).expect("the room")), Some((15, 0)), "{}", sync.json);
+}
+
+async fn an_own_message_in_a_thread_clears_the_thread(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let start = alice.say(&room, "main").await;
+    let mut reply = message("in the thread");
+    reply["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": start });
+    alice.send(&room, "m.room.message", &reply).await;
+    settles_at(&bob, &room, (2, 0)).await;
+    bob.send(&room, "m.room.message", &reply).await;
+    settles_at(&bob, &room, (1, 0)).await;
+    bob.say(&room, "main").await;
+    settles_at(&bob, &room, (0, 0)).await;
+}
+
+/// The server writes a new profile into every room: nobody has read these.
+async fn a_new_profile_reads_nothing(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    alice.say(&room, "unread").await;
+    settles_at(&bob, &room, (1, 0)).await;
+    let mut watch = alice.watch().await;
+    let name = json!({ "displayname": "Robert" });
+    bob.put(path(["profile", &bob.id, "displayname"])).json(&name).ok().await;
+    let is_new = |it: &skerry_tests::Value| it["content"]["displayname"] == "Robert";
+    watch.room("the name", &room, |it| it.timeline().iter().any(is_new).then_some(())).await;
+    let sync = bob.sync().get().await;
+    assert_eq!(counts(sync.joined(&room).expect("the room")), Some((1, 0)), "{}", sync.json);
 }
 
 async fn a_mention_is_highlighted(server: &Server) {

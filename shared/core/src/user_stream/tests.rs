@@ -72,8 +72,33 @@ fn what_a_client_is_told_of_other_rooms() {
     for (name, membership, ask, expected) in cases {
         let entry = with(membership, 5);
         assert_eq!(change(&entry, Some(1), false, &ask), expected, "{name}");
-        let forgotten = RoomEntry { forgotten: true, ..entry };
-        assert_eq!(change(&forgotten, Some(1), false, &ask), None, "{name}, forgotten");
+    }
+}
+
+/// Only [`MembershipState::Leave`] and [`MembershipState::Ban`] can be forgotten.
+#[test]
+fn what_a_client_is_told_of_a_forgotten_room() {
+    let with_leave = |ask: Ask| Ask { include_leave: true, ..ask };
+    let full = |ask: Ask| Ask { full_state: true, ..ask };
+    let rest = |before, seen| Some(Rest { before, seen });
+    let token = |rest| Some(SyncToken::at(9).with_rest(rest));
+    let behind = Some(SyncToken::at(4).seen());
+    let (left, left_anew) =
+        (Some(Change::Left { from: Some(1) }), Some(Change::Left { from: None }));
+    let cases = [
+        ("left since", since(4), left),
+        ("left since, full state", with_leave(full(since(4))), left),
+        ("left before, full state", with_leave(full(since(5))), None),
+        ("left before", since(5), None),
+        ("at first", with_leave(Ask::default()), None),
+        ("still at first", with_leave(Ask { since: token(rest(7, None)), ..Ask::default() }), None),
+        ("a page behind", Ask { since: token(rest(7, behind)), ..Ask::default() }, left_anew),
+    ];
+    for membership in [MembershipState::Leave, MembershipState::Ban] {
+        let entry = RoomEntry { forgotten: true, ..with(membership, 5) };
+        for (name, ask, expected) in &cases {
+            assert_eq!(change(&entry, Some(1), false, ask), *expected, "{name}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod audience;
 mod context;
 mod events;
+mod found_states;
 mod members;
 mod messages;
 mod permission;

@@ -1,5 +1,6 @@
 //! One room's part of a `/sync` response.
 
+mod ending;
 mod lazy;
 mod reconcile;
 mod summary;
@@ -39,7 +40,7 @@ impl Room {
         let room = self.read().await?;
         let user_id = &command.caller.user_id;
         let requester = Requester::User(command.caller.clone());
-        let view = self.view(&room, &requester).await?;
+        let view = self.view_in_sync(&room, user_id).await?;
         let is_joined = view.timeline.membership() == MembershipState::Join;
         if is_joined {
             // Under the same lock as the reading: what comes later finds them watching.
@@ -48,28 +49,27 @@ impl Room {
         let audience = self.audience(&room, &requester, &view.timeline);
         let audience = audience.in_sync(command.federation_format);
         let from = command.from.unwrap_or(0);
-        let scan = self.sync_timeline(&room, audience, &command, &view).await?;
-        let limited = scan.next.is_some();
-        let next = scan.events.last().map_or(view.upto + 1, |it| it.position);
-        let (events, added) = self.reconcile(&room, &command, &view, scan.events, next).await?;
-        let scan = Scan { events, next: scan.next };
+        let limit = command.timeline.limit.map_or(limits::DEFAULT_TIMELINE_EVENTS, u64::from);
+        let limit = limit.min(limits::TIMELINE_EVENTS);
+        let ending = self.ending(&command, &view, limit).await?;
+        let limit = limit - u64::from(ending.is_in_timeline);
+        let mut scan = self.sync_timeline(&room, audience, &command, &view, limit).await?;
         let changes = match command.from {
             Some(from) if room.state.group > from => {
                 state::list_changes(self.sql(), self.scope(), from, view.upto).await?
             }
             _ => Vec::new(),
         };
-        let first = next;
+        let (first, mut added) =
+            self.reconcile(&room, &command, &view, &mut scan, &changes).await?;
+        ending.add_to(&mut scan.events, &mut added);
+        let limited = scan.next.is_some();
         let (heroes, counts) = self.summary(&room, &command, &changes).await?;
         let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
+        added.retain(|it| passes(&command.state, &self.id, it) && lazy.wants(it));
         let mut state = self.sync_state(&command, &view, &lazy, &changes, first).await?;
-        for it in added.into_iter().filter(|it| passes(&command.state, &self.id, it)) {
-            let is_same = |old: &StoredEvent| {
-                old.event_type == it.event_type && old.state_key == it.state_key
-            };
-            state.retain(|old| !is_same(old));
-            state.push(it);
-        }
+        state.retain(|old| !added.iter().any(|it| is_same_key(it, old)));
+        state.extend(added);
         let members_sent = lazy.sent(&state);
         let mut shown = scan.events;
         shown.reverse();
@@ -78,7 +78,7 @@ impl Room {
         let mut timeline = self.render(audience, &shown).await?;
         let state = timeline.split_off(state_from);
         let mut sync = RoomSync {
-            to: view.upto,
+            to: ending.to(view.upto),
             timeline,
             limited,
             prev_batch: first.saturating_sub(1),
@@ -108,9 +108,8 @@ impl Room {
         audience: Audience<'_>,
         command: &SyncRoom,
         view: &View,
+        limit: u64,
     ) -> Result<Scan> {
-        let wanted = command.timeline.limit.map_or(limits::DEFAULT_TIMELINE_EVENTS, u64::from);
-        let limit = wanted.min(limits::TIMELINE_EVENTS);
         let from = command.from.unwrap_or(0);
         // A timeline does not reach across missing history: what comes may stand in between.
         let gaps = room.gaps.iter().filter(|it| it.next > from + 1 && it.next <= view.upto);
@@ -153,11 +152,15 @@ impl Room {
         let missing = lazy.missing(&found);
         found.extend(self.events_of(at, &missing).await?);
         found.retain(|it| passes(&command.state, &self.id, it));
-        if let Some(limit) = command.state.limit {
-            found.truncate(usize::try_from(u64::from(limit)).unwrap_or(usize::MAX));
-        }
+        // A limit in the filter is none on state: the client could not get at what is left out,
+        // and would not know of it.
         Ok(found)
     }
+}
+
+/// Whether two state events set the same piece of the state.
+fn is_same_key(one: &StoredEvent, other: &StoredEvent) -> bool {
+    one.event_type == other.event_type && one.state_key == other.state_key
 }
 
 /// Where the present stay of a joined member began.

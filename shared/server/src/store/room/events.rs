@@ -364,7 +364,8 @@ pub struct Unread {
     pub thread: Option<String>,
 }
 
-/// Events of others after a position that notify somebody, newest first.
+/// Events after a position that count for a user, newest first: those of others that notify
+/// somebody, and those that the user sent, but for their own membership.
 pub async fn list_unread(
     sql: &dyn Sql,
     scope: i64,
@@ -374,8 +375,9 @@ pub async fn list_unread(
 ) -> Result<Vec<Unread>> {
     let stmt = Stmt::new(
         "SELECT num, sender, notifies, mentions, thread FROM room_events \
-         WHERE scope = ? AND num > ? AND (notifies > 0 OR mentions IS NOT NULL) \
-         AND sender <> ? ORDER BY num DESC LIMIT ?",
+         WHERE scope = ? AND num > ? AND iif(sender = ?, \
+         type <> 'm.room.member' OR state_key <> sender, \
+         notifies > 0 OR mentions IS NOT NULL) ORDER BY num DESC LIMIT ?",
     )
     .bind(scope)
     .bind(after)

@@ -30,9 +30,13 @@ impl Room {
         let mut stmts = Vec::new();
         let mut position = room.head;
         let mut public = None;
+        let unseen = || Error::not_found("there is no such event that you may see");
         for NewReceipt { kind, event_id, thread } in receipts {
             let event = self.stored_event(&event_id).await?;
-            let event = event.ok_or_else(|| Error::not_found("this event is not in the room"))?;
+            let event = event.ok_or_else(unseen)?;
+            if !self.may_user_see(room, &user_id, &event).await? {
+                return Err(unseen());
+            }
             let (kind_text, thread) = (text_of(kind), thread_of(&thread));
             let is_same = |it: &Receipt| it.kind == kind_text && it.thread == thread;
             if known.iter().any(|it| is_same(it) && it.event_position >= event.position) {

@@ -1,12 +1,9 @@
 //! What one requester may see of the room.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
-    ServerName,
+    OwnedDeviceId, ServerName, UserId,
     events::room::{
         history_visibility::HistoryVisibility, member::MembershipState,
         server_acl::RoomServerAclEventContent,
@@ -19,12 +16,13 @@ use skerry_core::{
 
 use crate::{
     Result,
-    messages::{Requester, room::Position},
+    messages::{Caller, Requester, room::Position},
     objects::room::{
-        Room, limits,
+        Room,
         loaded::Loaded,
         read::{
             audience::Audience,
+            found_states::{FoundState, FoundStates},
             timelines::{membership_in, visibility_in},
         },
     },
@@ -40,29 +38,6 @@ pub(crate) struct View {
     pub(crate) upto: Position,
     /// The state they see.
     pub(crate) state: StateAt,
-}
-
-/// What has been found in states that the room's current state never was, while one question is
-/// answered. Events that follow each other share their states.
-#[derive(Debug, Default)]
-pub(crate) struct FoundStates {
-    states: BTreeMap<StateAt, FoundState>,
-    /// States in which users of a server were looked for.
-    searched: usize,
-}
-
-impl FoundStates {
-    /// Whether enough states were searched for one question.
-    pub(crate) fn is_full(&self) -> bool {
-        self.searched >= limits::SCANNED_STATES
-    }
-}
-
-#[derive(Clone, Debug)]
-struct FoundState {
-    visibility: HistoryVisibility,
-    /// The requester's; none: not looked for yet.
-    membership: Option<MembershipState>,
 }
 
 impl Room {
@@ -137,6 +112,42 @@ impl Room {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a requester may see what a state event took the place of: that event itself, or the
+    /// state in which it held until then. Their own memberships are theirs to see.
+    pub(crate) async fn may_see_replaced(
+        &self,
+        audience: Audience<'_>,
+        event: &StoredEvent,
+        replaced: &StoredEvent,
+        found: &mut FoundStates,
+    ) -> Result<bool> {
+        if let Requester::User(caller) = audience.requester
+            && replaced.event_type == "m.room.member"
+            && replaced.state_key.as_deref() == Some(caller.user_id.as_str())
+        {
+            return Ok(true);
+        }
+        if let Some(states) = event.states
+            && self.state_allows(audience, states.before, event.position, found).await?
+        {
+            return Ok(true);
+        }
+        self.may_see_by(audience, replaced, found).await
+    }
+
+    /// Whether a user may see an event, on whichever device.
+    pub(crate) async fn may_user_see(
+        &self,
+        room: &Loaded,
+        user_id: &UserId,
+        event: &StoredEvent,
+    ) -> Result<bool> {
+        let timeline = self.timeline_of_user(room, user_id).await?;
+        let caller = Caller { user_id: user_id.to_owned(), device_id: OwnedDeviceId::from("") };
+        let requester = Requester::User(caller);
+        self.may_see(self.audience(room, &requester, &timeline), event).await
     }
 
     /// Whether a state allows a requester to see an event that stands at a position.

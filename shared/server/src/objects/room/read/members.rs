@@ -13,7 +13,7 @@ use serde_json::Value as JsonValue;
 use skerry_core::engine::StateAt;
 
 use crate::{
-    Result,
+    Error, Result,
     messages::{
         Caller, RawJson, Requester,
         room::{GetMembers, RoomProfile},
@@ -37,6 +37,9 @@ impl Room {
         let requester = Requester::User(caller);
         let view = self.view(&room, &requester).await?;
         let group = at.map_or(view.state.group, |at| at.min(view.state.group));
+        if group < view.state.group && !view.timeline.allows_at(group, group) {
+            return Err(Error::forbidden("you may not see who was in the room then"));
+        }
         let at = StateAt { group, ..view.state };
         let mut events = state::list(self.sql(), self.scope(), at, Part::Members).await?;
         if membership.is_some() || not_membership.is_some() {

@@ -18,13 +18,17 @@ use crate::{
     messages::{RawJson, room::SentBy},
     objects::room::{
         Room,
-        read::audience::{Audience, ClientFormat, Format},
+        read::{
+            audience::{Audience, ClientFormat, Format},
+            found_states::FoundStates,
+        },
     },
     store::room::events::{self, StoredEvent},
 };
 
 impl Room {
-    /// Turns stored events into what the requester gets.
+    /// Turns stored events into what the requester gets. What other events tell of these is there
+    /// where the requester may see those events.
     pub(crate) async fn render(
         &self,
         audience: Audience<'_>,
@@ -42,14 +46,19 @@ impl Room {
         let others: HashMap<_, _> =
             events::list(sql, scope, &others).await?.into_iter().map(|it| (it.num, it)).collect();
         let mut rendered = Vec::with_capacity(events.len());
+        let mut found = FoundStates::default();
         for event in events {
             let mut unsigned = unsigned(timeline, client, event)?;
-            if let Some(replaced) = event.replaces.and_then(|it| others.get(&it)) {
+            if let Some(replaced) = event.replaces.and_then(|it| others.get(&it))
+                && self.may_see_replaced(audience, event, replaced, &mut found).await?
+            {
                 unsigned.prev_content = Some(content_of(&replaced.json)?);
                 unsigned.prev_sender = Some(replaced.sender.clone());
                 unsigned.replaces_state = Some(replaced.event_id.to_string());
             }
-            if let Some(redaction) = event.redacted_by.and_then(|it| others.get(&it)) {
+            if let Some(redaction) = event.redacted_by.and_then(|it| others.get(&it))
+                && self.may_see_by(audience, redaction, &mut found).await?
+            {
                 let redaction = Rendered {
                     json: &redaction.json,
                     event_id: &redaction.event_id,

@@ -10,7 +10,7 @@ use crate::{
     objects::room::{
         Room, limits,
         loaded::Loaded,
-        read::{access::FoundStates, audience::Audience, render::content_of},
+        read::{audience::Audience, found_states::FoundStates, render::content_of},
     },
     store::room::events::{self, StoredEvent},
 };
@@ -20,8 +20,11 @@ use crate::{
 pub(crate) struct Scan {
     /// The events found, in the direction of reading.
     pub(crate) events: Vec<StoredEvent>,
-    /// Reading can go on from here; none: the end was reached.
+    /// Reading can go on from here; none: nothing is left that the requester would get.
     pub(crate) next: Option<Position>,
+    /// The newest state event that was read and not taken, because the requester may not see it or
+    /// the filter keeps it out.
+    pub(crate) passed_over: Option<Position>,
 }
 
 impl Room {
@@ -31,51 +34,77 @@ impl Room {
         &self,
         room: &Loaded,
         audience: Audience<'_>,
-        (after, upto): (Position, Position),
+        range: (Position, Position),
         direction: Direction,
         limit: u64,
         filter: &RoomEventFilter,
     ) -> Result<Scan> {
-        let (mut after, mut upto) = (after, upto);
-        let mut events = Vec::new();
-        let (mut scanned, mut found) = (0, FoundStates::default());
+        let mut scan = Scan { events: Vec::new(), next: None, passed_over: None };
+        if passes_nothing(filter, &self.id) {
+            return Ok(scan);
+        }
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-        let nothing = passes_nothing(filter, &self.id);
-        while events.len() < wanted
-            && after < upto
-            && !nothing
+        let page_size = (limit + 1).clamp(MIN_PAGE, MAX_PAGE);
+        let mut rest = Rest { range, direction, page: Vec::new().into_iter(), is_last: false };
+        let (mut scanned, mut found) = (0, FoundStates::default());
+        while scan.events.len() < wanted
+            && !rest.is_over()
             && scanned < limits::SCANNED_EVENTS
             && !found.is_full()
         {
-            let page_size = (limit + 1).clamp(MIN_PAGE, MAX_PAGE);
-            let page = self.page(room, (after, upto), direction, page_size).await?;
-            let is_last = (page.len() as u64) < page_size;
-            scanned += page.len();
-            let mut page = page.into_iter();
-            while events.len() < wanted
+            self.read_on(room, &mut rest, page_size).await?;
+            scanned += rest.page.len();
+            while scan.events.len() < wanted
                 && !found.is_full()
-                && let Some(event) = page.next()
+                && let Some(event) = rest.next()
             {
-                match direction {
-                    Direction::Backward => upto = event.position - 1,
-                    Direction::Forward => after = event.position,
+                if self.is_for(audience, filter, &event, &mut found).await? {
+                    scan.events.push(event);
+                } else if event.state_key.is_some() {
+                    scan.passed_over = scan.passed_over.max(Some(event.position));
                 }
-                if passes(filter, &self.id, &event)
-                    && self.may_see_by(audience, &event, &mut found).await?
-                {
-                    events.push(event);
-                }
-            }
-            // Positions that are left may be those of receipts: only events count.
-            if is_last && page.len() == 0 {
-                return Ok(Scan { events, next: None });
             }
         }
         let next = match direction {
-            Direction::Backward => upto,
-            Direction::Forward => after,
+            Direction::Backward => rest.range.1,
+            Direction::Forward => rest.range.0,
         };
-        Ok(Scan { events, next: (after < upto && !nothing).then_some(next) })
+        // Where enough was found, something else for the requester is looked for a page further.
+        let mut is_left = scan.events.len() < wanted && !rest.is_over();
+        let mut may_read_on = true;
+        while !is_left && !rest.is_over() && !found.is_full() {
+            match rest.next() {
+                Some(event) => {
+                    is_left = self.is_for(audience, filter, &event, &mut found).await?;
+                }
+                None if may_read_on => {
+                    self.read_on(room, &mut rest, page_size).await?;
+                    may_read_on = false;
+                }
+                None => break,
+            }
+        }
+        scan.next = (is_left || !rest.is_over()).then_some(next);
+        Ok(scan)
+    }
+
+    /// Reads the next page of what is left.
+    async fn read_on(&self, room: &Loaded, rest: &mut Rest, page_size: u64) -> Result<()> {
+        let page = self.page(room, rest.range, rest.direction, page_size).await?;
+        rest.is_last = (page.len() as u64) < page_size;
+        rest.page = page.into_iter();
+        Ok(())
+    }
+
+    /// Whether a filter lets an event through that the requester may see.
+    async fn is_for(
+        &self,
+        audience: Audience<'_>,
+        filter: &RoomEventFilter,
+        event: &StoredEvent,
+        found: &mut FoundStates,
+    ) -> Result<bool> {
+        Ok(passes(filter, &self.id, event) && self.may_see_by(audience, event, found).await?)
     }
 
     /// Events with `after < position <= upto`: from memory when it has them, else from the store.
@@ -93,6 +122,34 @@ impl Room {
             }
         }
         events::page(self.sql(), self.scope(), after, upto, direction, limit).await
+    }
+}
+
+/// What a scan has not looked at yet.
+struct Rest {
+    /// `after < position <= upto`.
+    range: (Position, Position),
+    direction: Direction,
+    /// What has been read of it.
+    page: std::vec::IntoIter<StoredEvent>,
+    /// Whether that is all.
+    is_last: bool,
+}
+
+impl Rest {
+    /// Whether no events are left. Positions may be: those of receipts.
+    fn is_over(&self) -> bool {
+        self.page.len() == 0 && (self.is_last || self.range.0 >= self.range.1)
+    }
+
+    /// The next event of those that have been read.
+    fn next(&mut self) -> Option<StoredEvent> {
+        let event = self.page.next()?;
+        match self.direction {
+            Direction::Backward => self.range.1 = event.position - 1,
+            Direction::Forward => self.range.0 = event.position,
+        }
+        Some(event)
     }
 }
 

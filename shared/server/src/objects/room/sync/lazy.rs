@@ -14,6 +14,8 @@ use crate::{messages::room::SyncRoom, store::room::events::StoredEvent};
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members
 pub(crate) struct Lazy<'a> {
     pub(crate) is_on: bool,
+    /// The client is given the whole state, and not what changed of it.
+    is_whole: bool,
     /// Members that the client needs for this timeline.
     needed: BTreeSet<&'a str>,
     timeline: &'a [StoredEvent],
@@ -29,12 +31,13 @@ impl<'a> Lazy<'a> {
         let LazyLoadOptions::Enabled { include_redundant_members } =
             command.state.lazy_load_options
         else {
-            return Self { is_on: false, needed: BTreeSet::new(), timeline };
+            return Self { is_on: false, is_whole: true, needed: BTreeSet::new(), timeline };
         };
+        let is_whole = command.from.is_none() || command.full_state;
         let mut needed: BTreeSet<_> = timeline.iter().map(|it| it.sender.as_str()).collect();
         // The specification wants the heroes' events wherever the heroes are.
         needed.extend(heroes.iter().map(|it| it.as_str()));
-        if command.from.is_none() || command.full_state {
+        if is_whole {
             needed.insert(command.caller.user_id.as_str());
         }
         if !include_redundant_members && !command.full_state {
@@ -42,7 +45,17 @@ impl<'a> Lazy<'a> {
                 needed.remove(known.as_str());
             }
         }
-        Self { is_on: true, needed, timeline }
+        Self { is_on: true, is_whole, needed, timeline }
+    }
+
+    /// Whether a state event is for a client that loads members lazily. Where the state comes as a
+    /// whole, members that the client does not need are left for it to ask for; else what changed
+    /// of them must not be lost.
+    pub(crate) fn wants(&self, event: &StoredEvent) -> bool {
+        !self.is_on
+            || !self.is_whole
+            || event.event_type != "m.room.member"
+            || event.state_key.as_deref().is_some_and(|it| self.needed.contains(it))
     }
 
     /// Needed members whose events are not among these.

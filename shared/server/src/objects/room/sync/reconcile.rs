@@ -1,9 +1,14 @@
 //! A timeline whose state events lead to the room's state ([spec]).
 //!
 //! Clients that do not ask for `state_after` take the state of a room to be what `state` says and
-//! what the state events of `timeline` then make of it. Where the room has forked that is not so by
-//! itself: an event may have come and lost, or won and lost later. Such events are left out of
-//! the timeline, and what holds instead is added to `state`.
+//! what the state events of `timeline` then make of it. Two things keep that from being so by
+//! itself.
+//!
+//! - A state event is not in the timeline, because the user may not see it or because a filter
+//!   keeps it out. What it has set is added to `state`. Where the timeline has an older event of
+//!   the same key, which would undo that, the timeline begins after it, and is limited.
+//! - The room has forked: an event may have come and lost, or won and lost later. Such events are
+//!   left out of the timeline, and what holds instead is added to `state`.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#syncing
 
@@ -14,36 +19,67 @@ use skerry_core::{authorize::StateKey, engine::Num};
 use crate::{
     Result,
     messages::room::{Position, SyncRoom},
-    objects::room::{Room, loaded::Loaded, read::access::View},
+    objects::room::{
+        Room,
+        loaded::Loaded,
+        read::{access::View, scan::Scan},
+    },
     store::room::{
         events::{self, StoredEvent},
-        state,
+        state::{self, Change},
     },
 };
 
 impl Room {
-    /// The timeline without what does not hold, newest first, and the state to add.
+    /// Makes a timeline lead to the room's state: gives where it begins, and the state to add.
+    /// `changes` are those of the room's state since what the client has seen, if it has seen
+    /// anything.
     pub(crate) async fn reconcile(
         &self,
         room: &Loaded,
         command: &SyncRoom,
         view: &View,
-        timeline: Vec<StoredEvent>,
-        first: Position,
-    ) -> Result<(Vec<StoredEvent>, Vec<StoredEvent>)> {
-        if room.is_linear || command.state_after {
-            return Ok((timeline, Vec::new()));
+        scan: &mut Scan,
+        changes: &[Change],
+    ) -> Result<(Position, Vec<StoredEvent>)> {
+        let mut first = scan.first(view.upto);
+        let is_passed_over = scan.passed_over.is_some_and(|it| it >= first);
+        if command.state_after || (room.is_linear && !is_passed_over) {
+            return Ok((first, Vec::new()));
         }
         let (sql, scope) = (self.sql(), self.scope());
-        let changes = state::list_changes(sql, scope, first.saturating_sub(1), view.upto).await?;
-        let holds: BTreeMap<_, _> = changes.into_iter().map(|it| (it.key, it.event)).collect();
-        let events: Vec<_> = timeline
+        let read;
+        let changes: &[Change] = match command.from {
+            Some(_) => changes,
+            None => {
+                read = state::list_changes(sql, scope, first.saturating_sub(1), view.upto).await?;
+                &read
+            }
+        };
+        let changes = changes.iter().filter(|it| it.position >= first);
+        let holds: BTreeMap<_, _> = changes.map(|it| (it.key.clone(), it.event)).collect();
+        let events: Vec<_> = scan
+            .events
             .iter()
             .map(|it| it.state_key.clone().map(|key| (it.num, (it.event_type.clone(), key))))
             .collect();
         let Reconciliation { left_out, added } = reconciliation(&events, &holds);
-        let kept = timeline.into_iter().filter(|it| !left_out.contains(&it.num)).collect();
-        Ok((kept, events::list(sql, scope, &added).await?))
+        if !room.is_linear {
+            scan.events.retain(|it| !left_out.contains(&it.num));
+        } else if let Some(index) = scan.events.iter().position(|it| left_out.contains(&it.num)) {
+            // Older than what was passed over: the client finds it by paging back.
+            scan.next = scan.events.get(index).map(|it| it.position);
+            scan.events.truncate(index);
+            first = scan.first(view.upto);
+        }
+        Ok((first, events::list(sql, scope, &added).await?))
+    }
+}
+
+impl Scan {
+    /// Where the timeline begins that was found by reading backward from a position.
+    pub(crate) fn first(&self, upto: Position) -> Position {
+        self.events.last().map_or(upto + 1, |it| it.position)
     }
 }
 

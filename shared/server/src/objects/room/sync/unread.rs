@@ -1,5 +1,8 @@
 //! How much of the room a member has not read ([spec]).
 //!
+//! Sending is reading: a member's own event counts as a receipt for it. One in a thread is for
+//! that thread, any other for the whole room. None is stored: it is told from the events.
+//!
 //! What was counted is kept in memory, so that a message costs a reader its own count and not
 //! that of everything before it.
 //!
@@ -14,7 +17,10 @@ use crate::{
     messages::room::{Position, UnreadCount},
     objects::room::{
         Room, limits,
-        loaded::{Loaded, memory::Tally},
+        loaded::{
+            Loaded,
+            memory::{Recent, Tally},
+        },
     },
     store::room::{
         events::{self, Unread},
@@ -39,20 +45,19 @@ impl Room {
             Some(tally) => tally,
             None => self.new_tally(user_id, since).await?,
         };
-        let counts = |it: &Unread| {
-            (it.sender != user_id.as_str() && (it.notifies > 0 || it.mentions.is_some()))
-                .then(|| it.clone())
-        };
-        let known = room.memory.events_after(tally.upto, |it| counts(&it.unread));
+        let known = room.memory.events_after(tally.upto, |it| matters(it, user_id));
         let events = match known {
             Some(events) => events,
             None => {
                 let (sql, scope, limit) = (self.sql(), self.scope(), limits::UNREAD_EVENTS);
-                events::list_unread(sql, scope, tally.upto, user_id, limit).await?
+                let mut events =
+                    events::list_unread(sql, scope, tally.upto, user_id, limit).await?;
+                events.reverse();
+                events
             }
         };
         for event in &events {
-            tally.count(event, user_id);
+            tally.take(event, user_id);
         }
         tally.upto = room.head;
         let counts = tally.counts(by_thread);
@@ -77,7 +82,36 @@ impl Room {
     }
 }
 
+/// What an event is to a member's counts, if it is anything: another's event that notifies
+/// somebody, or one that the member sent. Their own membership is not, because their server
+/// writes that into all of their rooms when their profile changes.
+fn matters(event: &Recent, user_id: &UserId) -> Option<Unread> {
+    let Recent { stored, unread } = event;
+    let is_of_them = stored.sender == user_id.as_str();
+    let is_their_membership = stored.event_type == "m.room.member"
+        && stored.state_key.as_deref() == Some(user_id.as_str());
+    let matters = match is_of_them {
+        true => !is_their_membership,
+        false => unread.notifies > 0 || unread.mentions.is_some(),
+    };
+    matters.then(|| unread.clone())
+}
+
 impl Tally {
+    /// Takes in the next event, in the order of the room.
+    fn take(&mut self, event: &Unread, user_id: &UserId) {
+        match &event.thread {
+            _ if event.sender != user_id.as_str() => self.count(event, user_id),
+            Some(root) => {
+                self.threads.remove(root);
+            }
+            None => {
+                self.main = UnreadCount::default();
+                self.threads.clear();
+            }
+        }
+    }
+
     /// Counts one event of somebody else.
     fn count(&mut self, event: &Unread, user_id: &UserId) {
         let thread = event.thread.as_deref().unwrap_or(MAIN);
@@ -125,6 +159,7 @@ mod tests {
     use ruma::user_id;
 
     use super::*;
+    use crate::store::room::events::StoredEvent;
 
     fn event(position: Position, notifies: i64, mentions: &str, thread: &str) -> Unread {
         let some = |it: &str| (!it.is_empty()).then(|| it.to_owned());
@@ -151,5 +186,68 @@ mod tests {
         let (all, threads) = tally.counts(false);
         assert_eq!((all.notifications, all.highlights), (3, 2));
         assert!(threads.is_empty());
+    }
+
+    #[test]
+    fn what_ones_own_events_leave_unread() {
+        let alice = user_id!("@alice:b");
+        let own = |thread: &str| {
+            let sender = alice.to_string();
+            Unread { sender, ..event(7, 1, "", thread) }
+        };
+        let cases = [
+            ("nothing was sent", None, (2, 2, 1)),
+            ("a message", Some(own("")), (0, 0, 0)),
+            ("a message in one of the threads", Some(own("$one")), (2, 0, 1)),
+            ("a message in another thread", Some(own("$new")), (2, 2, 1)),
+        ];
+        for (name, own, expected) in cases {
+            let mut tally = Tally::default();
+            let read = [(1, ""), (2, ""), (3, "$one"), (4, "$one"), (5, "$two")];
+            for (position, thread) in read {
+                tally.take(&event(position, 1, "", thread), alice);
+            }
+            if let Some(own) = &own {
+                tally.take(own, alice);
+            }
+            let counts = |root: &str| tally.threads.get(root).map_or(0, |it| it.notifications);
+            let left = (tally.main.notifications, counts("$one"), counts("$two"));
+            assert_eq!(left, expected, "{name}");
+            tally.take(&event(8, 1, "", ""), alice);
+            assert_eq!(tally.main.notifications, expected.0 + 1, "{name}: what comes later");
+        }
+    }
+
+    #[test]
+    fn which_events_matter() {
+        let alice = user_id!("@alice:b");
+        let recent = |sender: &str, event_type: &str, state_key: Option<&str>, notifies| Recent {
+            unread: Unread { sender: sender.into(), ..event(1, notifies, "", "") },
+            stored: StoredEvent {
+                num: 1,
+                position: 1,
+                states: None,
+                event_id: EventId::parse("$event").unwrap(),
+                event_type: event_type.into(),
+                state_key: state_key.map(str::to_owned),
+                sender: sender.into(),
+                json: "{}".into(),
+                auth_content: None,
+                redacted_by: None,
+                replaces: None,
+                sent_by: None,
+            },
+        };
+        let cases = [
+            ("another's message", recent("@bob:b", "m.room.message", None, 1), true),
+            ("another's reaction", recent("@bob:b", "m.reaction", None, 0), false),
+            ("an own reaction", recent("@alice:b", "m.reaction", None, 0), true),
+            ("an own topic", recent("@alice:b", "m.room.topic", Some(""), 0), true),
+            ("a kick", recent("@alice:b", "m.room.member", Some("@bob:b"), 0), true),
+            ("an own profile", recent("@alice:b", "m.room.member", Some("@alice:b"), 0), false),
+        ];
+        for (name, recent, expected) in cases {
+            assert_eq!(matters(&recent, alice).is_some(), expected, "{name}");
+        }
     }
 }
