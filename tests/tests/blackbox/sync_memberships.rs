@@ -22,8 +22,8 @@ fn of_type<'a>(events: &'a [Value], kind: &str) -> Option<&'a Value> {
     events.iter().find(|it| it["type"] == kind)
 }
 
-/// Checks stripped state: enough to recognize the room, and nothing beyond four keys; a create event
-/// has its time too.
+/// Checks stripped state: enough to recognize the room, and nothing beyond four keys; a create
+/// event has its time too.
 fn assert_stripped(state: &[Value], me: &User, membership: &str) {
     for event in state {
         let mut allowed = vec!["type", "state_key", "content", "sender"];
