@@ -115,6 +115,11 @@ impl Server {
         &self.process.as_ref().expect("a running server").urls
     }
 
+    /// What the server has printed and logged, over all its starts.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.data.path().with_extension("log")).expect("a log file")
+    }
+
     /// Waits for the next line on standard output that contains this text.
     pub fn line(&mut self, text: &str) -> String {
         let process = self.process.as_mut().expect("a running server");
@@ -171,11 +176,12 @@ impl Process {
         };
         let log = data.with_extension("log");
         let stderr = fs::File::options().create(true).append(true).open(&log).expect("a log file");
+        let copy = stderr.try_clone().expect("a log file");
         command.current_dir(repository()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(stderr).spawn().expect("the server can be spawned");
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("standard output"));
-        let lines = Mutex::new(lines(stdout));
+        let lines = Mutex::new(lines(stdout, copy));
         let mut process = Self { child, stdin, lines, urls: Vec::new() };
         let Some(line) = process.line(|it| it.contains(LISTENING)) else {
             drop(process);
@@ -257,11 +263,16 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     command
 }
 
-/// Reads standard output to its end, so that the server never blocks on it.
-fn lines(stdout: BufReader<impl std::io::Read + Send + 'static>) -> mpsc::Receiver<String> {
+/// Reads standard output to its end, so that the server never blocks on it. Its lines are also
+/// written to the log: the Worker's host has its log there.
+fn lines(
+    stdout: BufReader<impl std::io::Read + Send + 'static>,
+    mut log: fs::File,
+) -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {
         for line in stdout.lines().map_while(Result::ok) {
+            writeln!(log, "{line}").expect("a log file");
             // Nobody listens any more when the time is over; the output is still drained.
             sender.send(line).unwrap_or_default();
         }

@@ -16,6 +16,7 @@ mod client;
 mod host;
 mod path;
 pub mod peer;
+pub mod raw;
 mod reply;
 mod run;
 pub mod site;

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use skerry::{
     Error, Result,
-    api::{self, ClientAddress, Cx, MAX_BODY_BYTES},
+    api::{self, ClientAddress, Cx},
     objects::absent_rooms::{AbsentRooms, WithAbsentRooms},
     ports::Ports,
 };
@@ -18,10 +18,10 @@ use tower::ServiceExt as _;
 use worker::{Env, Headers, Method, Request, Response};
 
 use crate::{
+    body,
     d1::D1,
     dns::EdgeDns,
     http::EdgeHttp,
-    js::map_worker_error,
     machine::{EdgeClock, EdgeRandom},
     objects::EdgeObjects,
     server, sessions,
@@ -48,9 +48,11 @@ pub(crate) async fn answer(request: Request, env: &Env) -> worker::Result<Respon
 }
 
 async fn serve(request: Request, env: &Env) -> Result<Response> {
-    let cx = cx(env).await?;
     let address = request.headers().get(CLIENT_ADDRESS).ok().flatten();
-    let mut request = from_platform(request).await?;
+    let Some(mut request) = from_platform(&request) else {
+        return to_platform(api::no_url(request.method() == Method::Options)).await;
+    };
+    let cx = cx(env).await?;
     request.extensions_mut().insert(cx);
     if let Some(address) = address {
         request.extensions_mut().insert(ClientAddress(address));
@@ -79,31 +81,20 @@ async fn cx(env: &Env) -> Result<Cx> {
     Ok(Cx { ports, server })
 }
 
-/// A body of a known and small size is read at once, which is twice as fast as a stream. The
-/// router decides what is too large.
-async fn from_platform(mut request: Request) -> Result<http::Request<Body>> {
-    let length = request.headers().get("Content-Length").ok().flatten();
-    let length = length.and_then(|it| it.parse::<usize>().ok());
-    let has_no_body = matches!(request.method(), Method::Get | Method::Head | Method::Options);
-    let body = match length {
-        _ if has_no_body => Body::empty(),
-        Some(length) if length <= MAX_BODY_BYTES => {
-            request.bytes().await.map_err(map_worker_error)?.into()
-        }
-        _ => request.inner().body().map_or_else(Body::empty, |it| Body::new(worker::Body::new(it))),
-    };
+/// The request for the router; none where the URL is one only to the platform.
+fn from_platform(request: &Request) -> Option<http::Request<Body>> {
     let mut parts = http::Request::builder()
         .method(request.inner().method().as_str())
         .uri(request.inner().url())
-        .body(body)
-        .map_err(Error::internal)?;
+        .body(body::of(request))
+        .ok()?;
     for (name, value) in request.headers().entries() {
         // One that does not fit is none that anybody here reads.
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::try_from(value)) {
             parts.headers_mut().append(name, value);
         }
     }
-    Ok(parts)
+    Some(parts)
 }
 
 /// An answer is complete before it goes out: a stream would be half as fast.

@@ -6,6 +6,7 @@
 //! that a panic fails the calls that were pending instead of leaving them without an answer.
 
 mod api;
+mod body;
 mod classes;
 mod d1;
 mod dns;

@@ -21,6 +21,7 @@ pub mod notify;
 pub mod pdu;
 pub mod receipt;
 pub mod redact;
+pub mod request_path;
 pub mod room_version;
 pub mod server_keys;
 pub mod sessions;

@@ -71,6 +71,20 @@ pub fn router() -> Router {
     routes.router.fallback(not_found).method_not_allowed_fallback(wrong_method)
 }
 
+/// Answers a request whose target is no URL: two `Host` headers, `OPTIONS *`. For a host that has
+/// URLs and not heads of requests.
+pub fn no_url(is_preflight: bool) -> axum::response::Response {
+    match is_preflight {
+        true => answer::preflight(),
+        false => answer::refuse(&no_target("what was asked for is no URL")),
+    }
+}
+
+/// A request that does not say what it is for.
+fn no_target(message: &'static str) -> Error {
+    Error::with_status(http::StatusCode::BAD_REQUEST, ErrorKind::Unknown, message)
+}
+
 /// Answers a path nobody knows. `OPTIONS` is answered for every path, without any logic.
 async fn not_found(method: Method) -> axum::response::Response {
     match method {

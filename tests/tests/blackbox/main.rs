@@ -71,6 +71,7 @@ mod login;
 mod members;
 mod membership;
 mod messages;
+mod odd_requests;
 mod open_endpoints;
 mod outsiders;
 mod peer_restart;

@@ -1,7 +1,7 @@
 //! How a room ends for who was invited, who knocked, and who was there: the own membership event
 //! comes with `/sync`, whatever else of the room one may see.
 
-use skerry_tests::{Server, Sync, User, Value, events, json, path};
+use skerry_tests::{Server, Sync, User, Value, Watch, events, json, path};
 
 both_hosts![
     however_an_invitation_ends_its_end_is_told,
@@ -113,13 +113,19 @@ async fn an_end_comes_in_the_state_when_the_timeline_is_filtered(server: &Server
     }
 }
 
-async fn a_ban_after_leaving_is_told(server: &Server) {
+/// Two users and a room that Bob was in and has left; his watch has shown him that.
+async fn left_room(server: &Server) -> (User, User, String, Watch) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let room = alice.public_room(&[&bob]).await;
     let mut watch = bob.watch().await;
     bob.leave(&room).await;
     watch.until("the room in leave", |sync| sync.room("leave", &room).map(|_| ())).await;
     alice.say(&room, "a secret").await;
+    (alice, bob, room, watch)
+}
+
+async fn a_ban_after_leaving_is_told(server: &Server) {
+    let (alice, bob, room, mut watch) = left_room(server).await;
     end(&alice, &bob, &room, "ban").await;
     let (section, last) = watch.until("the ban", |sync| last_of(sync, &room)).await;
     assert_ended(&last, &bob, "ban", "ban");
@@ -127,12 +133,7 @@ async fn a_ban_after_leaving_is_told(server: &Server) {
 }
 
 async fn an_invitation_turned_down_after_leaving_is_told(server: &Server) {
-    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
-    let room = alice.public_room(&[&bob]).await;
-    let mut watch = bob.watch().await;
-    bob.leave(&room).await;
-    watch.until("the room in leave", |sync| sync.room("leave", &room).map(|_| ())).await;
-    alice.say(&room, "a secret").await;
+    let (alice, bob, room, mut watch) = left_room(server).await;
     alice.invite(&room, &bob).await;
     watch.until("the invite", |sync| sync.room("invite", &room).map(|_| ())).await;
     end(&alice, &bob, &room, "leave").await;
@@ -191,7 +192,7 @@ async fn a_room_forgotten_by_one_device_is_left_on_the_others(server: &Server) {
         // What was forgotten is closed.
         assert!(!section.to_string().contains("a secret"), "{section}");
     }
-    let mut watch = skerry_tests::Watch::from(&phone, &since);
+    let mut watch = Watch::from(&phone, &since);
     watch.until("the end", |sync| last_of(sync, &room)).await;
     let include = json!({ "room": { "include_leave": true } });
     for request in [phone.sync().since(&watch.since), phone.sync(), bob.sync()] {

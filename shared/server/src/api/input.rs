@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::{Method, header, request::Parts};
 use ruma::api::{IncomingRequest, error::ErrorKind};
+use skerry_core::request_path;
 
 use super::{
     Cx, access,
@@ -58,6 +59,7 @@ impl Input {
         empty_tail: bool,
     ) -> Result<Self> {
         let (mut parts, body) = request.into_parts();
+        check_target(&parts)?;
         let cx = parts.extensions.remove::<Cx>();
         let cx = cx.ok_or_else(|| Error::internal("the host gave the request no Cx"))?;
         let caller = access::check(&cx, access, &parts.headers).await?;
@@ -97,6 +99,20 @@ impl Input {
         let reached = authority.or_else(|| header(header::HOST));
         Client { address, user_agent: header(header::USER_AGENT), reached }
     }
+}
+
+/// Refuses a request of which not everybody on its way has the same idea of what it asks for, and
+/// whom.
+fn check_target(parts: &Parts) -> Result<()> {
+    if !request_path::is_literal(parts.uri.path()) {
+        let message =
+            "the path has a segment that is . or .., or a backslash: no URL carries these";
+        return Err(Error::invalid_param(message));
+    }
+    if parts.headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(super::no_target("the request has more than one Host header"));
+    }
+    Ok(())
 }
 
 /// The arguments in the path, percent-decoded, in their order.
