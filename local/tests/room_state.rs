@@ -129,7 +129,7 @@ async fn where_the_room_was_at_a_time() {
         (301, before),
         (400, before),
         (401, after),
-        (1 << 53, after),
+        ((1 << 53) - 1, after),
     ];
     for (instant_us, position) in cases {
         let found = stored_us::find_position_before(&sqlite, SCOPE, instant_us).await.unwrap();
