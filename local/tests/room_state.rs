@@ -6,8 +6,10 @@ use ruma::EventId;
 use skerry::{
     ports::{Sql as _, Stmt},
     store::room::{
-        events::{self, Judgment, StoredEvent, Unread},
+        events::{self, Judgment, StoredEvent},
         state::{self, Part},
+        stored_us,
+        unread::Unread,
     },
 };
 use skerry_core::engine::{StateAt, States};
@@ -25,6 +27,10 @@ async fn fresh() -> (TempDir, Sqlite) {
 
 /// An event at a position; only what the state reads of it matters.
 fn event(position: u64, name: &str) -> Stmt {
+    event_stored_at(position, name, 0)
+}
+
+fn event_stored_at(position: u64, name: &str, stored_us: u64) -> Stmt {
     let stored = StoredEvent {
         num: position,
         position,
@@ -46,7 +52,7 @@ fn event(position: u64, name: &str) -> Stmt {
         mentions: None,
         thread: None,
     };
-    events::insert(SCOPE, &stored, &Judgment::MESSAGE, &unread)
+    events::insert(SCOPE, &stored, &Judgment::MESSAGE, &unread, stored_us)
 }
 
 /// name@1, topic@2, name@3 on the first chain; a fork at 2 with topic@4, name@6.
@@ -101,4 +107,38 @@ async fn chains_of_other_rooms_do_not_mix() {
     let (_directory, sqlite) = forked().await;
     let at = StateAt { chain: 0, group: 9 };
     assert!(state::list(&sqlite, SCOPE + 1, at, Part::Whole).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn where_the_room_was_at_a_time() {
+    let (_directory, sqlite) = fresh().await;
+    let mut stmts = Vec::new();
+    // Numbers are taken by receipts too, and left free for history.
+    for (num, stored_us) in [(1, 100), (2, 100), (5, 200), (1 << 40, 300), ((1 << 40) + 3, 400)] {
+        stmts.push(event_stored_at(num, "name", stored_us));
+    }
+    sqlite.batch(stmts).await.unwrap();
+    let (before, after) = (1 << 40, (1 << 40) + 3);
+    let cases = [
+        (0, 0),
+        (100, 0),
+        (101, 2),
+        (200, 2),
+        (201, 5),
+        (300, 5),
+        (301, before),
+        (400, before),
+        (401, after),
+        ((1 << 53) - 1, after),
+    ];
+    for (instant_us, position) in cases {
+        let found = stored_us::find_position_before(&sqlite, SCOPE, instant_us).await.unwrap();
+        assert_eq!(found, position, "before {instant_us}");
+        assert_eq!(
+            stored_us::find_position_before(&sqlite, SCOPE + 1, instant_us).await.unwrap(),
+            0
+        );
+    }
+    assert_eq!(stored_us::find_newest(&sqlite, SCOPE).await.unwrap(), 400);
+    assert_eq!(stored_us::find_newest(&sqlite, SCOPE + 1).await.unwrap(), 0);
 }

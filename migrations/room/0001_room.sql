@@ -24,6 +24,9 @@ CREATE TABLE room_events (
     type TEXT NOT NULL,
     state_key TEXT,
     sender TEXT NOT NULL,
+    -- When it was stored, in microseconds since the Unix epoch: never less than what the number
+    -- before has, so that it is found by halving where the room was at a time.
+    stored_us INTEGER NOT NULL,
     -- The signed PDU. Redacted in place: what a redaction removes is gone.
     json TEXT NOT NULL,
     -- 0: accepted, 1: soft-failed, 2: rejected.

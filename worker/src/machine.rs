@@ -2,7 +2,7 @@
 
 use skerry::{
     Error, Result,
-    ports::{Clock, Random},
+    ports::{Clock, Instants, Random},
 };
 use worker::Date;
 
@@ -10,9 +10,16 @@ use worker::Date;
 #[derive(Clone, Copy)]
 pub(crate) struct EdgeClock;
 
+/// Those of this isolate: another one has the same milliseconds, and no more than that.
+static INSTANTS: Instants = Instants::new();
+
 impl Clock for EdgeClock {
     fn now_ms(&self) -> u64 {
         Date::now().as_millis()
+    }
+
+    fn instant_us(&self) -> u64 {
+        INSTANTS.next(self.now_ms().saturating_mul(1_000))
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) async fn messages(stand: &Stand) -> Vec<(OwnedEventId, String)> {
         direction: Direction::Forward,
         limit: 100,
         filter: RoomEventFilter::default(),
+        ignored_users: Vec::new(),
     };
     let page = stand.ask(question).await.unwrap();
     let events = page.chunk.iter().map(|it| serde_json::from_str::<Event>(it.get()).unwrap());

@@ -1,7 +1,7 @@
 //! The token of `/sync`: how far into a user's stream a client has got.
 //!
 //! `s{base}` or `s{base}_{own}`, and `-{before}` or `-{before}.{base}` or `-{before}.{base}_{own}`
-//! and `~{epoch}.{version}` behind it. A client reads
+//! and `~{epoch}.{version}` and `@{us}` or `@{us}!` behind it. A client reads
 //! rooms *after* it learned what changed, and other devices and the rooms themselves go on
 //! meanwhile. What they do in between stands in the stream behind `base`, before the client's own
 //! record of what it read, `own`: the token claims the one and not the other. Where nothing came in
@@ -13,6 +13,10 @@
 //!
 //! Receipts and typing take no position of the stream: `~{epoch}.{version}` at the end says how
 //! much of what the user's memory holds of them the client has been given.
+//!
+//! A token is also asked for where rooms were at that time that the client was not given: those it
+//! has filtered out, has left, or has never been in. `@{us}` says when it was made; with `!` the
+//! client may not have been given all rooms that had something new.
 
 use std::{fmt, str::FromStr};
 
@@ -31,6 +35,18 @@ pub struct SyncToken {
     pub rest: Option<Rest>,
     /// How much of the receipts and typing has been given.
     pub ephemeral: Option<EphemeralVersion>,
+    /// When it was made; none: before tokens said so.
+    pub made: Option<Made>,
+}
+
+/// The making of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Made {
+    /// When what it covers was looked up: an instant of the server's clock, in microseconds since
+    /// the Unix epoch.
+    pub us: u64,
+    /// A filter may have kept out rooms that had something new.
+    pub is_partial: bool,
 }
 
 /// How far into the stream somebody has got.
@@ -63,7 +79,7 @@ pub struct EphemeralVersion {
 impl SyncToken {
     /// The token of a client that has seen everything up to a position.
     pub fn at(base: u64) -> Self {
-        Self { base, own: None, rest: None, ephemeral: None }
+        Self { base, own: None, rest: None, ephemeral: None, made: None }
     }
 
     /// The token of a client that has seen everything up to `base` and has recorded its reads
@@ -82,6 +98,18 @@ impl SyncToken {
     #[must_use]
     pub fn with_rest(self, rest: Option<Rest>) -> Self {
         Self { rest, ..self }
+    }
+
+    /// The same token, which was made so.
+    #[must_use]
+    pub fn with_made(self, made: Made) -> Self {
+        Self { made: Some(made), ..self }
+    }
+
+    /// The same token, which was given again after nothing had come.
+    #[must_use]
+    pub fn given_again(self, us: u64) -> Self {
+        Self { made: self.made.map(|it| Made { us: us.max(it.us), ..it }), ..self }
     }
 
     /// What has been seen of rooms that are not of the rest.
@@ -134,9 +162,13 @@ impl fmt::Display for SyncToken {
             Some(Rest { before, seen: None }) => write!(f, "-{before}")?,
             Some(Rest { before, seen: Some(seen) }) => write!(f, "-{before}.{seen}")?,
         }
-        match self.ephemeral {
+        if let Some(EphemeralVersion { epoch, version }) = self.ephemeral {
+            write!(f, "~{epoch}.{version}")?;
+        }
+        match self.made {
             None => Ok(()),
-            Some(EphemeralVersion { epoch, version }) => write!(f, "~{epoch}.{version}"),
+            Some(Made { us, is_partial: false }) => write!(f, "@{us}"),
+            Some(Made { us, is_partial: true }) => write!(f, "@{us}!"),
         }
     }
 }
@@ -151,6 +183,10 @@ impl FromStr for SyncToken {
 
     fn from_str(text: &str) -> Result<Self, InvalidSyncToken> {
         let text = text.strip_prefix('s').ok_or(InvalidSyncToken)?;
+        let (text, made) = match text.split_once('@') {
+            None => (text, None),
+            Some((text, made)) => (text, Some(parse_made(made)?)),
+        };
         let (text, ephemeral) = match text.split_once('~') {
             None => (text, None),
             Some((text, ephemeral)) => {
@@ -164,8 +200,16 @@ impl FromStr for SyncToken {
             Some((text, rest)) => (text, Some(parse_rest(rest)?)),
         };
         let Seen { base, own } = parse_seen(text)?;
-        Ok(Self { base, own, rest, ephemeral })
+        Ok(Self { base, own, rest, ephemeral, made })
     }
+}
+
+fn parse_made(text: &str) -> Result<Made, InvalidSyncToken> {
+    let (us, is_partial) = match text.strip_suffix('!') {
+        Some(us) => (us, true),
+        None => (text, false),
+    };
+    Ok(Made { us: parse_position(us)?, is_partial })
 }
 
 fn parse_rest(text: &str) -> Result<Rest, InvalidSyncToken> {
@@ -201,6 +245,7 @@ mod tests {
         let lacking = Some(Rest { before: 7, seen: None });
         let behind = |token: SyncToken| Some(Rest { before: 7, seen: Some(token.seen()) });
         let whole = SyncToken::after_read(42, 44).with_rest(lacking).with_ephemeral(seen);
+        let made = |us, is_partial| SyncToken::at(42).with_made(Made { us, is_partial });
         let catching_up = SyncToken::at(42).with_rest(behind(SyncToken::after_read(5, 8)));
         let cases = [
             ("s0", Ok(SyncToken::at(0))),
@@ -213,6 +258,13 @@ mod tests {
             ("s42-7.5", Ok(SyncToken::at(42).with_rest(behind(SyncToken::at(5))))),
             ("s42-7.5_8", Ok(catching_up)),
             ("s42-7.5_8~9.3", Ok(catching_up.with_ephemeral(seen))),
+            ("s42@17", Ok(made(17, false))),
+            ("s42@17!", Ok(made(17, true))),
+            ("s42~9.3@17", Ok(made(17, false).with_ephemeral(seen))),
+            ("s42@", Err(InvalidSyncToken)),
+            ("s42@!", Err(InvalidSyncToken)),
+            ("s42@17!!", Err(InvalidSyncToken)),
+            ("s42@17~9.3", Err(InvalidSyncToken)),
             ("s42-7.", Err(InvalidSyncToken)),
             ("s42-7.5_5", Err(InvalidSyncToken)),
             ("s42-7.5.5", Err(InvalidSyncToken)),
@@ -245,5 +297,13 @@ mod tests {
     fn a_read_right_behind_the_base_is_the_next_base() {
         assert_eq!(SyncToken::after_read(6, 7).to_string(), "s7");
         assert_eq!(SyncToken::after_read(6, 9).to_string(), "s6_9");
+    }
+
+    #[test]
+    fn a_token_that_is_given_again_is_of_then() {
+        let token = SyncToken::at(6).with_made(Made { us: 10, is_partial: true });
+        assert_eq!(token.given_again(20).to_string(), "s6@20!");
+        assert_eq!(token.given_again(5), token, "a clock that went back");
+        assert_eq!(SyncToken::at(6).given_again(20), SyncToken::at(6));
     }
 }

@@ -32,12 +32,14 @@ mod changed_rooms;
 mod heard;
 mod marks;
 mod page;
+mod whereabouts;
 
 pub use self::{
     changed_rooms::{ChangedRooms, MAX_RECENT_ROOMS, MAX_UNREAD_ROOMS},
     heard::{Heard, HeardRooms, Instance, MAX_HEARD_ROOMS},
     marks::{MAX_MARKS_PER_ROOM, Marks},
     page::{Candidate, Page},
+    whereabouts::{Whereabouts, whereabouts},
 };
 
 #[cfg(test)]

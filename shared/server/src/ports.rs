@@ -7,6 +7,7 @@
 pub mod conformance;
 pub mod dns;
 pub mod http;
+mod instants;
 mod offline;
 #[cfg(any(test, feature = "test-routes"))]
 pub mod scripted;
@@ -20,6 +21,7 @@ use ruma::{RoomId, UserId};
 pub use self::{
     dns::Dns,
     http::Http,
+    instants::Instants,
     offline::Offline,
     sql::{FromRow, Row, Sql, Stmt, Value},
 };
@@ -38,6 +40,12 @@ pub type Deferred = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 pub trait Clock: Send + Sync {
     /// Milliseconds since the Unix epoch. At the edge it stands still between I/O.
     fn now_ms(&self) -> u64;
+
+    /// An instant that tells what came first: microseconds since the Unix epoch, and where the
+    /// host can see to it ([`Instants`]) later than every instant it has given before.
+    fn instant_us(&self) -> u64 {
+        self.now_ms().saturating_mul(1_000)
+    }
 }
 
 /// Randomness that is fit for keys and tokens.

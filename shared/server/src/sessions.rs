@@ -18,6 +18,9 @@ use crate::messages::{Caller, user::Authenticated};
 /// Tokens that are remembered: those that were used last.
 const MAX_TOKENS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
+/// Users of whom it is remembered that they ignore nobody: those who asked last.
+const MAX_TOLERANT: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
 /// Users of whom it is remembered when a token of theirs has ended: those where that was last.
 const MAX_FORGOTTEN: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
@@ -33,6 +36,8 @@ pub struct Sessions(Mutex<Memory>);
 struct Memory {
     /// By the hash of the token.
     tokens: LruCache<String, Entry>,
+    /// Users who ignore nobody.
+    tolerant: LruCache<OwnedUserId, Entry>,
     /// The first ticket that counts, of users of whom something was forgotten. In the order of the
     /// tickets: nothing that only looks changes it.
     forgotten: LruCache<OwnedUserId, Ticket>,
@@ -52,6 +57,7 @@ impl Default for Sessions {
     fn default() -> Self {
         Self(Mutex::new(Memory {
             tokens: LruCache::sparse(MAX_TOKENS),
+            tolerant: LruCache::sparse(MAX_TOLERANT),
             forgotten: LruCache::sparse(MAX_FORGOTTEN),
             floor: Ticket(0),
             newest: Ticket(0),
@@ -78,9 +84,22 @@ impl Sessions {
         let until_ms = now_ms.saturating_add(at_most_ms);
         let until_ms = answer.expires_at_ms.map_or(until_ms, |it| it.min(until_ms));
         let entry = Entry { caller: answer.caller.clone(), ticket, until_ms };
-        if memory.counts(&entry) {
-            memory.tokens.put(access_hash, entry);
+        if !memory.counts(&entry) {
+            return;
         }
+        let user_id = &answer.caller.user_id;
+        match answer.ignores_users {
+            true => _ = memory.tolerant.pop(user_id),
+            false => _ = memory.tolerant.put(user_id.clone(), entry.clone()),
+        }
+        memory.tokens.put(access_hash, entry);
+    }
+
+    /// Whether it is remembered that a user ignores nobody.
+    pub fn ignores_nobody(&self, user_id: &UserId, now_ms: u64) -> bool {
+        let mut memory = self.lock();
+        let found = memory.tolerant.get(user_id).cloned();
+        found.is_some_and(|it| it.until_ms > now_ms && memory.counts(&it))
     }
 
     /// Whose token it is, if that is remembered.
@@ -94,7 +113,7 @@ impl Sessions {
         Some(found.caller)
     }
 
-    /// Tokens of the user have ended: nothing counts that was asked before.
+    /// Tokens of the user have ended, or they ignore others: nothing counts that was asked before.
     pub fn forget(&self, user_id: &UserId) {
         let mut memory = self.lock();
         memory.newest.0 += 1;
@@ -125,7 +144,8 @@ mod tests {
 
     fn answer(user_id: &str, expires_at_ms: Option<u64>) -> Authenticated {
         let user_id = user_id.try_into().unwrap();
-        Authenticated { caller: Caller { user_id, device_id: "D".into() }, expires_at_ms }
+        let caller = Caller { user_id, device_id: "D".into() };
+        Authenticated { caller, expires_at_ms, ignores_users: false }
     }
 
     fn is_known(sessions: &Sessions, token: &str, now_ms: u64) -> bool {
@@ -162,6 +182,22 @@ mod tests {
         assert!(!is_known(&sessions, "a", 1));
         remember(&sessions, "a", "@a:x");
         assert!(is_known(&sessions, "a", 1));
+    }
+
+    #[test]
+    fn who_ignores_nobody_is_remembered_until_that_changes() {
+        let sessions = Sessions::default();
+        let user_id: &UserId = "@a:x".try_into().unwrap();
+        assert!(!sessions.ignores_nobody(user_id, 0), "nobody has said so");
+        remember(&sessions, "a", "@a:x");
+        assert!(sessions.ignores_nobody(user_id, 99));
+        assert!(!sessions.ignores_nobody(user_id, 100), "its time is up");
+        sessions.forget(user_id);
+        assert!(!sessions.ignores_nobody(user_id, 1));
+        remember(&sessions, "a", "@a:x");
+        let ignoring = Authenticated { ignores_users: true, ..answer("@a:x", None) };
+        sessions.insert(sessions.begin(), "b".to_owned(), &ignoring, 0, 100);
+        assert!(!sessions.ignores_nobody(user_id, 1));
     }
 
     #[test]

@@ -252,18 +252,26 @@ async fn state_keyed_by_a_user_belongs_to_that_user(server: &Server) {
 
 /// T6a
 async fn the_create_event_cannot_be_replaced(server: &Server) {
-    let (alice, bob, _) = trio(server).await;
+    let (alice, bob, stranger) = trio(server).await;
     let room = alice.public_room(&[&bob]).await;
     let before = alice.state(&room, "m.room.create", "").ok().await;
-    for user in [&alice, &bob] {
-        let replace = user.setting(&room, "m.room.create", "", &json!({ "room_version": "11" }));
-        let reply = replace.send().await;
-        reply.refused_with_any(&[
-            (403, "M_FORBIDDEN"),
-            (400, "M_BAD_JSON"),
-            (400, "M_INVALID_PARAM"),
-        ]);
+    let contents = [json!({ "room_version": "11" }), json!({}), json!({ "predecessor": 5 })];
+    for user in [&alice, &bob, &stranger] {
+        for content in &contents {
+            let replace = user.setting(&room, "m.room.create", "", content);
+            replace.refused(403, "M_FORBIDDEN").await;
+        }
+        let another = user.setting(&room, "m.room.create", "key", &before);
+        another.refused(403, "M_FORBIDDEN").await;
     }
+    for user in [&bob, &stranger] {
+        let same = user.setting(&room, "m.room.create", "", &before);
+        same.refused(403, "M_FORBIDDEN").await;
+    }
+    // Setting state to what it is tells which event did that, here as anywhere.
+    let create = alice.state(&room, "m.room.create", "").query("format", "event").ok().await;
+    let same = alice.set_state(&room, "m.room.create", "", &before).await;
+    assert_eq!(create["event_id"], same.as_str());
     assert_eq!(alice.state(&room, "m.room.create", "").ok().await, before);
 }
 

@@ -27,6 +27,7 @@ async fn versions_are_told_to_anyone(server: &Server) {
         let text = version.as_str().expect("a version");
         assert!(text.starts_with("v1.") || text.starts_with("r0."), "{text} is no version");
     }
+    assert!(versions.iter().any(|it| it == "v1.17"), "{body}");
 }
 
 /// A server that knows its address tells it; one that does not must not invent one.

@@ -7,6 +7,7 @@ both_hosts![
     paging_forwards_tells_everything_once,
     both_directions_agree,
     a_page_without_a_direction_goes_forward,
+    an_empty_token_is_none,
     the_page_size_is_kept,
     ten_events_are_the_default,
     the_start_is_the_token_that_was_given,
@@ -113,6 +114,22 @@ async fn both_directions_agree(server: &Server) {
     let mut backwards = everything(&alice, &room, "b", 5).await;
     backwards.reverse();
     assert_eq!(ids(&forwards), ids(&backwards));
+}
+
+/// Other servers have it so, and clients begin with it.
+async fn an_empty_token_is_none(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    alice.say_many(&room, 3).await;
+    for direction in ["b", "f"] {
+        let none = alice.messages(&room, direction).query("limit", 2);
+        let empty = none.clone().query("from", "").query("to", "").ok().await;
+        let none = none.ok().await;
+        let chunk = |page: &Value| page["chunk"].as_array().cloned().expect("a chunk");
+        assert_eq!(ids(&chunk(&empty)), ids(&chunk(&none)));
+        assert_eq!(empty["end"], none["end"]);
+        alice.messages(&room, direction).query("from", "x").refused(400, "M_INVALID_PARAM").await;
+    }
 }
 
 async fn the_page_size_is_kept(server: &Server) {

@@ -126,7 +126,8 @@ impl Stand {
 
     pub(crate) async fn event(&self, requester: &Requester, pdu: &Pdu) -> Result<RawJson> {
         let event_id = pdu.event_id.clone();
-        self.ask(GetEvent { requester: requester.clone(), event_id }).await
+        self.ask(GetEvent { requester: requester.clone(), event_id, ignored_users: Vec::new() })
+            .await
     }
 
     pub(crate) async fn state(&self, requester: &Requester) -> Result<Vec<RawJson>> {
@@ -140,7 +141,9 @@ impl Stand {
         event_id: &OwnedEventId,
     ) -> Vec<(u16, JsonValue)> {
         let (requester, event_id) = (requester.clone(), event_id.clone());
-        let event = self.ask(GetEvent { requester: requester.clone(), event_id }).await;
+        let event = self
+            .ask(GetEvent { requester: requester.clone(), event_id, ignored_users: Vec::new() })
+            .await;
         let state = self.ask(GetState { requester: requester.clone() }).await;
         let messages = self.ask(page(&requester, None)).await;
         let errors = [event.unwrap_err(), state.unwrap_err(), messages.unwrap_err()];
@@ -161,6 +164,7 @@ pub(crate) fn page(requester: &Requester, from: Option<u64>) -> GetMessages {
         direction: Direction::Backward,
         limit: PAGE,
         filter: RoomEventFilter::default(),
+        ignored_users: Vec::new(),
     }
 }
 

@@ -22,7 +22,7 @@ pub use self::{
     },
     read::{
         Context, Direction, GetContext, GetEvent, GetJoinedMembers, GetMembers, GetMessages,
-        GetState, GetStateEvent, Page, RoomProfile,
+        GetPositionBefore, GetState, GetStateEvent, Page, RoomProfile,
     },
     receive::{GivenState, Join, Kind, Outcome, Receive, Received, ServerKey, Stage},
     send::{Redact, Send, SentBy},
@@ -64,6 +64,7 @@ asks! { ToRoom:
     GetJoinedMembers => BTreeMap<OwnedUserId, RoomProfile>, repeatable;
     GetMessages => Box<Page>, repeatable;
     GetContext => Box<Context>, repeatable;
+    GetPositionBefore => Position, repeatable;
     SyncRoom => Box<RoomSync>, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
     SetListed => (), repeatable;

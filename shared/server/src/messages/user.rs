@@ -8,7 +8,7 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 use skerry_core::{
     sync_token::{EphemeralVersion, Rest, SyncToken},
-    user_stream::Instance,
+    user_stream::{Instance, Whereabouts},
 };
 
 pub use self::account::{
@@ -37,7 +37,8 @@ asks! { ToUser:
     EphemeralActivity => (), repeatable;
     GetChanges => Box<Changes>, repeatable;
     Read => SyncToken, repeatable;
-    GetRoomPosition => Option<Position>, repeatable;
+    GetWhereabouts => Whereabouts, repeatable;
+    ListIgnored => Vec<OwnedUserId>, repeatable;
     ListRooms => Vec<OwnedRoomId>, repeatable;
     Forget => (), repeatable;
     ListDevices => Vec<Device>, repeatable;
@@ -94,14 +95,18 @@ pub struct EphemeralActivity {
     pub is_own: bool,
 }
 
-/// How far a room had been read at a token; none: nothing had been read of it.
+/// Where a room was when a token was made, as far as the user's stream knows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GetRoomPosition {
+pub struct GetWhereabouts {
     /// The room.
     pub room_id: OwnedRoomId,
     /// The token.
     pub token: SyncToken,
 }
+
+/// Whom the user ignores, in order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListIgnored {}
 
 /// Rooms by membership.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -225,6 +230,9 @@ pub struct ReadRoom {
 pub struct Changes {
     /// The stream's position these changes are complete up to.
     pub position: StreamPosition,
+    /// When they were looked up: an instant of the user's object.
+    #[serde(default)]
+    pub looked_up_us: u64,
     /// Which memory of the user they come from: [`Read`] brings it back.
     pub instance: Instance,
     /// The device that asked.
@@ -270,12 +278,14 @@ impl Changes {
     /// No changes, up to this position.
     pub fn none(
         position: StreamPosition,
+        looked_up_us: u64,
         instance: Instance,
         ephemeral: EphemeralVersion,
         device_id: OwnedDeviceId,
     ) -> Self {
         Self {
             position,
+            looked_up_us,
             instance,
             device_id,
             is_from_beginning: false,

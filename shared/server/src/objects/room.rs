@@ -105,9 +105,7 @@ impl Object for Room {
             }
             Command::SetReceipts(it) => Reply::SetReceipts(Box::pin(self.set_receipts(*it)).await?),
             Command::SetTyping(it) => Reply::SetTyping(Box::pin(self.set_typing(*it)).await?),
-            Command::GetEvent(it) => {
-                Reply::GetEvent(Box::pin(self.get_event(&it.requester, &it.event_id)).await?)
-            }
+            Command::GetEvent(it) => Reply::GetEvent(Box::pin(self.get_event(*it)).await?),
             Command::GetState(it) => {
                 Reply::GetState(Box::pin(self.get_state(&it.requester)).await?)
             }
@@ -120,6 +118,9 @@ impl Object for Room {
             }
             Command::GetMessages(it) => Reply::GetMessages(Box::pin(self.get_messages(*it)).await?),
             Command::GetContext(it) => Reply::GetContext(Box::pin(self.get_context(*it)).await?),
+            Command::GetPositionBefore(it) => {
+                Reply::GetPositionBefore(Box::pin(self.position_before(it.instant_us)).await?)
+            }
             Command::SyncRoom(it) => Reply::SyncRoom(Box::pin(self.sync(*it)).await?),
             Command::GetPublicInfo(_) => {
                 Reply::GetPublicInfo(Box::pin(self.get_public_info()).await?)

@@ -178,9 +178,10 @@ impl Object for User {
             }
             Command::GetChanges(it) => Reply::GetChanges(Box::pin(self.changes(*it)).await?),
             Command::Read(it) => Reply::Read(Box::pin(self.read(*it)).await?),
-            Command::GetRoomPosition(it) => {
-                Reply::GetRoomPosition(Box::pin(self.room_position(*it)).await?)
+            Command::GetWhereabouts(it) => {
+                Reply::GetWhereabouts(Box::pin(self.whereabouts(*it)).await?)
             }
+            Command::ListIgnored(_) => Reply::ListIgnored(Box::pin(self.list_ignored()).await?),
             Command::ListRooms(it) => {
                 Reply::ListRooms(Box::pin(self.list_rooms(&it.membership)).await?)
             }

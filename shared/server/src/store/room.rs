@@ -14,3 +14,5 @@ pub mod redactions;
 pub mod removal;
 pub mod staged;
 pub mod state;
+pub mod stored_us;
+pub mod unread;

@@ -18,7 +18,7 @@ use ruma::{
 };
 use serde_json::value::to_raw_value;
 
-use super::super::{Cx, mount::Routes};
+use super::super::{Cx, access::change_account, mount::Routes};
 use crate::{
     Error, Result,
     messages::{
@@ -29,6 +29,7 @@ use crate::{
 
 const FULLY_READ: &str = "m.fully_read";
 const PUSH_RULES: &str = "m.push_rules";
+const IGNORED_USER_LIST: &str = "m.ignored_user_list";
 
 /// Mounts the endpoints of this area.
 pub fn routes(routes: Routes) -> Routes {
@@ -143,6 +144,11 @@ async fn set(
     event_type: String,
     content: RawJson,
 ) -> Result<()> {
+    // Whom the user ignores is remembered with their sessions.
+    let is_remembered = room_id.is_none() && event_type == IGNORED_USER_LIST;
     let question = SetAccountData { room_id, event_type, content };
-    cx.ports.objects.ask(&*caller.user_id, question).await
+    match is_remembered {
+        true => change_account(cx, &caller.user_id, question).await,
+        false => cx.ports.objects.ask(&*caller.user_id, question).await,
+    }
 }

@@ -23,9 +23,10 @@ pub fn routes(routes: Routes) -> Routes {
         .mount(get_capabilities::get_capabilities)
 }
 
-/// The versions whose paths and semantics the endpoints follow that are there. What is missing
-/// of a version answers 404 `M_UNRECOGNIZED`.
-const VERSIONS: [MatrixVersion; 17] = [
+/// The versions whose paths and semantics the endpoints follow that are there: a version is named
+/// when nothing is missing that it changes of these. Version 1.18 is not, which has users refuse
+/// invitations by their account data. Endpoints that are missing answer 404 `M_UNRECOGNIZED`.
+const VERSIONS: [MatrixVersion; 18] = [
     MatrixVersion::V1_0,
     MatrixVersion::V1_1,
     MatrixVersion::V1_2,
@@ -43,6 +44,7 @@ const VERSIONS: [MatrixVersion; 17] = [
     MatrixVersion::V1_14,
     MatrixVersion::V1_15,
     MatrixVersion::V1_16,
+    MatrixVersion::V1_17,
 ];
 
 /// How version 1.0 is called in `/versions`.

@@ -67,4 +67,13 @@ mod tests {
         assert_eq!(rules["room"], json!([]));
         assert_eq!(rules["override"][0]["rule_id"], ".m.rule.master");
     }
+
+    /// Version 1.17 of the specification took them out.
+    #[test]
+    fn no_rule_looks_for_names_in_the_text() {
+        let rules = rules(ruma::user_id!("@a:x.y")).unwrap().to_string();
+        for id in ["contains_display_name", "contains_user_name", "roomnotif"] {
+            assert!(!rules.contains(id), "{id}");
+        }
+    }
 }

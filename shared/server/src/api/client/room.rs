@@ -25,7 +25,7 @@ mod remove_user;
 mod send_message_event;
 mod send_state_event;
 
-use ruma::{OwnedEventId, OwnedRoomId, RoomId, RoomOrAliasId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId};
 
 use crate::{
     Error, Result,
@@ -33,6 +33,7 @@ use crate::{
     messages::{
         Ask, Caller, RawJson,
         room::{Send, ToRoom},
+        user::ListIgnored,
     },
     store::global::aliases,
 };
@@ -83,6 +84,15 @@ async fn ask_by_name<A: Ask<Recipient = ToRoom>>(
     match ask(cx, room_id, question).await {
         Err(Error::UnknownRoom) => Err(Error::not_found("no room of this ID is known here")),
         other => other,
+    }
+}
+
+/// Whose events a user does not want to see. Whoever is known to ignore nobody is not asked.
+async fn ignored_users(cx: &Cx, caller: &Caller) -> Result<Vec<OwnedUserId>> {
+    let (user_id, now_ms) = (&*caller.user_id, cx.ports.clock.now_ms());
+    match cx.ports.sessions.ignores_nobody(user_id, now_ms) {
+        true => Ok(Vec::new()),
+        false => cx.ports.objects.ask(user_id, ListIgnored {}).await,
     }
 }
 

@@ -14,7 +14,7 @@ mod response;
 use std::time::Duration;
 
 use ruma::api::client::sync::sync_events::v3::Request;
-use skerry_core::sync_token::SyncToken;
+use skerry_core::sync_token::{Made, SyncToken};
 
 use self::{
     complete::{AnsweredCompletely, Complete},
@@ -84,7 +84,9 @@ pub async fn sync_events(
             _ => Some(objects.ask(&*token.user_id, question).await?),
         };
         let (Some(changes), is_initial) = (changes, since.is_none()) else {
-            return Ok(Builder::new().finish(since.unwrap_or(SyncToken::at(0))));
+            let now_us = cx.ports.clock.instant_us();
+            let token = since.unwrap_or(SyncToken::at(0)).given_again(now_us);
+            return Ok(Builder::new().finish(token));
         };
         let position = changes.position;
         // Another server's token, or one from before a backup was restored: the client begins.
@@ -141,7 +143,8 @@ async fn assemble(
             builder.add_knocked(room_id, stripped_state);
         }
     }
-    let Changes { position, instance, rest, ephemeral, .. } = changes;
+    let Changes { position, instance, rest, ephemeral, looked_up_us, .. } = changes;
+    let made = Made { us: looked_up_us, is_partial: options.keeps_out_rooms() };
     let mut read = Vec::new();
     for mut room in read_rooms(cx, caller, options, changes).await? {
         if let Some(sync) = &mut room.sync
@@ -157,7 +160,7 @@ async fn assemble(
     }
     let device_id = caller.device_id.clone();
     let token = record(cx, caller, Read { position, instance, device_id, rooms: read }).await?;
-    Ok((builder, token.with_rest(rest).with_ephemeral(ephemeral)))
+    Ok((builder, token.with_rest(rest).with_ephemeral(ephemeral).with_made(made)))
 }
 
 /// Whether a room that was read for receipts or typing alone had something else too.

@@ -2,7 +2,8 @@
 //! what clients alone read, by a [`Caller`].
 
 use ruma::{
-    OwnedEventId, api::client::filter::RoomEventFilter, events::room::member::MembershipState,
+    OwnedEventId, OwnedUserId, api::client::filter::RoomEventFilter,
+    events::room::member::MembershipState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ pub struct GetEvent {
     pub requester: Requester,
     /// Which event.
     pub event_id: OwnedEventId,
+    /// Users whose events are not shown, but for state (`m.ignored_user_list`), in order.
+    #[serde(default)]
+    pub ignored_users: Vec<OwnedUserId>,
 }
 
 /// The whole current state (or the state when the requester left).
@@ -82,6 +86,17 @@ pub struct GetMessages {
     pub limit: u64,
     /// Which events.
     pub filter: RoomEventFilter,
+    /// Users whose events are not shown, but for state (`m.ignored_user_list`), in order.
+    #[serde(default)]
+    pub ignored_users: Vec<OwnedUserId>,
+}
+
+/// Where the room was at an instant, for what is asked of it next. Whoever asks is not told:
+/// nobody is looked at.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetPositionBefore {
+    /// The instant, in microseconds since the Unix epoch.
+    pub instant_us: u64,
 }
 
 /// Events around an event.
@@ -95,6 +110,9 @@ pub struct GetContext {
     pub limit: u64,
     /// Which events.
     pub filter: RoomEventFilter,
+    /// Users whose events are not shown, but for state (`m.ignored_user_list`), in order.
+    #[serde(default)]
+    pub ignored_users: Vec<OwnedUserId>,
 }
 
 /// A member's profile as the room has it.

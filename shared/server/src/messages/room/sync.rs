@@ -30,7 +30,8 @@ pub struct SyncRoom {
     pub known_members: Vec<OwnedUserId>,
     /// The caller's own receipts count events by thread.
     pub thread_counts: bool,
-    /// Users whose events are not shown to the caller (`m.ignored_user_list`).
+    /// Users whose events are not shown to the caller, but for state (`m.ignored_user_list`), in
+    /// order.
     pub ignored_users: Vec<OwnedUserId>,
     /// Events are wanted as they go over federation (`event_format` of the filter).
     #[serde(default)]

@@ -97,6 +97,9 @@ pub struct Authenticated {
     pub caller: Caller,
     /// When the token expires, in milliseconds since the Unix epoch; none: never.
     pub expires_at_ms: Option<u64>,
+    /// Whether the user ignores anybody.
+    #[serde(default)]
+    pub ignores_users: bool,
 }
 
 /// Exchange a refresh token for a new pair.

@@ -32,7 +32,7 @@ use crate::{
     },
     store::room::{
         events::{self, StoredEvent},
-        gaps, members, meta, readers, state,
+        gaps, members, meta, readers, state, stored_us,
     },
 };
 
@@ -69,6 +69,7 @@ impl Room {
         loaded.effects.alias = meta.alias;
         loaded.head = events::find_head(sql, scope).await?;
         loaded.head = loaded.head.max(meta.receipts_head).max(meta.taken);
+        loaded.stored_us = stored_us::find_newest(sql, scope).await?;
         loaded.effects.directory_changed = loaded.head;
         loaded.receipts_head = meta.receipts_head;
         loaded.memory = Memory::new(loaded.head);

@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) rules: RoomVersionRules,
     /// The newest position of the stream.
     pub(crate) head: Position,
+    /// When the newest event was stored: the instant of a clock.
+    pub(crate) stored_us: u64,
     /// The forward extremities: what the next event comes after.
     pub(crate) extremities: Vec<Extremity>,
     /// Whether the store says which they are: they are not just the newest event.
@@ -59,6 +61,7 @@ impl Loaded {
             version,
             rules,
             head: 0,
+            stored_us: 0,
             extremities: Vec::new(),
             extremities_stored: false,
             state: StateAt::default(),

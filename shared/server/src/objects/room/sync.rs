@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ruma::{RoomId, api::client::filter::RoomEventFilter, events::room::member::MembershipState};
 use skerry_core::{engine::StateAt, filter};
 
-use self::lazy::Lazy;
+use self::{lazy::Lazy, unread::Reader};
 use crate::{
     Result,
     messages::{
@@ -48,6 +48,7 @@ impl Room {
         }
         let audience = self.audience(&room, &requester, &view.timeline);
         let audience = audience.in_sync(command.federation_format);
+        let audience = audience.ignoring(&command.ignored_users);
         let from = command.from.unwrap_or(0);
         let limit = command.timeline.limit.map_or(limits::DEFAULT_TIMELINE_EVENTS, u64::from);
         let limit = limit.min(limits::TIMELINE_EVENTS);
@@ -93,8 +94,9 @@ impl Room {
         };
         if is_joined {
             let joined_at = start_of_stay(&view.timeline.memberships);
+            let reader = Reader::new(user_id, &command.ignored_users);
             (sync.unread, sync.unread_threads) =
-                self.unread(&room, user_id, joined_at, command.thread_counts).await?;
+                self.unread(&room, reader, joined_at, command.thread_counts).await?;
             sync.ephemeral = self.ephemeral_since(&room, from, user_id).await?;
             sync.ephemeral.retain(|it| passes_ephemeral(&command.ephemeral, &self.id, it));
         }
@@ -120,10 +122,6 @@ impl Room {
         if start > from {
             scan.next.get_or_insert(start);
         }
-        let ignored = &command.ignored_users;
-        scan.events.retain(|it| {
-            it.state_key.is_some() || !ignored.iter().any(|user| user.as_str() == it.sender)
-        });
         Ok(scan)
     }
 

@@ -129,9 +129,27 @@ impl User {
         self.write_account_data(&mut state, Some(&room_id), TAG.to_owned(), content).await
     }
 
+    /// Whom the user ignores.
+    pub(super) async fn list_ignored(&self) -> Result<Vec<OwnedUserId>> {
+        let mut state = self.lock().await?;
+        self.ignored_users(&mut state).await.cloned()
+    }
+
+    /// Whom the user ignores, from memory once they have been read.
+    pub(super) async fn ignored_users<'a>(
+        &self,
+        state: &'a mut State,
+    ) -> Result<&'a Vec<OwnedUserId>> {
+        let ignored_users = match state.ignored_users.take() {
+            Some(known) => known,
+            None => self.find_ignored_users().await?,
+        };
+        Ok(state.ignored_users.insert(ignored_users))
+    }
+
     /// Whom `m.ignored_user_list` names; not the user themselves, who could be locked out of
-    /// their own messages by it.
-    pub(super) async fn find_ignored_users(&self) -> Result<Vec<OwnedUserId>> {
+    /// their own messages by it. In order.
+    async fn find_ignored_users(&self) -> Result<Vec<OwnedUserId>> {
         #[derive(Default, Deserialize)]
         struct Content {
             ignored_users: BTreeMap<String, RawJson>,

@@ -60,20 +60,21 @@ impl User {
         ask: GetChanges,
         device_id: OwnedDeviceId,
     ) -> Result<Box<Changes>> {
-        let position = state.seq;
+        let (position, looked_up_us) = (state.seq, self.host.clock().instant_us());
         // A token beyond the stream is another server's, or from before a backup was restored.
         let since = ask.since.filter(|it| it.newest() <= position);
         state.ephemeral.asked(&device_id, self.host.clock().now_ms());
         let ephemeral = since.map(|it| state.ephemeral.since(it)).unwrap_or_default();
         let rooms = self.candidates(state, since.filter(|_| !ask.full_state), &ephemeral).await?;
         let mut account_data = self.account_data_since(state, since).await?;
-        let ignored_users = self.ignored_users(state).await?;
+        let ignored_users = self.ignored_users(state).await?.clone();
         if ask.lazy_loads {
             state.sent_members.confirm(&device_id, since);
         }
         let wanted = Ask { since, include_leave: ask.include_leave, full_state: ask.full_state };
         let mut changes = Box::new(Changes::none(
             position,
+            looked_up_us,
             state.heard.instance(),
             state.ephemeral.newest(),
             device_id,
@@ -176,13 +177,6 @@ impl User {
             }
         }
         Ok(())
-    }
-
-    async fn ignored_users(&self, state: &mut State) -> Result<Vec<OwnedUserId>> {
-        if state.ignored_users.is_none() {
-            state.ignored_users = Some(self.find_ignored_users().await?);
-        }
-        Ok(state.ignored_users.clone().unwrap_or_default())
     }
 
     /// The rooms were read: records how far, where that is further than the token knows already.

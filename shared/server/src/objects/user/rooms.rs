@@ -3,15 +3,12 @@
 use ruma::{
     OwnedRoomId, RoomId, UserId, api::error::ErrorKind, events::room::member::MembershipState,
 };
-use skerry_core::user_stream::{self, Ask, Heard, MembershipPlan};
+use skerry_core::user_stream::{self, Heard, Marks, MembershipPlan, Whereabouts};
 
 use super::{State, User, limits};
 use crate::{
     Error, Result,
-    messages::{
-        room::Position,
-        user::{Delivered, GetRoomPosition, Membership, RoomActivity},
-    },
+    messages::user::{Delivered, GetWhereabouts, Membership, RoomActivity},
     store::user::rooms,
 };
 
@@ -74,13 +71,19 @@ impl User {
         Ok(Delivered::Noted)
     }
 
-    /// How far a room had been read at a token.
-    pub(super) async fn room_position(&self, asked: GetRoomPosition) -> Result<Option<Position>> {
-        let GetRoomPosition { room_id, token } = asked;
-        let _state = self.lock().await?;
-        let room = rooms::find(self.sql(), self.scope(), &room_id).await?;
-        let ask = Ask { since: Some(token), ..Ask::default() };
-        Ok(room.and_then(|it| ask.read_position(&it.entry, &it.marks)))
+    /// Where a room was when a token was made.
+    pub(super) async fn whereabouts(&self, asked: GetWhereabouts) -> Result<Whereabouts> {
+        let GetWhereabouts { room_id, token } = asked;
+        let state = self.lock().await?;
+        // A token beyond the stream is another server's, or from before a backup was restored.
+        if token.newest() > state.seq {
+            return Ok(Whereabouts::default());
+        }
+        let (entry, marks) = match rooms::find(self.sql(), self.scope(), &room_id).await? {
+            Some(room) => (Some(room.entry), room.marks),
+            None => (None, Marks::default()),
+        };
+        Ok(user_stream::whereabouts(entry.as_ref(), &marks, token))
     }
 
     /// The rooms of one membership.

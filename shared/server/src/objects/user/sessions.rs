@@ -76,7 +76,8 @@ impl User {
         let (pair, plan) = loaded.sessions.authenticate(access_hash, now_ms).map_err(refused)?;
         let device_id = pair.device_id.clone();
         let caller = Caller { user_id: self.id.clone(), device_id };
-        let authenticated = Authenticated { caller, expires_at_ms: pair.expires_at_ms };
+        let expires_at_ms = pair.expires_at_ms;
+        let authenticated = Authenticated { caller, expires_at_ms, ignores_users: false };
         if !plan.is_empty() {
             self.write_sessions(state, plan).await?;
         }
@@ -86,7 +87,9 @@ impl User {
     /// Checks an access token for somebody else.
     pub(super) async fn check_token(&self, access_hash: &str) -> Result<Authenticated> {
         let mut state = self.lock().await?;
-        self.authenticate(&mut state, access_hash).await
+        let authenticated = self.authenticate(&mut state, access_hash).await?;
+        let ignores_users = !self.ignored_users(&mut state).await?.is_empty();
+        Ok(Authenticated { ignores_users, ..authenticated })
     }
 
     /// Exchanges a refresh token for a new pair.

@@ -3,6 +3,7 @@
 use ruma::{DeviceId, EventId, OwnedEventId, TransactionId, UserId};
 use skerry_core::engine::{Num, StateAt, States, Verdict};
 
+use super::unread::Unread;
 use crate::{
     Error, Result,
     messages::room::{Direction, Position},
@@ -222,18 +223,24 @@ pub(super) fn verdict_number(verdict: Verdict) -> i64 {
     }
 }
 
-/// Adds an event.
-pub fn insert(scope: i64, it: &StoredEvent, judgment: &Judgment, unread: &Unread) -> Stmt {
+/// Adds an event; `stored_us` is an instant that is not before that of any other.
+pub fn insert(
+    scope: i64,
+    it: &StoredEvent,
+    judgment: &Judgment,
+    unread: &Unread,
+    stored_us: u64,
+) -> Stmt {
     let (before, after) = match it.states {
         Some(states) => (Some(states.before), (states.after != states.before).then_some(states)),
         None => (None, None),
     };
     let after = after.map(|it| it.after);
     Stmt::new(
-        "INSERT INTO room_events (scope, num, event_id, type, state_key, sender, json, \
+        "INSERT INTO room_events (scope, num, event_id, type, state_key, sender, stored_us, json, \
          verdict, moved_to, state_chain, state_group, after_chain, after_group, auth_events, \
          replaces, notifies, mentions, thread, sent_by) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(scope)
     .bind(it.num)
@@ -241,6 +248,7 @@ pub fn insert(scope: i64, it: &StoredEvent, judgment: &Judgment, unread: &Unread
     .bind(it.event_type.as_str())
     .bind(it.state_key.clone())
     .bind(it.sender.as_str())
+    .bind(stored_us)
     .bind(it.json.as_str())
     .bind(verdict_number(judgment.verdict))
     .bind((it.position != it.num).then_some(it.position))
@@ -347,50 +355,4 @@ pub fn insert_transaction(
     .bind(key.transaction_id.as_str())
     .bind(position)
     .bind(now_ms)
-}
-
-/// What an event is to those who have not read it.
-#[derive(Clone, Debug)]
-pub struct Unread {
-    /// Where it stands.
-    pub position: Position,
-    /// Its sender.
-    pub sender: String,
-    /// 1: notifies all; 2: highlights for all; 0: only its mentions count.
-    pub notifies: i64,
-    /// Users it highlights for, a JSON array.
-    pub mentions: Option<String>,
-    /// Its thread's root.
-    pub thread: Option<String>,
-}
-
-/// Events after a position that count for a user, newest first: those of others that notify
-/// somebody, and those that the user sent, but for their own membership.
-pub async fn list_unread(
-    sql: &dyn Sql,
-    scope: i64,
-    after: Position,
-    user_id: &UserId,
-    limit: u64,
-) -> Result<Vec<Unread>> {
-    let stmt = Stmt::new(
-        "SELECT num, sender, notifies, mentions, thread FROM room_events \
-         WHERE scope = ? AND num > ? AND iif(sender = ?, \
-         type <> 'm.room.member' OR state_key <> sender, \
-         notifies > 0 OR mentions IS NOT NULL) ORDER BY num DESC LIMIT ?",
-    )
-    .bind(scope)
-    .bind(after)
-    .bind(user_id.as_str())
-    .bind(limit);
-    let read = |mut row: Row| {
-        Ok(Unread {
-            position: row.take(0)?,
-            sender: row.take(1)?,
-            notifies: row.take(2)?,
-            mentions: row.take(3)?,
-            thread: row.take(4)?,
-        })
-    };
-    sql.rows(stmt).await?.into_iter().map(read).collect()
 }

@@ -15,7 +15,7 @@ use ruma::{
 };
 use serde::Serialize;
 
-use super::{ask, page_token};
+use super::{ask, ignored_users, page_token};
 use crate::{
     Result,
     api::{
@@ -43,8 +43,12 @@ async fn get_message_events(
     Patched { request, .. }: Patched<get_message_events::v3::Request, DefaultDirection>,
 ) -> Result<get_message_events::v3::Response> {
     let room_id = &request.room_id;
-    let from = page_token::resolve(&cx, &caller, room_id, request.from.as_deref()).await?;
-    let to = page_token::resolve(&cx, &caller, room_id, request.to.as_deref()).await?;
+    // Other servers take an empty token for none, and clients count on that.
+    let token = |it: &Option<String>| it.clone().filter(|it| !it.is_empty());
+    let (from, to) = (token(&request.from), token(&request.to));
+    let from = page_token::resolve(&cx, &caller, room_id, from.as_deref()).await?;
+    let to = page_token::resolve(&cx, &caller, room_id, to.as_deref()).await?;
+    let ignored_users = ignored_users(&cx, &caller).await?;
     let question = GetMessages {
         requester: Requester::User(caller),
         from,
@@ -56,6 +60,7 @@ async fn get_message_events(
         // Without a single event a page could not lead anywhere.
         limit: limit(request.limit).max(1),
         filter: request.filter,
+        ignored_users,
     };
     let page = ask(&cx, room_id, question).await?;
     let mut response = get_message_events::v3::Response::new();
@@ -72,7 +77,9 @@ async fn get_context(
     Patched { request, .. }: Patched<get_context::v3::Request, AnsweredAsJson>,
 ) -> Result<Json> {
     let get_context::v3::Request { room_id, event_id, limit: wished, filter, .. } = request;
-    let question = GetContext { caller, event_id, limit: limit(wished), filter };
+    let ignored_users = ignored_users(&cx, &caller).await?;
+    let limit = limit(wished);
+    let question = GetContext { caller, event_id, limit, filter, ignored_users };
     let context = ask(&cx, &room_id, question).await?;
     Ok(Json::of(&Surroundings {
         start: page_token::of(context.start),

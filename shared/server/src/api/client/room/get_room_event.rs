@@ -7,7 +7,7 @@ use ruma::{
     serde::Raw,
 };
 
-use super::ask;
+use super::{ask, ignored_users};
 use crate::{
     Result,
     api::{Cx, mount::Routes},
@@ -21,7 +21,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 async fn get_room_event(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
     let Request { room_id, event_id, .. } = request;
-    let question = GetEvent { requester: Requester::User(caller), event_id };
+    let ignored_users = ignored_users(&cx, &caller).await?;
+    let question = GetEvent { requester: Requester::User(caller), event_id, ignored_users };
     let event = ask(&cx, &room_id, question).await?;
     Ok(Response::new(Raw::from_json(event)))
 }

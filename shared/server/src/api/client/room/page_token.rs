@@ -1,15 +1,21 @@
 //! Where a page of a room's history begins or ends.
 //!
-//! `t7` is position 7 of the room. A token of `/sync` is a place in the user's own stream: their
-//! object knows how far the room had been read then.
+//! `t7` is position 7 of the room. A token of `/sync` is a place in the user's own stream. Where
+//! their client was given the room, their object knows how far; where it was not, the room is asked
+//! where it was at the time of the token.
 
 use ruma::RoomId;
-use skerry_core::{integer, sync_token::SyncToken};
+use skerry_core::{integer, sync_token::SyncToken, user_stream::Whereabouts};
 
+use super::ask;
 use crate::{
     Error, Result,
     api::Cx,
-    messages::{Caller, room::Position, user::GetRoomPosition},
+    messages::{
+        Caller,
+        room::{GetPositionBefore, Position},
+        user::GetWhereabouts,
+    },
 };
 
 /// The token of a position in a room.
@@ -17,8 +23,7 @@ pub(super) fn of(position: Position) -> String {
     format!("t{position}")
 }
 
-/// The position in the room that a token stands for. One from before the user knew the room
-/// stands before everything in it.
+/// The position in the room that a token stands for.
 pub(super) async fn resolve(
     cx: &Cx,
     caller: &Caller,
@@ -29,9 +34,16 @@ pub(super) async fn resolve(
     match parse(token) {
         Some(Token::Room(position)) => Ok(Some(position)),
         Some(Token::Sync(token)) => {
-            let question = GetRoomPosition { room_id: room_id.to_owned(), token };
-            let position = cx.ports.objects.ask(&*caller.user_id, question).await?;
-            Ok(Some(position.unwrap_or(0)))
+            let question = GetWhereabouts { room_id: room_id.to_owned(), token };
+            let Whereabouts { at_least, is_exact } =
+                cx.ports.objects.ask(&*caller.user_id, question).await?;
+            let position = match token.made {
+                Some(made) if !is_exact => {
+                    ask(cx, room_id, GetPositionBefore { instant_us: made.us }).await?
+                }
+                _ => at_least,
+            };
+            Ok(Some(position.max(at_least)))
         }
         None => Err(Error::invalid_param("this is not a token of a page or of a sync")),
     }

@@ -28,8 +28,6 @@ async fn send_state_event(cx: Cx, caller: Caller, request: Request) -> Result<Re
     let Request { room_id, event_type, state_key, body, .. } = request;
     let event_type = event_type.to_string();
     let event_id = match event_type.as_str() {
-        // Said here, because sending what is there already would otherwise succeed.
-        "m.room.create" => return Err(Error::forbidden("a room is created once")),
         "m.room.member" => send_member(&cx, caller, &room_id, state_key, &body.into_json()).await?,
         "m.room.canonical_alias" => {
             let content = body.into_json();

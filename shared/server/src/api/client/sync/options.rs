@@ -70,6 +70,12 @@ impl SyncOptions {
         filter::passes_room(filter.rooms.as_deref(), &filter.not_rooms, room_id)
     }
 
+    /// Whether there are rooms that the filter lets nothing through of.
+    pub(super) fn keeps_out_rooms(&self) -> bool {
+        let filter = &self.filter.room;
+        filter.rooms.is_some() || !filter.not_rooms.is_empty()
+    }
+
     /// Whether members that were sent once need not be sent again.
     pub(super) fn remembers_members(&self) -> bool {
         self.filter.room.state.lazy_load_options

@@ -62,11 +62,16 @@ impl Room {
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
-        self.check_content(room, &draft, state_key).await?;
         let before = self.state_event(room, draft.event_type, state_key).await?;
         let same = before.filter(|(_, before)| {
             before.sender == caller.user_id && is_same_content(&before.content, &draft.content)
         });
+        if draft.event_type == "m.room.create" {
+            // Whoever sets it to what it is gets its event, as from other servers.
+            let same = same.map(|(_, it)| it.event_id.clone());
+            return same.ok_or_else(|| Error::forbidden("a room is created once"));
+        }
+        self.check_content(room, &draft, state_key).await?;
         self.check_target(&draft)?;
         let transaction = draft.transaction.clone();
         let mut plan = Plan::new(room);

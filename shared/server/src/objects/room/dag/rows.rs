@@ -23,8 +23,9 @@ use crate::{
         },
     },
     store::room::{
-        events::{self, StoredEvent, Unread},
+        events::{self, StoredEvent},
         graph, members, state,
+        unread::Unread,
     },
 };
 
@@ -75,7 +76,8 @@ impl Room {
             mentions,
             thread: notifies.thread,
         };
-        plan.stmts.push(events::insert(scope, &stored, &judgment, &unread));
+        let stored_us = plan.stored_at(self.host.clock().instant_us());
+        plan.stmts.push(events::insert(scope, &stored, &judgment, &unread, stored_us));
         let auth = judgment.auth.clone().unwrap_or_default();
         plan.stored.push((stored.event_id.clone(), num, auth));
         if let Some(auth) = judgment.auth.as_deref()

@@ -16,7 +16,7 @@ use skerry_core::{
 use crate::{
     messages::room::{Position, UnreadCount},
     objects::room::{limits, loaded::state_event::StateEvent},
-    store::room::events::{StoredEvent, Unread},
+    store::room::{events::StoredEvent, unread::Unread},
 };
 
 /// An event, and what it is to those who have not read it.
@@ -34,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) everywhere: Position,
     /// Read up to here by thread, `main` among them.
     pub(crate) by_thread: BTreeMap<String, Position>,
+    /// Which users' events were not counted, because the member ignores them: a hash of the list.
+    pub(crate) ignored_hash: u64,
     pub(crate) main: UnreadCount,
     pub(crate) threads: BTreeMap<String, UnreadCount>,
 }

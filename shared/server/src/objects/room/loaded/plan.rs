@@ -33,6 +33,8 @@ pub(crate) type Changed = (OwnedUserId, MembershipState, Position, Option<Arc<Pd
 pub(crate) struct Plan {
     pub(crate) stmts: Vec<Stmt>,
     pub(crate) head: Position,
+    /// As [`Loaded::stored_us`].
+    stored_us: u64,
     /// The forward extremities.
     pub(crate) extremities: Vec<Extremity>,
     /// Whether the store says which they are.
@@ -61,6 +63,7 @@ impl Plan {
         Self {
             stmts: Vec::new(),
             head: room.head,
+            stored_us: room.stored_us,
             extremities: room.extremities.clone(),
             extremities_stored: room.extremities_stored,
             is_linear: room.is_linear,
@@ -85,6 +88,12 @@ impl Plan {
     /// Leaves positions free for history that may come.
     pub(crate) fn leave_gap(&mut self, positions: u64) {
         self.head += positions;
+    }
+
+    /// When an event counts as stored that is stored at an instant: not before others.
+    pub(crate) fn stored_at(&mut self, instant_us: u64) -> u64 {
+        self.stored_us = self.stored_us.max(instant_us);
+        self.stored_us
     }
 
     /// The newest position taken.
@@ -147,6 +156,7 @@ impl Plan {
         room.effects.listed = self.effects.listed;
         room.effects.agenda.apply(std::mem::take(&mut self.effects.agenda));
         room.head = self.head;
+        room.stored_us = self.stored_us;
         room.extremities = std::mem::take(&mut self.extremities);
         room.extremities_stored = self.extremities_stored;
         room.is_linear = self.is_linear;

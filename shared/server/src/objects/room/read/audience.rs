@@ -1,11 +1,12 @@
 //! For whom events are read, and in which form they come.
 
-use ruma::RoomId;
+use ruma::{OwnedUserId, RoomId};
 use skerry_core::visibility::Timeline;
 
 use crate::{
     messages::{Caller, Requester},
     objects::room::{Room, loaded::Loaded},
+    store::room::events::StoredEvent,
 };
 
 /// For whom events are read.
@@ -17,6 +18,8 @@ pub(crate) struct Audience<'a> {
     pub(crate) timeline: &'a Timeline,
     /// The form in which they get events.
     pub(crate) format: Format<'a>,
+    /// Whose events they do not want to see, in order.
+    ignored: &'a [OwnedUserId],
 }
 
 /// The form of an event that leaves the room.
@@ -55,11 +58,21 @@ impl Room {
                 room_id: Some(&self.id),
             }),
         };
-        Audience { requester, timeline, format }
+        Audience { requester, timeline, format, ignored: &[] }
     }
 }
 
-impl Audience<'_> {
+impl<'a> Audience<'a> {
+    /// The same, who does not want to see what these users send. In order.
+    pub(crate) fn ignoring(self, ignored: &'a [OwnedUserId]) -> Self {
+        Self { ignored, ..self }
+    }
+
+    /// Whether an event is kept from who ignores its sender.
+    pub(crate) fn ignores(&self, event: &StoredEvent) -> bool {
+        is_ignored(self.ignored, event)
+    }
+
     /// The same in a `/sync` response, which says by itself which room an event is of. A filter may
     /// want events as they go over federation.
     pub(crate) fn in_sync(self, federation_format: bool) -> Self {
@@ -71,4 +84,13 @@ impl Audience<'_> {
         };
         Self { format, ..self }
     }
+}
+
+/// Whether an event is kept from who ignores these users, which are in order. State never is
+/// ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#ignoring-users
+pub(crate) fn is_ignored(ignored: &[OwnedUserId], event: &StoredEvent) -> bool {
+    event.state_key.is_none()
+        && ignored.binary_search_by(|it| it.as_str().cmp(&event.sender)).is_ok()
 }

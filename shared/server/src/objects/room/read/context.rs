@@ -23,14 +23,14 @@ use crate::{
 
 impl Room {
     pub(crate) async fn get_context(self: &Arc<Self>, command: GetContext) -> Result<Box<Context>> {
-        let GetContext { caller, event_id, limit, filter } = command;
+        let GetContext { caller, event_id, limit, filter, ignored_users } = command;
         let room = self.read().await?;
         let requester = Requester::User(caller);
         let view = self.view(&room, &requester).await?;
         let stored = self.stored_event(&event_id).await?;
         let stored = stored.filter(|it| it.position <= view.upto).ok_or_else(unseen)?;
-        let audience = self.audience(&room, &requester, &view.timeline);
-        if !self.may_see(audience, &stored).await? {
+        let audience = self.audience(&room, &requester, &view.timeline).ignoring(&ignored_users);
+        if audience.ignores(&stored) || !self.may_see(audience, &stored).await? {
             return Err(unseen());
         }
         let at = stored.position;

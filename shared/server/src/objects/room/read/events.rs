@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use ruma::EventId;
 use skerry_core::visibility::Access;
 
 use crate::{
     Result,
-    messages::{RawJson, Requester},
+    messages::{RawJson, Requester, room::GetEvent},
     objects::room::{
         Room,
         loaded::Loaded,
@@ -16,17 +15,14 @@ use crate::{
 };
 
 impl Room {
-    pub(crate) async fn get_event(
-        self: &Arc<Self>,
-        requester: &Requester,
-        event_id: &EventId,
-    ) -> Result<RawJson> {
+    pub(crate) async fn get_event(self: &Arc<Self>, command: GetEvent) -> Result<RawJson> {
+        let GetEvent { requester, event_id, ignored_users } = command;
         let room = self.read().await?;
-        let view = self.view_of_one_event(&room, requester).await?;
-        let stored = self.stored_event(event_id).await?;
+        let view = self.view_of_one_event(&room, &requester).await?;
+        let stored = self.stored_event(&event_id).await?;
         let stored = stored.filter(|it| it.position <= view.upto).ok_or_else(unseen)?;
-        let audience = self.audience(&room, requester, &view.timeline);
-        if !self.may_see(audience, &stored).await? {
+        let audience = self.audience(&room, &requester, &view.timeline).ignoring(&ignored_users);
+        if audience.ignores(&stored) || !self.may_see(audience, &stored).await? {
             return Err(unseen());
         }
         one(self.render(audience, std::slice::from_ref(&stored)).await?)

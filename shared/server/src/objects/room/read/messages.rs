@@ -4,25 +4,28 @@ use std::sync::Arc;
 
 use crate::{
     Result,
-    messages::room::{Direction, GetMessages, Page},
+    messages::room::{Direction, GetMessages, Page, Position},
     objects::room::{Room, limits},
+    store::room::stored_us,
 };
 
 impl Room {
     pub(crate) async fn get_messages(self: &Arc<Self>, command: GetMessages) -> Result<Box<Page>> {
-        let GetMessages { requester, from, to, direction, limit, filter } = command;
+        let GetMessages { requester, from, to, direction, limit, filter, ignored_users } = command;
         let room = self.read().await?;
         let view = self.view(&room, &requester).await?;
         let limit = limit.min(limits::PAGE_EVENTS);
-        let audience = self.audience(&room, &requester, &view.timeline);
+        let audience = self.audience(&room, &requester, &view.timeline).ignoring(&ignored_users);
+        // How far the room has got is not told who may see less of it.
+        let within = |position: Option<Position>| position.map(|it| it.min(view.upto));
         let (start, range) = match direction {
             Direction::Backward => {
-                let from = from.unwrap_or(view.upto);
-                (from, (to.unwrap_or(0), from.min(view.upto)))
+                let from = within(from).unwrap_or(view.upto);
+                (from, (to.unwrap_or(0), from))
             }
             Direction::Forward => {
-                let from = from.unwrap_or(0);
-                (from, (from, to.unwrap_or(view.upto).min(view.upto)))
+                let from = within(from).unwrap_or(0);
+                (from, (from, within(to).unwrap_or(view.upto)))
             }
         };
         let scan = self.scan(&room, audience, range, direction, limit, &filter).await?;
@@ -34,5 +37,12 @@ impl Room {
         };
         let chunk = self.render(audience, &scan.events).await?;
         Ok(Box::new(Page { start, end, chunk, state }))
+    }
+
+    /// Where the room was at an instant.
+    pub(crate) async fn position_before(self: &Arc<Self>, instant_us: u64) -> Result<Position> {
+        // Between two batches, and where the room exists.
+        let _room = self.read().await?;
+        stored_us::find_position_before(self.sql(), self.scope(), instant_us).await
     }
 }

@@ -96,7 +96,7 @@ impl Room {
         Ok(())
     }
 
-    /// Whether a filter lets an event through that the requester may see.
+    /// Whether a filter lets an event through that the requester may see and does not ignore.
     async fn is_for(
         &self,
         audience: Audience<'_>,
@@ -104,7 +104,8 @@ impl Room {
         event: &StoredEvent,
         found: &mut FoundStates,
     ) -> Result<bool> {
-        Ok(passes(filter, &self.id, event) && self.may_see_by(audience, event, found).await?)
+        let is_wanted = !audience.ignores(event) && passes(filter, &self.id, event);
+        Ok(is_wanted && self.may_see_by(audience, event, found).await?)
     }
 
     /// Events with `after < position <= upto`: from memory when it has them, else from the store.

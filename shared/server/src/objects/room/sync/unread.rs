@@ -8,9 +8,12 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
-use ruma::{EventId, OwnedEventId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 
 use crate::{
     Result,
@@ -21,15 +24,35 @@ use crate::{
             Loaded,
             memory::{Recent, Tally},
         },
+        read::audience::is_ignored,
     },
     store::room::{
-        events::{self, Unread},
         receipts,
+        unread::{self, Unread},
     },
 };
 
 /// The thread of events that are in none.
 const MAIN: &str = "main";
+
+/// Whose counts they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    user_id: &'a UserId,
+    /// Whose events they do not see, and so do not count, in order.
+    ignored: &'a [OwnedUserId],
+    /// What tells one such list from another.
+    ignored_hash: u64,
+}
+
+impl<'a> Reader<'a> {
+    /// A user who ignores these others.
+    pub(crate) fn new(user_id: &'a UserId, ignored: &'a [OwnedUserId]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        ignored.hash(&mut hasher);
+        Self { user_id, ignored, ignored_hash: hasher.finish() }
+    }
+}
 
 impl Room {
     /// What of the room a user has not read, outside threads and by thread. `since` is where they
@@ -37,21 +60,23 @@ impl Room {
     pub(crate) async fn unread(
         &self,
         room: &Loaded,
-        user_id: &UserId,
+        reader: Reader<'_>,
         since: Position,
         by_thread: bool,
     ) -> Result<(UnreadCount, BTreeMap<OwnedEventId, UnreadCount>)> {
-        let mut tally = match room.memory.tally(user_id) {
+        let user_id = reader.user_id;
+        let known = room.memory.tally(user_id);
+        let mut tally = match known.filter(|it| it.ignored_hash == reader.ignored_hash) {
             Some(tally) => tally,
-            None => self.new_tally(user_id, since).await?,
+            None => self.new_tally(reader, since).await?,
         };
-        let known = room.memory.events_after(tally.upto, |it| matters(it, user_id));
+        let known = room.memory.events_after(tally.upto, |it| matters(it, reader));
         let events = match known {
             Some(events) => events,
             None => {
                 let (sql, scope, limit) = (self.sql(), self.scope(), limits::UNREAD_EVENTS);
                 let mut events =
-                    events::list_unread(sql, scope, tally.upto, user_id, limit).await?;
+                    unread::list(sql, scope, tally.upto, user_id, reader.ignored, limit).await?;
                 events.reverse();
                 events
             }
@@ -66,9 +91,10 @@ impl Room {
     }
 
     /// A tally that has counted nothing yet.
-    async fn new_tally(&self, user_id: &UserId, since: Position) -> Result<Tally> {
-        let mut tally = Tally { everywhere: since, ..Tally::default() };
-        for receipt in receipts::list_by_user(self.sql(), self.scope(), user_id).await? {
+    async fn new_tally(&self, reader: Reader<'_>, since: Position) -> Result<Tally> {
+        let ignored_hash = reader.ignored_hash;
+        let mut tally = Tally { everywhere: since, ignored_hash, ..Tally::default() };
+        for receipt in receipts::list_by_user(self.sql(), self.scope(), reader.user_id).await? {
             let at = receipt.event_position;
             if receipt.thread.is_empty() {
                 tally.everywhere = tally.everywhere.max(at);
@@ -84,15 +110,17 @@ impl Room {
 
 /// What an event is to a member's counts, if it is anything: another's event that notifies
 /// somebody, or one that the member sent. Their own membership is not, because their server
-/// writes that into all of their rooms when their profile changes.
-fn matters(event: &Recent, user_id: &UserId) -> Option<Unread> {
+/// writes that into all of their rooms when their profile changes; nor is what they do not see
+/// because they ignore its sender.
+fn matters(event: &Recent, reader: Reader<'_>) -> Option<Unread> {
     let Recent { stored, unread } = event;
+    let Reader { user_id, ignored, .. } = reader;
     let is_of_them = stored.sender == user_id.as_str();
     let is_their_membership = stored.event_type == "m.room.member"
         && stored.state_key.as_deref() == Some(user_id.as_str());
     let matters = match is_of_them {
         true => !is_their_membership,
-        false => unread.notifies > 0 || unread.mentions.is_some(),
+        false => (unread.notifies > 0 || unread.mentions.is_some()) && !is_ignored(ignored, stored),
     };
     matters.then(|| unread.clone())
 }
@@ -245,9 +273,15 @@ mod tests {
             ("an own topic", recent("@alice:b", "m.room.topic", Some(""), 0), true),
             ("a kick", recent("@alice:b", "m.room.member", Some("@bob:b"), 0), true),
             ("an own profile", recent("@alice:b", "m.room.member", Some("@alice:b"), 0), false),
+            ("one they ignore", recent("@eve:b", "m.room.message", None, 1), false),
+            ("state of one they ignore", recent("@eve:b", "m.room.tombstone", Some(""), 2), true),
         ];
+        let ignored = ["@dan:b", "@eve:b"].map(|it| it.try_into().unwrap());
+        let reader = Reader::new(alice, &ignored);
         for (name, recent, expected) in cases {
-            assert_eq!(matters(&recent, alice).is_some(), expected, "{name}");
+            assert_eq!(matters(&recent, reader).is_some(), expected, "{name}");
         }
+        let nobody = Reader::new(alice, &[]);
+        assert_ne!(reader.ignored_hash, nobody.ignored_hash);
     }
 }
