@@ -72,8 +72,8 @@ async fn a_global_store_that_never_answers_delays_no_message() {
     assert_eq!(stand.entry().await, Some(("Harbor".to_owned(), 1)));
 }
 
-/// A room is removed while the global store does not answer: whoever asks about the room is answered
-/// meanwhile, and nothing is left of it in the end, in either store.
+/// A room is removed while the global store does not answer: whoever asks about the room is
+/// answered meanwhile, and nothing is left of it in the end, in either store.
 #[tokio::test]
 async fn a_removal_that_waits_for_the_global_store_delays_nobody_and_comes_to_its_end() {
     for dies in [false, true] {

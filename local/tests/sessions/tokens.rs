@@ -55,7 +55,8 @@ async fn what_a_refresh_replaces_is_valid_until_the_new_is_used() {
     assert_eq!(status, StatusCode::OK);
 }
 
-/// What got no answer may have been carried out last, and either answer may be the one that arrives.
+/// What got no answer may have been carried out last, and either answer may be the one that
+/// arrives.
 #[tokio::test]
 async fn the_answer_of_a_repeated_refresh_that_is_used_first_is_good() {
     for uses_first in [true, false] {

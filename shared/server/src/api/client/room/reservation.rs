@@ -1,6 +1,6 @@
-//! Aliases and the rooms they lead to are in two stores. An alias is *reserved* first, then the room
-//! begins or is asked, then the alias is confirmed. What is only reserved leads to its room if that
-//! exists, whoever did not come to confirm it.
+//! Aliases and the rooms they lead to are in two stores. An alias is *reserved* first, then the
+//! room begins or is asked, then the alias is confirmed. What is only reserved leads to its room if
+//! that exists, whoever did not come to confirm it.
 //!
 //! **Invariant:** no room that has an alias begins after the time of its reservation. So a
 //! reservation that is over, of a room that does not exist, is nobody's: whoever meets it removes

@@ -21,7 +21,8 @@ use crate::{
 impl Room {
     /// Makes the room: all events of the beginning in one batch.
     pub(crate) async fn create(self: &Arc<Self>, command: Create) -> Result<()> {
-        let Create { creator, room_version, create_event, state, invites, listed, alias, until_ms } =
+        let until_ms = command.until_ms;
+        let Create { creator, room_version, create_event, state, invites, listed, alias, .. } =
             command;
         let mut guard = self.lock_to_begin().await?;
         if guard.is_some() || self.load().await?.is_some() {
