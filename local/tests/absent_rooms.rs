@@ -93,6 +93,7 @@ async fn an_absent_room_is_asked_once_until_its_time_is_over_or_it_begins() {
         invites: Vec::new(),
         listed: false,
         alias: None,
+        until_ms: None,
     };
     objects.ask(room_id, create).await.unwrap();
     objects.ask(room_id, GetPublicInfo {}).await.unwrap();

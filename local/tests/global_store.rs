@@ -113,84 +113,56 @@ async fn older_news_of_a_room_do_not_overwrite_newer() {
     assert_eq!(entries[0].info, info("new", 2));
 }
 
+/// What becomes of an alias by the statements of two rooms. A reservation has its letter in
+/// capitals.
 #[tokio::test]
-async fn an_alias_leads_to_one_room() {
-    let (_directory, sqlite) = fresh().await;
-    let alias: &RoomAliasId = "#harbour:localhost".try_into().unwrap();
-    let creator: &UserId = "@alice:localhost".try_into().unwrap();
-    let (first, second) = (room("!a:localhost"), room("!b:localhost"));
-    let insert = async |room_id, pending_until_ms, now_ms| {
-        let insert = aliases::insert(alias, room_id, creator, pending_until_ms, now_ms);
-        !sqlite.batch(vec![insert]).await.unwrap().concat().is_empty()
-    };
-    let leads_to =
-        async |now_ms| aliases::find(&sqlite, alias, now_ms).await.unwrap().map(|it| it.room_id);
-    assert!(insert(first, None, 1).await);
-    assert!(!insert(second, None, u64::from(u32::MAX)).await, "it is no reservation");
-    assert_eq!(leads_to(u64::from(u32::MAX)).await.unwrap(), first);
-    assert_eq!(aliases::list(&sqlite, first).await.unwrap(), [alias]);
-    sqlite.batch(vec![aliases::remove(alias, second)]).await.unwrap();
-    assert!(leads_to(1).await.is_some(), "it leads elsewhere");
-    sqlite.batch(vec![aliases::remove(alias, first)]).await.unwrap();
-    assert!(leads_to(1).await.is_none());
-}
-
-/// What becomes of an alias that is reserved until 100 for a first room, then for a second.
-#[tokio::test]
-async fn a_reserved_alias_is_free_again_unless_its_room_confirms_it() {
+async fn an_alias_is_one_rooms_from_its_reservation_on() {
     let (_directory, sqlite) = fresh().await;
     let creator: &UserId = "@alice:localhost".try_into().unwrap();
     let (first, second) = (room("!a:localhost"), room("!b:localhost"));
     let cases = [
-        ("taken while it is reserved", "reserve first at 0, reserve second at 99", "a"),
+        ("reserved", "reserve first", "A"),
+        ("reserved twice", "reserve first, reserve second", "A"),
+        ("confirmed", "reserve first, confirm first", "a"),
+        ("confirmed, then reserved", "reserve first, confirm first, reserve second", "a"),
+        ("confirmed by another room", "reserve first, confirm second", "A"),
+        ("released", "reserve first, release first", "-"),
+        ("released and reserved", "reserve first, release first, reserve second", "B"),
         (
-            "taken in time after a creation that died",
-            "reserve first at 0, reserve second at 100",
-            "b",
+            "confirmed when another has it",
+            "reserve first, release first, reserve second, \
+          confirm first",
+            "B",
         ),
-        ("confirmed late and still free", "reserve first at 0, confirm first at 500", "a"),
-        (
-            "confirmed too late",
-            "reserve first at 0, reserve second at 100, confirm first at 101",
-            "b",
-        ),
-        (
-            "confirmed by both",
-            "reserve first at 0, reserve second at 100, confirm first at 101, confirm second at 102",
-            "b",
-        ),
-        (
-            "confirmed, and asked for later",
-            "reserve first at 0, confirm first at 1, reserve second at 500",
-            "a",
-        ),
-        ("released", "reserve first at 0, release first at 1", "-"),
-        (
-            "released after it was confirmed",
-            "reserve first at 0, confirm first at 1, release first at 2",
-            "a",
-        ),
-        ("released by another room", "reserve first at 0, release second at 1", "a"),
-        ("not confirmed and not taken", "reserve first at 0, wait first at 100", "-"),
+        ("released after it was confirmed", "reserve first, confirm first, release first", "a"),
+        ("released by another room", "reserve first, release second", "A"),
+        ("removed", "reserve first, confirm first, remove first", "-"),
+        ("removed as another room's", "reserve first, confirm first, remove second", "a"),
+        ("the room is removed", "reserve first, destroy first", "-"),
     ];
     for (number, (name, steps, leads_to)) in cases.into_iter().enumerate() {
         let alias = RoomAliasId::parse(format!("#case{number}:localhost")).unwrap();
-        let mut now_ms = 0;
         for step in steps.split(", ") {
-            let words: Vec<_> = step.split(' ').collect();
-            let room_id = if words[1] == "first" { first } else { second };
-            now_ms = words[3].parse().unwrap();
-            let stmt = match words[0] {
-                "reserve" => aliases::insert(&alias, room_id, creator, Some(now_ms + 100), now_ms),
+            let (what, whose) = step.split_once(' ').unwrap();
+            let room_id = if whose == "first" { first } else { second };
+            let stmt = match what {
+                "reserve" => aliases::reserve(&alias, room_id, creator, 100),
                 "confirm" => aliases::update_confirmed(&alias, room_id),
                 "release" => aliases::remove_pending(&alias, room_id),
-                _ => continue,
+                "remove" => aliases::remove(&alias, room_id),
+                _ => aliases::remove_all(room_id),
             };
             sqlite.batch(vec![stmt]).await.unwrap();
         }
-        let found = aliases::find(&sqlite, &alias, now_ms).await.unwrap();
-        let found = found.map_or("-", |it| if it.room_id == first { "a" } else { "b" });
+        let found = aliases::find(&sqlite, &alias).await.unwrap();
+        let found = found.map_or("-", |it| match (it.room_id == first, it.reserved_until_ms) {
+            (true, None) => "a",
+            (true, Some(100)) => "A",
+            (false, None) => "b",
+            _ => "B",
+        });
         assert_eq!(found, leads_to, "{name}: {steps}");
+        sqlite.batch([first, second].map(aliases::remove_all).into()).await.unwrap();
     }
 }
 

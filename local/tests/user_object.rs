@@ -16,5 +16,6 @@ mod user_object {
     mod outbox;
     mod sessions;
     mod stand;
+    mod stores;
     mod stream;
 }

@@ -8,7 +8,7 @@ use skerry::{
         Caller,
         room::{Create, MembershipAction},
     },
-    ports::{ObjectHost as _, Sql as _},
+    ports::Sql as _,
     store::{
         agenda,
         global::{aliases, directory},
@@ -62,17 +62,17 @@ impl Stand {
 
     /// Reserves the alias until a time.
     pub(crate) async fn reserve(&self, until_ms: u64) {
-        let (alias, now_ms) = (room_alias_id!("#harbor:localhost"), self.host.clock().now_ms());
-        let creator = &alice().user_id;
-        let insert = aliases::insert(alias, &self.room_id, creator, Some(until_ms), now_ms);
-        self.host.sqlite.batch(vec![insert]).await.unwrap();
+        let (alias, creator) = (room_alias_id!("#harbor:localhost"), &alice().user_id);
+        let reserve = aliases::reserve(alias, &self.room_id, creator, until_ms);
+        self.host.sqlite.batch(vec![reserve]).await.unwrap();
     }
 
-    /// Whether the alias leads to the room at a time.
-    pub(crate) async fn is_alias_at(&self, now_ms: u64) -> bool {
+    /// Whether the alias is the room's; none: nobody's.
+    pub(crate) async fn has_alias(&self) -> Option<bool> {
         let alias = room_alias_id!("#harbor:localhost");
-        let found = aliases::find(&*self.host.sqlite, alias, now_ms).await.unwrap();
-        found.is_some_and(|it| it.room_id == self.room_id)
+        let found = aliases::find(&*self.host.sqlite, alias).await.unwrap()?;
+        assert_eq!(found.room_id, self.room_id);
+        Some(found.reserved_until_ms.is_none())
     }
 
     /// What stands in the agenda.

@@ -27,7 +27,7 @@ pub(crate) const SCOPE: i64 = 7;
 pub(crate) const BEGIN_MS: u64 = 1_000_000;
 
 /// The longest that anything here sleeps: long enough for whatever is waited for instead.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+const LONGEST_SLEEP: Duration = Duration::from_millis(300);
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub(crate) enum GlobalStore {
     WriteOnly,
     /// It is out of reach.
     Down,
+    /// It never answers.
+    Hangs,
 }
 
 /// What the object stands on.
@@ -261,6 +263,7 @@ impl Sql for Global {
             GlobalStore::Up => self.sqlite.rows(stmt).await,
             GlobalStore::WriteOnly => Err(Error::internal("it must not be read")),
             GlobalStore::Down => Err(Error::internal("the global store is out of reach")),
+            GlobalStore::Hangs => std::future::pending().await,
         }
     }
 
@@ -268,6 +271,7 @@ impl Sql for Global {
         match self.is() {
             GlobalStore::Up | GlobalStore::WriteOnly => self.sqlite.batch(stmts).await,
             GlobalStore::Down => Err(Error::internal("the global store is out of reach")),
+            GlobalStore::Hangs => std::future::pending().await,
         }
     }
 }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ruma::{RoomId, UserId};
+use ruma::{
+    RoomId, UserId,
+    api::error::{ErrorKind, LimitExceededErrorData},
+};
 use serde::Serialize;
 use serde_json::Value as JsonValue;
 use skerry::{
@@ -36,6 +39,7 @@ pub(crate) struct Others {
     failing: Mutex<BTreeSet<String>>,
     hanging: Mutex<BTreeSet<String>>,
     refuse: AtomicBool,
+    are_busy: AtomicBool,
     are_held: watch::Sender<bool>,
     arrivals: watch::Sender<u64>,
 }
@@ -48,6 +52,7 @@ impl Others {
             failing: Mutex::default(),
             hanging: Mutex::default(),
             refuse: AtomicBool::new(false),
+            are_busy: AtomicBool::new(false),
             are_held: watch::Sender::new(false),
             arrivals: watch::Sender::new(0),
         })
@@ -72,6 +77,11 @@ impl Others {
     /// All refuse.
     pub(crate) fn refuse(&self) {
         self.refuse.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all want to be asked later.
+    pub(crate) fn are_busy(&self, are: bool) {
+        self.are_busy.store(are, Ordering::Relaxed);
     }
 
     /// Nobody answers.
@@ -111,6 +121,10 @@ impl Others {
         if self.failing.lock().unwrap().contains(name) {
             return Err(Error::internal("out of order"));
         }
+        if self.are_busy.load(Ordering::Relaxed) {
+            let later = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
+            return Err(Error::api(later, "too much at once"));
+        }
         match self.refuse.load(Ordering::Relaxed) {
             true => Err(Error::forbidden("banned")),
             false => Ok(()),
@@ -124,6 +138,7 @@ impl Objects for Others {
         self.hear(Kind::Rooms, room_id.as_str(), &command).await?;
         Ok(match command {
             room::Command::UpdateProfile(_) => room::Reply::UpdateProfile(()),
+            room::Command::Forget(_) => room::Reply::Forget(()),
             _ => room::Reply::ChangeMembership(()),
         })
     }

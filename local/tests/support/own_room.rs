@@ -57,6 +57,7 @@ pub(crate) fn creation(server: &Server, creator: Caller) -> (OwnedRoomId, Create
         invites: Vec::new(),
         listed: false,
         alias: None,
+        until_ms: None,
     };
     (event.room_id, create)
 }

@@ -82,6 +82,7 @@ pub(crate) fn a_membership(
         position,
         sender: ann(),
         stripped_state: Vec::new(),
+        shown: None,
     }
 }
 

@@ -8,7 +8,7 @@ use skerry::{
     Result,
     messages::{
         Ask, RawJson,
-        user::{NewSession, NewTokens, ToUser},
+        user::{Command, NewSession, NewTokens, Reply, ToUser},
     },
     objects::{Object as _, user::User},
     ports::{Sql as _, Stmt},
@@ -67,6 +67,11 @@ impl World {
         question: A,
     ) -> Result<A::Reply> {
         Ok(A::from_reply(self.user.ask(question.into_command()).await?).unwrap())
+    }
+
+    /// Asks what a message says.
+    pub(crate) async fn command(&self, command: Command) -> Result<Reply> {
+        self.user.ask(command).await
     }
 
     /// The status of a refusal.

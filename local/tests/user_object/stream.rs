@@ -30,6 +30,7 @@ impl World {
             position,
             sender: owned_user_id!("@eve:localhost"),
             stripped_state: Vec::new(),
+            shown: None,
         };
         self.ask(membership).await;
     }

@@ -1,8 +1,10 @@
 //! The sessions of one user: which tokens are valid, and what every use of one changes ([spec]).
 //!
-//! A session is a device with its tokens. A device has at most two pairs of tokens: the one in
-//! use, and after a refresh the new one for as long as the client has not shown that it received
-//! it. Tokens are known by their hashes only.
+//! A session is a device with its tokens. A device has the pair of tokens in use, and after a
+//! refresh new ones for as long as the client has not shown which of them it received: a client
+//! that has got no answer refreshes again, and what was on its way may be carried out in either
+//! order. The first of them that is used is all that its device has. Tokens are known by their
+//! hashes only.
 //!
 //! **Invariant:** everything here is a decision in memory. A [`SessionPlan`] says what the store
 //! has to take in; it is applied when it has been written.
@@ -12,6 +14,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{DeviceId, OwnedDeviceId};
+
+/// New pairs of one device of which none has been used, at most: one more makes the one end that
+/// would expire first.
+pub const MAX_UNCONFIRMED: usize = 8;
 
 /// An access token and the refresh token that was given together with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,14 +131,30 @@ impl Sessions {
         SessionPlan { removed, stored: vec![tokens.into_pair(device_id.to_owned(), false)] }
     }
 
-    /// Gives a new pair for a refresh token. The pair of that token stays valid until the new one
-    /// is used; it is all else that its device has left. None: the refresh token is unknown.
+    /// Gives a new pair for a refresh token. The pair of that token stays valid until a new one is
+    /// used, and so do those that were given for the same token: nobody knows which of the answers
+    /// the client will have. None: the refresh token is unknown.
     pub fn plan_refresh(&self, refresh_hash: &str, tokens: NewTokens) -> Option<SessionPlan> {
         let is_meant = |it: &&TokenPair| it.refresh_hash.as_deref() == Some(refresh_hash);
         let used = self.by_access_hash.values().find(is_meant)?;
-        let mut plan = self.plan_confirmed(used);
+        let mut plan = match used.is_unconfirmed {
+            true => self.plan_confirmed(used),
+            false => self.plan_room_for(&used.device_id, &tokens.access_hash),
+        };
         plan.stored.push(tokens.into_pair(used.device_id.clone(), true));
         Some(plan)
+    }
+
+    /// Ends the unused pairs of a device that are too many when one more comes.
+    fn plan_room_for(&self, device_id: &DeviceId, access_hash: &str) -> SessionPlan {
+        let is_unused = |it: &&TokenPair| {
+            it.is_unconfirmed && it.device_id == device_id && it.access_hash != access_hash
+        };
+        let mut unused: Vec<_> = self.by_access_hash.values().filter(is_unused).collect();
+        unused.sort_by_key(|it| it.expires_at_ms);
+        let surplus = (unused.len() + 1).saturating_sub(MAX_UNCONFIRMED);
+        let removed = unused.iter().take(surplus).map(|it| it.access_hash.clone()).collect();
+        SessionPlan { removed, stored: Vec::new() }
     }
 
     /// Ends the sessions of devices.
@@ -256,17 +278,61 @@ mod tests {
         assert!(refresh(&mut sessions, "first", "lost", 1));
         assert!(refresh(&mut sessions, "first", "second", 2));
         assert_eq!(authenticate(&mut sessions, "first", 3), Ok(()));
-        assert_eq!(authenticate(&mut sessions, "lost", 3), Err(Refusal::Unknown));
         // Using the new refresh token proves that it arrived, as using the access token would.
         assert!(refresh(&mut sessions, "second", "third", 4));
         assert!(!refresh(&mut sessions, "first", "x", 4));
         assert!(!refresh(&mut sessions, "lost", "x", 4));
+        assert_eq!(authenticate(&mut sessions, "lost", 4), Err(Refusal::Unknown));
         assert_eq!(authenticate(&mut sessions, "first", 5), Err(Refusal::Unknown));
         assert_eq!(authenticate(&mut sessions, "second", 5), Ok(()));
         assert_eq!(authenticate(&mut sessions, "third", 5), Ok(()));
         assert_eq!(authenticate(&mut sessions, "second", 5), Err(Refusal::Unknown));
         assert!(!refresh(&mut sessions, "second", "x", 6));
         assert!(refresh(&mut sessions, "third", "fourth", 6));
+    }
+
+    /// What got no answer may be carried out after what was asked later, and any answer may be the
+    /// one that arrives.
+    #[test]
+    fn whichever_answer_to_a_repeated_refresh_is_used_first_goes_on() {
+        let names = ["b", "c", "d"];
+        for arrived in names {
+            for uses_access in [true, false] {
+                let mut sessions = Sessions::default();
+                open(&mut sessions, device_id!("D"), tokens("a", 0));
+                for (name, at_ms) in names.into_iter().zip(1..) {
+                    assert!(refresh(&mut sessions, "a", name, at_ms));
+                }
+                match uses_access {
+                    true => assert_eq!(authenticate(&mut sessions, arrived, 5), Ok(())),
+                    false => assert!(refresh(&mut sessions, arrived, "e", 5)),
+                }
+                for other in names.into_iter().chain(["a"]).filter(|it| *it != arrived) {
+                    let unknown = Err(Refusal::Unknown);
+                    assert_eq!(authenticate(&mut sessions, other, 6), unknown, "{other}");
+                    assert!(!refresh(&mut sessions, other, "x", 6), "{other}");
+                }
+                assert!(refresh(&mut sessions, arrived, "f", 7), "{arrived}");
+                assert_eq!(authenticate(&mut sessions, "f", 8), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn unused_pairs_of_a_device_are_bounded() {
+        let mut sessions = Sessions::default();
+        open(&mut sessions, device_id!("D"), tokens("a", 0));
+        open(&mut sessions, device_id!("E"), tokens("e", 0));
+        assert!(refresh(&mut sessions, "e", "e2", 0));
+        for number in 0..=MAX_UNCONFIRMED {
+            let name = number.to_string();
+            assert!(refresh(&mut sessions, "a", &name, number as u64 + 1));
+            assert!(refresh(&mut sessions, "a", &name, number as u64 + 1), "the same once more");
+        }
+        assert_eq!(sessions.by_access_hash.len(), 1 + MAX_UNCONFIRMED + 2);
+        assert_eq!(authenticate(&mut sessions, "0", 20), Err(Refusal::Unknown));
+        assert_eq!(authenticate(&mut sessions, "1", 20), Ok(()));
+        assert_eq!(authenticate(&mut sessions, "e2", 20), Ok(()));
     }
 
     #[test]

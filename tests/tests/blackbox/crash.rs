@@ -9,6 +9,11 @@ private_server![native: Native => [
     no_acknowledged_event_is_lost_or_doubled_by_a_crash,
     a_crash_in_the_middle_of_room_creation_leaves_no_half_room,
     a_crash_in_the_middle_of_account_operations_leaves_each_whole,
+    a_crash_in_the_middle_of_room_creation_leaves_no_alias_to_nothing,
+    a_crash_in_the_middle_of_leaving_leaves_whole_rooms_and_names,
+], worker: Worker => [
+    a_crash_in_the_middle_of_room_creation_leaves_no_alias_to_nothing,
+    a_crash_in_the_middle_of_leaving_leaves_whole_rooms_and_names,
 ]];
 
 /// How many rounds of sending and killing.
@@ -156,6 +161,138 @@ async fn a_crash_in_the_middle_of_room_creation_leaves_no_half_room(host: Host) 
         assert_eq!(alice.state(room, "m.room.name", "").ok().await["name"], "whole");
         alice.say(room, "usable").await;
     }
+}
+
+/// Creates rooms with aliases until the server dies, and gives the aliases that were asked for.
+async fn name_rooms_until_it_dies(
+    user: &User,
+    name: &str,
+    tell: mpsc::UnboundedSender<()>,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    loop {
+        let name = format!("{name}-{}", names.len());
+        let options = json!({ "preset": "public_chat", "room_alias_name": name });
+        names.push(name);
+        let Ok(reply) = user.post("/createRoom").json(&options).try_send().await else {
+            return names;
+        };
+        reply.ok();
+        tell.send(()).unwrap_or_default();
+    }
+}
+
+/// S-P3: an alias leads to a room that is there, or nowhere; then the next room can have it.
+async fn a_crash_in_the_middle_of_room_creation_leaves_no_alias_to_nothing(host: Host) {
+    let mut server = Server::start(host, Options::default());
+    let mut alice = User::register(&server, "alice").await;
+    for round in 0..ROUNDS {
+        let name = |number| format!("round{round}-{number}");
+        let names: Vec<_> = (0..4).map(name).collect();
+        let (tell, told) = mpsc::unbounded_channel();
+        let (a, b, c, d, ()) = tokio::join!(
+            name_rooms_until_it_dies(&alice, &names[0], tell.clone()),
+            name_rooms_until_it_dies(&alice, &names[1], tell.clone()),
+            name_rooms_until_it_dies(&alice, &names[2], tell.clone()),
+            name_rooms_until_it_dies(&alice, &names[3], tell),
+            async {
+                acknowledged(told, 10 + 3 * round).await;
+                server.kill();
+            },
+        );
+        server.restart();
+        alice = alice.at(&server);
+        for mut names in [a, b, c, d] {
+            let unanswered = names.pop().expect("a crash");
+            for name in names {
+                let joined = alice.post(path(["join", &format!("#{name}:localhost")])).ok().await;
+                let room = joined["room_id"].as_str().expect("a room");
+                alice.say(room, "usable").await;
+            }
+            assert_leads_to_a_room_or_is_free(&alice, &unanswered).await;
+        }
+    }
+}
+
+/// Whether the name of a room whose creation got no answer is that of a room, or can be had again.
+async fn assert_leads_to_a_room_or_is_free(alice: &User, name: &str) {
+    let alias = format!("#{name}:localhost");
+    let found = alice.get(path(["directory", "room", &alias])).send().await;
+    if found.status == 404 {
+        let options = json!({ "preset": "public_chat", "room_alias_name": name });
+        let deadline = Instant::now() + 2 * skerry_tests::PATIENCE;
+        while alice.post("/createRoom").json(&options).send().await.status != 200 {
+            assert!(Instant::now() < deadline, "{alias} is never free again");
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+    }
+    let joined = alice.post(path(["join", &alias])).ok().await;
+    let room = joined["room_id"].as_str().expect("a room");
+    alice.say(room, "usable").await;
+    let canonical = alice.state(room, "m.room.canonical_alias", "").ok().await;
+    assert_eq!(canonical["alias"], alias.as_str());
+}
+
+/// Leaves and forgets rooms until the server dies, and gives the one that got no answer.
+async fn forget_until_it_dies(
+    user: &User,
+    rooms: &[String],
+    tell: mpsc::UnboundedSender<()>,
+) -> String {
+    for room in rooms {
+        for step in ["leave", "forget"] {
+            let request = user.post(path(["rooms", room, step])).json(&json!({}));
+            match request.try_send().await {
+                Ok(reply) => drop(reply.ok()),
+                Err(_) => return room.clone(),
+            }
+        }
+        tell.send(()).unwrap_or_default();
+    }
+    panic!("the server lives");
+}
+
+/// S-P3: a room that its last member has forgotten is removed with its name, also when the process
+/// dies in between; one that nobody has forgotten stays with its own.
+async fn a_crash_in_the_middle_of_leaving_leaves_whole_rooms_and_names(host: Host) {
+    let mut server = Server::start(host, Options::default());
+    let alice = User::register(&server, "alice").await;
+    let mut rooms = Vec::new();
+    for number in 0..12 {
+        let options = json!({ "visibility": "public", "name": "wreck",
+            "room_alias_name": format!("wreck{number}") });
+        rooms.push(alice.create_room(&options).await);
+    }
+    let (tell, told) = mpsc::unbounded_channel();
+    let (cut_short, ()) = tokio::join!(forget_until_it_dies(&alice, &rooms, tell), async {
+        acknowledged(told, 6).await;
+        server.kill();
+    });
+    server.restart();
+    let alice = alice.at(&server);
+    for (number, room) in rooms.iter().enumerate() {
+        let entry = path(["directory", "room", &format!("#wreck{number}:localhost")]);
+        let is_cut_short = *room == cut_short;
+        if is_cut_short {
+            // Whatever it had come to, it is done by being asked for again.
+            alice.post(path(["rooms", room, "leave"])).send().await;
+            alice.post(path(["rooms", room, "forget"])).ok().await;
+        }
+        if is_cut_short || rooms.iter().position(|it| *it == cut_short) > Some(number) {
+            let deadline = Instant::now() + 2 * skerry_tests::PATIENCE;
+            while alice.get(&entry).send().await.status != 404 {
+                assert!(Instant::now() < deadline, "#wreck{number} leads to a forgotten room");
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+        } else {
+            assert_eq!(alice.get(&entry).ok().await["room_id"], room.as_str());
+            alice.say(room, "usable").await;
+        }
+    }
+    let search = json!({ "filter": { "generic_search_term": "wreck" } });
+    let listed = alice.post("/publicRooms").json(&search).ok().await;
+    let left = rooms.len() - 1 - rooms.iter().position(|it| *it == cut_short).expect("a room");
+    assert_eq!(listed["chunk"].as_array().map(Vec::len), Some(left), "{listed}");
 }
 
 /// Logs alice in until the server dies, and gives the sessions that were acknowledged.

@@ -80,6 +80,7 @@ mod peer_versions;
 mod privacy;
 mod profiles;
 mod public_rooms;
+mod races;
 mod read_markers;
 mod receipts;
 mod recovery;

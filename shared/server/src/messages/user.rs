@@ -180,6 +180,18 @@ pub struct Membership {
     pub sender: OwnedUserId,
     /// Stripped state that goes with an invite or a knock.
     pub stripped_state: Vec<RawJson>,
+    /// What a join repeats of the profile; none: it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<ShownProfile>,
+}
+
+/// What a membership event repeats of a profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownProfile {
+    /// The display name.
+    pub displayname: Option<String>,
+    /// The avatar's URL.
+    pub avatar_url: Option<String>,
 }
 
 /// What changed since a token.

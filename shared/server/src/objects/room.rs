@@ -134,7 +134,7 @@ impl Object for Room {
 
     async fn alarm(self: &Arc<Self>) -> Result<()> {
         let delivered = match self.on_alarm().await {
-            Err(Error::UnknownRoom) => Ok(()),
+            Err(Error::UnknownRoom) => self.go_on_removing().await,
             other => other,
         };
         // None of them depends on another.

@@ -96,6 +96,12 @@ pub mod limits {
     pub const OUTBOX_RETRY_MS: u64 = 30_000;
     /// How often that time is doubled at most: to 17 hours.
     pub const OUTBOX_RETRY_DOUBLINGS: u64 = 11;
+    /// How long one attempt of an entry of the outbox may take, in milliseconds; then it has
+    /// failed.
+    pub const OUTBOX_ATTEMPT_MS: u64 = 15_000;
+    /// How long a reply waits for the outbox, where the client would miss what it brings about, in
+    /// milliseconds.
+    pub const OUTBOX_WAIT_MS: u64 = 1_000;
 }
 
 /// One user.
@@ -278,6 +284,16 @@ impl User {
             .map_err(|_| Error::internal("the user was unloaded while it was being read"))
     }
 
+    /// The user, alone, for what a client stores: only an account in use has something stored. A
+    /// request may come after the account was closed, let in by what was remembered of its token.
+    async fn lock_in_use(&self) -> Result<MappedMutexGuard<'_, State>> {
+        let mut state = self.lock().await?;
+        match self.account(&mut state).await?.active() {
+            Some(_) => Ok(state),
+            None => Err(Error::unknown_token(false, "the account is not in use")),
+        }
+    }
+
     async fn load(&self) -> Result<State> {
         let (sql, scope) = (self.sql(), self.scope());
         let seq = meta::find_seq(sql, scope).await?;
@@ -356,18 +372,6 @@ impl User {
         self.host.commit(stmts, agenda.alarm_by_ms()).await?;
         state.is_in_doubt = false;
         state.agenda.apply(agenda);
-        Ok(())
-    }
-
-    /// As [`Self::commit`], and wakes those who wait.
-    async fn commit_and_wake(
-        &self,
-        state: &mut State,
-        stmts: Vec<Stmt>,
-        alarm_by_ms: Option<u64>,
-    ) -> Result<()> {
-        self.commit(state, stmts, alarm_by_ms).await?;
-        self.host.wake();
         Ok(())
     }
 }

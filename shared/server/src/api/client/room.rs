@@ -22,6 +22,7 @@ mod page_token;
 mod public_rooms;
 mod redact_event;
 mod remove_user;
+mod reservation;
 mod send_message_event;
 mod send_state_event;
 
@@ -35,7 +36,6 @@ use crate::{
         room::{Send, ToRoom},
         user::ListIgnored,
     },
-    store::global::aliases,
 };
 
 /// Mounts the endpoints of this area.
@@ -127,6 +127,6 @@ async fn resolve(cx: &Cx, room: &RoomOrAliasId) -> Result<OwnedRoomId> {
             "this is an alias of another server, and federation is not available",
         ));
     }
-    let found = aliases::find(&*cx.ports.global, alias, cx.ports.clock.now_ms()).await?;
+    let found = reservation::find(cx, alias).await?;
     found.map(|it| it.room_id).ok_or_else(|| Error::not_found("there is no such room alias"))
 }

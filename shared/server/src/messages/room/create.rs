@@ -24,6 +24,10 @@ pub struct Create {
     /// The alias that is reserved for the room, and is its own when the room has begun.
     #[serde(default)]
     pub alias: Option<OwnedRoomAliasId>,
+    /// When it is too late to begin, in milliseconds since the Unix epoch: the alias may be another
+    /// room's by then. None: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
 }
 
 /// A state event yet to be made.

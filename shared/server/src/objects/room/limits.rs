@@ -117,3 +117,5 @@ pub const REASON_CHARS: usize = 2_000;
 pub const ALLOWED_ROOMS: usize = 32;
 /// Those that are asked at the same time.
 pub const ALLOWED_AT_ONCE: usize = 6;
+/// How long each of them may take to answer, in milliseconds; then it could not be asked.
+pub const ALLOWED_TIMEOUT_MS: u64 = 10_000;

@@ -40,10 +40,7 @@ impl Room {
     /// Reads the room; none when it does not exist here.
     pub(super) async fn load(self: &Arc<Self>) -> Result<Option<Loaded>> {
         let (sql, scope) = (self.sql(), self.scope());
-        let Some(meta) = meta::find(sql, scope).await? else {
-            self.remove_remains().await?;
-            return Ok(None);
-        };
+        let Some(meta) = meta::find(sql, scope).await? else { return Ok(None) };
         let (joined, invited) = members::count(sql, scope).await?;
         let rules = room_version::rules(&meta.version)
             .ok_or_else(|| Error::internal("the room's version is not supported"))?;

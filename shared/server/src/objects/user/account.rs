@@ -27,6 +27,11 @@ impl LoadedAccount {
     pub(super) fn active(&self) -> Option<&Account> {
         self.account.as_ref().filter(|it| it.deactivated_at_ms.is_none())
     }
+
+    /// Whether the account was taken out of use for good.
+    pub(super) fn is_closed(&self) -> bool {
+        self.account.as_ref().is_some_and(|it| it.deactivated_at_ms.is_some())
+    }
 }
 
 impl User {

@@ -37,7 +37,7 @@ impl User {
     /// Sets account data of the user or of a room.
     pub(super) async fn set_account_data(&self, set: SetAccountData) -> Result<()> {
         let SetAccountData { room_id, event_type, content } = set;
-        let mut state = self.lock().await?;
+        let mut state = self.lock_in_use().await?;
         if let Some(room_id) = &room_id {
             self.check_joined(room_id).await?;
         }
@@ -107,7 +107,7 @@ impl User {
         if tag.len() > limits::TAG_BYTES {
             return Err(Error::invalid_param("the tag is too long"));
         }
-        let mut state = self.lock().await?;
+        let mut state = self.lock_in_use().await?;
         if info.is_some() {
             self.check_joined(&room_id).await?;
         }

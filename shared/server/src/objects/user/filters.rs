@@ -14,7 +14,7 @@ impl User {
         if json.len() > limits::FILTER_BYTES {
             return Err(Error::api(ErrorKind::TooLarge, "the filter is too large"));
         }
-        let _state = self.lock().await?;
+        let _state = self.lock_in_use().await?;
         let (sql, scope) = (self.sql(), self.scope());
         if let Some(known) = filters::find_by_json(sql, scope, json).await? {
             return Ok(known.to_string());

@@ -1,5 +1,6 @@
 //! The outbox: what must still be done elsewhere for what was committed here. Rooms must show a
-//! new profile and let go of a closed account; the list of accounts must be brought up to date.
+//! new profile, forget who has forgotten them, and let go of a closed account; the list of accounts
+//! must be brought up to date.
 //!
 //! An entry is written with its cause in one batch, and removed when it has been done: at least
 //! once, also after a crash. There is one entry for each kind and what it is about; a later one
@@ -8,11 +9,17 @@
 //! that is an answer. Entries of a kind that this program does not know stay for the program that
 //! does.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{self, Either},
+    stream,
+};
+use http::StatusCode;
 use ruma::{OwnedDeviceId, OwnedMxcUri, RoomId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
 
 use super::{Due, State, User, limits};
 use crate::{
@@ -25,7 +32,7 @@ use crate::{
             accounts::{self, ListedAccount},
             registration_tokens,
         },
-        user::outbox::{self, Entry, NewEntry},
+        user::outbox::{self, Entry, NO_ROOM, NewEntry},
     },
 };
 
@@ -41,18 +48,21 @@ pub(super) enum Effect {
     },
     /// Leave every room, and forget it.
     Leave {
-        /// The device that closed the account.
+        /// The device that closed the account; empty where a room tells of a membership later.
         device_id: OwnedDeviceId,
     },
     /// Show the profile in every joined room.
     UpdateProfile {},
+    /// Have a room forget the user.
+    Forget {},
 }
 
 /// Names of effects in the store. Never changed: rows are found by them.
 const LIST_ACCOUNT: &str = "list_account";
 const LEAVE: &str = "leave";
 const UPDATE_PROFILE: &str = "update_profile";
-const KINDS: &[&str] = &[LIST_ACCOUNT, LEAVE, UPDATE_PROFILE];
+const FORGET: &str = "forget";
+const KINDS: &[&str] = &[LIST_ACCOUNT, LEAVE, UPDATE_PROFILE, FORGET];
 
 impl Effect {
     fn kind(&self) -> &'static str {
@@ -60,6 +70,7 @@ impl Effect {
             Self::ListAccount { .. } => LIST_ACCOUNT,
             Self::Leave { .. } => LEAVE,
             Self::UpdateProfile {} => UPDATE_PROFILE,
+            Self::Forget {} => FORGET,
         }
     }
 }
@@ -77,24 +88,45 @@ struct Leave {
 }
 
 impl User {
-    /// The statement that writes an effect, for every room it concerns.
+    /// The statement that writes an effect of the account, for every room it concerns.
     pub(super) fn outbox_entry(
         &self,
         state: &State,
         effect: &Effect,
         agenda: &mut AgendaPlan<Due>,
     ) -> Result<Stmt> {
+        self.write_effect(state, effect, agenda, |scope, entry| match effect {
+            Effect::ListAccount { .. } => outbox::upsert(scope, NO_ROOM, entry),
+            Effect::Leave { .. } | Effect::Forget {} => outbox::upsert_all(scope, entry),
+            Effect::UpdateProfile {} => outbox::upsert_joined(scope, entry),
+        })
+    }
+
+    /// The statement that writes an effect on one room.
+    pub(super) fn outbox_entry_about(
+        &self,
+        state: &State,
+        effect: &Effect,
+        room_id: &RoomId,
+        agenda: &mut AgendaPlan<Due>,
+    ) -> Result<Stmt> {
+        let write = |scope, entry: NewEntry<'_>| outbox::upsert(scope, room_id.as_str(), entry);
+        self.write_effect(state, effect, agenda, write)
+    }
+
+    fn write_effect(
+        &self,
+        state: &State,
+        effect: &Effect,
+        agenda: &mut AgendaPlan<Due>,
+        write: impl FnOnce(i64, NewEntry<'_>) -> Stmt,
+    ) -> Result<Stmt> {
         let now_ms = self.host.clock().now_ms();
         let command = serde_json::to_string(effect)?;
         let (kind, seq) = (effect.kind(), state.seq + 1);
-        let entry = NewEntry { kind, command: &command, seq, due_ms: now_ms };
         // It is tried at once; this is for when that comes to nothing.
         agenda.set(Due::Outbox, now_ms + limits::OUTBOX_RETRY_MS);
-        Ok(match effect {
-            Effect::ListAccount { .. } => outbox::upsert(self.scope(), entry),
-            Effect::Leave { .. } => outbox::upsert_all(self.scope(), entry),
-            Effect::UpdateProfile {} => outbox::upsert_joined(self.scope(), entry),
-        })
+        Ok(write(self.scope(), NewEntry { kind, command: &command, seq, due_ms: now_ms }))
     }
 
     /// The statement that takes all effects of a kind back.
@@ -104,13 +136,28 @@ impl User {
 
     /// Drains the outbox when the reply has been given.
     pub(super) fn drain_outbox_later(self: &Arc<Self>) {
+        self.drain_outbox_and_drop(());
+    }
+
+    /// Drains the outbox while the reply is given, and then drops something.
+    fn drain_outbox_and_drop(self: &Arc<Self>, guard: impl Send + 'static) {
         let user = Arc::clone(self);
         self.host.defer(Box::pin(async move {
             if let Err(error) = user.drain_outbox().await {
                 // The agenda has it.
                 tracing::warn!(%error, user_id = %user.id, "the outbox could not be drained");
             }
+            drop(guard);
         }));
+    }
+
+    /// As [`Self::drain_outbox_later`]; the reply waits a moment for it, so that a client finds
+    /// what it has changed.
+    pub(super) async fn drain_outbox_soon(self: &Arc<Self>) {
+        let (done, is_done) = oneshot::channel::<()>();
+        self.drain_outbox_and_drop(done);
+        let wait = self.host.sleep(Duration::from_millis(limits::OUTBOX_WAIT_MS));
+        future::select(is_done, wait).await;
     }
 
     /// Does what may be tried, for a bounded number of rounds, and says in the agenda when to go
@@ -143,12 +190,20 @@ impl User {
         self.write(&mut state, Vec::new(), agenda).await
     }
 
-    /// Tries one entry, and gives the statement that records what became of it.
+    /// Tries one entry in a bounded time, and gives the statement that records what became of it.
     async fn attempt(&self, entry: Entry, profile: &InRooms) -> Stmt {
-        let outcome = match entry.kind.as_str() {
-            LIST_ACCOUNT => self.list_account(&entry).await,
-            LEAVE => self.leave(&entry).await,
-            _ => self.update_profile(&entry, profile).await,
+        let work = async {
+            match entry.kind.as_str() {
+                LIST_ACCOUNT => self.list_account(&entry).await,
+                LEAVE => self.leave(&entry).await,
+                FORGET => self.forget_in_room(&entry).await,
+                _ => self.update_profile(&entry, profile).await,
+            }
+        };
+        let timeout = self.host.sleep(Duration::from_millis(limits::OUTBOX_ATTEMPT_MS));
+        let outcome = match future::select(Box::pin(work), timeout).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Err(Error::internal("it took too long")),
         };
         match outcome {
             Ok(()) => outbox::remove(self.scope(), &entry),
@@ -198,7 +253,16 @@ impl User {
             Err(error) if !error.is_refusal() => return Err(error),
             _ => {}
         }
-        // Nobody comes back to forget the room.
+        // Nobody comes back to forget the room. One that has not let go of the user is asked again.
+        match self.forget_in_room(entry).await {
+            Err(Error::Api { status: StatusCode::BAD_REQUEST, message, .. }) => {
+                Err(Error::internal(message))
+            }
+            other => other,
+        }
+    }
+
+    async fn forget_in_room(&self, entry: &Entry) -> Result<()> {
         let forget = room::Forget { user_id: self.id.clone() };
         self.ask_room(entry, forget.into_command()).await
     }
@@ -235,6 +299,7 @@ mod tests {
             (Effect::ListAccount { registration_token: None }, r#"{"registration_token":null}"#),
             (Effect::Leave { device_id: "D".into() }, r#"{"device_id":"D"}"#),
             (Effect::UpdateProfile {}, "{}"),
+            (Effect::Forget {}, "{}"),
         ];
         for (effect, json) in effects {
             assert!(KINDS.contains(&effect.kind()));

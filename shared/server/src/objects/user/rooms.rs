@@ -1,28 +1,45 @@
 //! What rooms tell their member, and what is known of rooms.
 
+use std::sync::Arc;
+
 use ruma::{
-    OwnedRoomId, RoomId, UserId, api::error::ErrorKind, events::room::member::MembershipState,
+    OwnedDeviceId, OwnedRoomId, RoomId, UserId, api::error::ErrorKind,
+    events::room::member::MembershipState,
 };
 use skerry_core::user_stream::{self, Heard, Marks, MembershipPlan, Whereabouts};
 
-use super::{State, User, limits};
+use super::{State, User, limits, outbox::Effect};
 use crate::{
     Error, Result,
-    messages::user::{Delivered, GetWhereabouts, Membership, RoomActivity},
-    store::user::rooms,
+    messages::user::{Delivered, GetWhereabouts, Membership, RoomActivity, ShownProfile},
+    objects::agenda::AgendaPlan,
+    store::user::{account_data, rooms},
 };
 
 impl User {
-    /// A room tells of a membership.
-    pub(super) async fn take_membership(&self, told: Membership) -> Result<()> {
-        let Membership { room_id, membership, position, sender, mut stripped_state } = told;
+    /// A room tells of a membership. What it shows to be out of date in the room is for the outbox.
+    pub(super) async fn take_membership(self: &Arc<Self>, told: Membership) -> Result<()> {
+        let Membership { room_id, membership, position, sender, mut stripped_state, shown } = told;
         let mut state = self.lock().await?;
         let room = rooms::find(self.sql(), self.scope(), &room_id).await?;
         let entry = room.map(|it| it.entry);
         let seq = state.seq + 1;
         let plan = user_stream::plan_membership(entry.as_ref(), membership, position, seq);
+        let is_known = entry.is_some();
         let Some(MembershipPlan { entry, drops_marks }) = plan else {
             return Ok(());
+        };
+        let is_over = matches!(entry.membership, MembershipState::Leave | MembershipState::Ban);
+        let effect = match self.account(&mut state).await?.is_closed() {
+            // By then nobody is in any room. That they left by themselves and it is known is what
+            // was to be.
+            true if is_over && is_known && sender == self.id => None,
+            true => Some(Effect::Leave { device_id: OwnedDeviceId::from("") }),
+            // The profile may have changed while the join that repeats it was under way.
+            false if drops_marks && self.is_outdated(shown).await? => {
+                Some(Effect::UpdateProfile {})
+            }
+            false => None,
         };
         stripped_state.truncate(limits::STRIPPED_STATE_EVENTS);
         let stripped_state = match stripped_state.is_empty() {
@@ -30,11 +47,30 @@ impl User {
             false => Some(serde_json::to_string(&stripped_state)?),
         };
         let at = (seq, drops_marks);
-        let stmt = rooms::upsert(self.scope(), &room_id, &entry, &sender, stripped_state, at);
-        self.commit_step(&mut state, vec![stmt], None).await?;
+        let mut stmts =
+            vec![rooms::upsert(self.scope(), &room_id, &entry, &sender, stripped_state, at)];
+        let mut agenda = AgendaPlan::default();
+        if let Some(effect) = &effect {
+            stmts.push(self.outbox_entry_about(&state, effect, &room_id, &mut agenda)?);
+            stmts.extend(agenda.stmts(self.scope()));
+        }
+        self.commit_step(&mut state, stmts, agenda.alarm_by_ms()).await?;
+        state.agenda.apply(agenda);
         state.changed.changed(&room_id, seq, entry.is_unread());
         self.host.wake();
+        drop(state);
+        if effect.is_some() {
+            self.drain_outbox_later();
+        }
         Ok(())
+    }
+
+    /// Whether a membership event shows another profile than the user has.
+    async fn is_outdated(&self, shown: Option<ShownProfile>) -> Result<bool> {
+        let Some(shown) = shown else { return Ok(false) };
+        let (displayname, avatar_url) = self.profile_in_rooms().await?;
+        let avatar_url = avatar_url.map(|it| it.to_string());
+        Ok(shown != ShownProfile { displayname, avatar_url })
     }
 
     /// A room tells that something waits to be read.
@@ -95,8 +131,8 @@ impl User {
         rooms::list_by_membership(self.sql(), self.scope(), membership).await
     }
 
-    /// Forgets a room that was left.
-    pub(super) async fn forget(&self, room_id: &RoomId) -> Result<()> {
+    /// Forgets a room that was left, with the account data of it; and has the room forget the user.
+    pub(super) async fn forget(self: &Arc<Self>, room_id: &RoomId) -> Result<()> {
         let mut state = self.lock().await?;
         let room = rooms::find(self.sql(), self.scope(), room_id).await?;
         let entry = match room {
@@ -108,10 +144,19 @@ impl User {
             let message = "leave the room before you forget it";
             return Err(Error::with_status(status, ErrorKind::Unknown, message));
         }
-        if !entry.forgotten {
-            let stmts = vec![rooms::update_forgotten(self.scope(), room_id)];
-            self.commit_and_wake(&mut state, stmts, None).await?;
+        if entry.forgotten {
+            return Ok(());
         }
+        let mut agenda = AgendaPlan::default();
+        let stmts = vec![
+            rooms::update_forgotten(self.scope(), room_id),
+            account_data::remove_of_room(self.scope(), room_id),
+            self.outbox_entry_about(&state, &Effect::Forget {}, room_id, &mut agenda)?,
+        ];
+        self.commit_with(&mut state, stmts, agenda).await?;
+        drop(state);
+        self.host.wake();
+        self.drain_outbox_soon().await;
         Ok(())
     }
 

@@ -17,31 +17,28 @@ pub struct Alias {
     pub room_id: OwnedRoomId,
     /// Who made it, and may always remove it.
     pub creator: OwnedUserId,
+    /// It is only reserved: whether it leads to the room depends on whether there is one. After
+    /// this time none begins that has the alias. In milliseconds since the Unix epoch.
+    pub reserved_until_ms: Option<u64>,
 }
 
-/// Where an alias leads. A reservation that was not confirmed in time leads nowhere.
-pub async fn find(global: &dyn Sql, alias: &RoomAliasId, now_ms: u64) -> Result<Option<Alias>> {
-    let find = Stmt::new(
-        "SELECT room_id, creator FROM aliases \
-         WHERE alias = ? AND coalesce(pending_until_ms > ?, 1)",
-    )
-    .bind(alias.as_str())
-    .bind(now_ms);
+/// What an alias is, or is reserved to be.
+pub async fn find(global: &dyn Sql, alias: &RoomAliasId) -> Result<Option<Alias>> {
+    let find = Stmt::new("SELECT room_id, creator, pending_until_ms FROM aliases WHERE alias = ?")
+        .bind(alias.as_str());
     let Some(mut row) = global.row(find).await? else { return Ok(None) };
     Ok(Some(Alias {
         room_id: RoomId::parse(row.take::<String>(0)?).map_err(Error::internal)?,
         creator: UserId::parse(row.take::<String>(1)?).map_err(Error::internal)?,
+        reserved_until_ms: row.take(2)?,
     }))
 }
 
-/// The aliases that lead to a room, at most [`MAX_LISTED`], in order.
+/// The aliases of a room that exists, at most [`MAX_LISTED`], in order.
 pub async fn list(global: &dyn Sql, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>> {
-    let list = Stmt::new(
-        "SELECT alias FROM aliases WHERE room_id = ? AND pending_until_ms IS NULL \
-         ORDER BY alias LIMIT ?",
-    )
-    .bind(room_id.as_str())
-    .bind(MAX_LISTED);
+    let list = Stmt::new("SELECT alias FROM aliases WHERE room_id = ? ORDER BY alias LIMIT ?")
+        .bind(room_id.as_str())
+        .bind(MAX_LISTED);
     let aliases = global
         .rows(list)
         .await?
@@ -50,26 +47,17 @@ pub async fn list(global: &dyn Sql, room_id: &RoomId) -> Result<Vec<OwnedRoomAli
     aliases.collect()
 }
 
-/// A new alias; with `pending_until_ms`, a reservation that [`update_confirmed`] makes an alias,
-/// and that is free again after that time. Gives a row when the alias was free.
-pub fn insert(
-    alias: &RoomAliasId,
-    room_id: &RoomId,
-    creator: &UserId,
-    pending_until_ms: Option<u64>,
-    now_ms: u64,
-) -> Stmt {
+/// Reserves an alias until a time (milliseconds since the Unix epoch); [`update_confirmed`] makes
+/// an alias of it. Gives a row when it was free.
+pub fn reserve(alias: &RoomAliasId, room_id: &RoomId, creator: &UserId, until_ms: u64) -> Stmt {
     Stmt::new(
         "INSERT INTO aliases (alias, room_id, creator, pending_until_ms) VALUES (?, ?, ?, ?) \
-         ON CONFLICT (alias) DO UPDATE SET room_id = excluded.room_id, \
-         creator = excluded.creator, pending_until_ms = excluded.pending_until_ms \
-         WHERE aliases.pending_until_ms <= ? RETURNING 1",
+         ON CONFLICT (alias) DO NOTHING RETURNING 1",
     )
     .bind(alias.as_str())
     .bind(room_id.as_str())
     .bind(creator.as_str())
-    .bind(pending_until_ms)
-    .bind(now_ms)
+    .bind(until_ms)
 }
 
 /// What is reserved for a room leads to it from now on, unless another room has it by now.

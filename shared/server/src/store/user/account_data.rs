@@ -91,6 +91,13 @@ pub fn upsert(scope: i64, it: &AccountData, seq: StreamPosition) -> Stmt {
     .bind(seq)
 }
 
+/// Removes that of a room.
+pub fn remove_of_room(scope: i64, room_id: &RoomId) -> Stmt {
+    Stmt::new("DELETE FROM user_account_data WHERE scope = ? AND room_id = ?")
+        .bind(scope)
+        .bind(room_id.as_str())
+}
+
 /// Removes everything.
 pub fn remove_all(scope: i64) -> Stmt {
     Stmt::new("DELETE FROM user_account_data WHERE scope = ?").bind(scope)

@@ -82,14 +82,15 @@ pub struct NewEntry<'a> {
     pub due_ms: u64,
 }
 
-/// Writes an entry that is about no room.
-pub fn upsert(scope: i64, it: NewEntry<'_>) -> Stmt {
+/// Writes an entry about one room, or about none ([`NO_ROOM`]).
+pub fn upsert(scope: i64, about: &str, it: NewEntry<'_>) -> Stmt {
     Stmt::new(
         "INSERT OR REPLACE INTO user_outbox (scope, kind, about, command, seq, attempts, due_ms) \
-         VALUES (?, ?, '', ?, ?, 0, ?)",
+         VALUES (?, ?, ?, ?, ?, 0, ?)",
     )
     .bind(scope)
     .bind(it.kind)
+    .bind(about)
     .bind(it.command)
     .bind(it.seq)
     .bind(it.due_ms)

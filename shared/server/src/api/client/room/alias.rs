@@ -21,7 +21,7 @@ use ruma::{
 };
 use skerry_core::create_room::is_new_alias;
 
-use super::{ask, canonical_alias, resolve};
+use super::{ask, canonical_alias, reservation, resolve};
 use crate::{
     Error, Result,
     api::{Cx, mount::Routes},
@@ -51,16 +51,21 @@ async fn create_alias(
         ));
     }
     check_may(&cx, &caller, &room_id, Action::BeJoined).await?;
-    let now_ms = cx.ports.clock.now_ms();
-    let insert = store::insert(&room_alias, &room_id, &caller.user_id, None, now_ms);
-    let inserted = cx.ports.global.batch(vec![insert]).await?;
-    if inserted.concat().is_empty() {
+    if reservation::reserve(&cx, &room_alias, &room_id, &caller.user_id).await?.is_none() {
         return Err(Error::with_status(
             StatusCode::CONFLICT,
             ErrorKind::Unknown,
             format!("the alias {room_alias} exists already"),
         ));
     }
+    // Once more: the removal of the room may have gone by before there was the alias.
+    if let Err(error) = check_may(&cx, &caller, &room_id, Action::BeJoined).await {
+        if error.is_refusal() {
+            reservation::release(&cx, &room_alias, &room_id).await;
+        }
+        return Err(error);
+    }
+    cx.ports.global.batch(vec![store::update_confirmed(&room_alias, &room_id)]).await?;
     Ok(create_alias::v3::Response::new())
 }
 
@@ -76,18 +81,20 @@ async fn delete_alias(
 ) -> Result<delete_alias::v3::Response> {
     let alias = request.room_alias;
     check_local(&cx, &alias)?;
-    let now_ms = cx.ports.clock.now_ms();
-    let found = store::find(&*cx.ports.global, &alias, now_ms).await?;
+    let found = reservation::find(&cx, &alias).await?;
     let found = found.ok_or_else(|| Error::not_found("there is no such room alias"))?;
     if found.creator != caller.user_id && !is_admin(&cx, &caller).await? {
         check_may(&cx, &caller, &found.room_id, Action::RemoveAlias).await?;
     }
-    cx.ports.global.batch(vec![store::remove(&alias, &found.room_id)]).await?;
-    // The alias is gone whether or not its creator has the power to say so in the room.
-    let dropped = canonical_alias::drop_alias(&cx, caller, &found.room_id, &alias).await;
-    if let Err(error) = dropped {
-        tracing::debug!(%error, %alias, "a removed alias stays listed in its room");
+    // Before the alias is gone: who repeats a request that came to no end finds it, and goes on. It
+    // goes whether or not its creator has the power to say so in the room.
+    match canonical_alias::drop_alias(&cx, caller, &found.room_id, &alias).await {
+        Err(error) if error.is_refusal() => {
+            tracing::debug!(%error, %alias, "a removed alias stays listed in its room");
+        }
+        other => other?,
     }
+    cx.ports.global.batch(vec![store::remove(&alias, &found.room_id)]).await?;
     Ok(delete_alias::v3::Response::new())
 }
 

@@ -11,7 +11,7 @@ use ruma::{
 use serde_json::value::to_raw_value;
 use skerry_core::{canonical_alias, pdu};
 
-use super::{ask, get_state, send_state};
+use super::{ask, get_state, reservation, send_state};
 use crate::{
     Error, Result,
     api::Cx,
@@ -19,7 +19,6 @@ use crate::{
         Caller, RawJson,
         room::{Action, CheckMay},
     },
-    store::global::aliases,
 };
 
 const EVENT_TYPE: &str = "m.room.canonical_alias";
@@ -89,8 +88,7 @@ fn names(value: &CanonicalJsonValue, alias: &RoomAliasId) -> bool {
 }
 
 async fn check_alias(cx: &Cx, room_id: &RoomId, alias: &OwnedRoomAliasId) -> Result<()> {
-    let found = aliases::find(&*cx.ports.global, alias, cx.ports.clock.now_ms()).await?;
-    match found {
+    match reservation::find(cx, alias).await? {
         Some(found) if found.room_id == room_id => Ok(()),
         _ => Err(Error::api(
             ErrorKind::BadAlias,

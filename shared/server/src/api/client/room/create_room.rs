@@ -26,7 +26,7 @@ use skerry_core::{
     pdu::{self, BuildError},
 };
 
-use super::{ask, member_profile};
+use super::{ask, member_profile, reservation};
 use crate::{
     Error, Result,
     api::{Cx, mount::Routes},
@@ -34,7 +34,6 @@ use crate::{
         Caller, RawJson,
         room::{Create, NewState},
     },
-    store::global::aliases,
 };
 
 /// Random bytes in a room ID, where it is not a hash.
@@ -43,10 +42,6 @@ const ROOM_ID_BYTES: usize = 18;
 /// How often a room is begun anew because its ID is taken. Where the ID is a hash, two rooms that
 /// one user makes in the same millisecond with the same options would have the same.
 const MAX_ATTEMPTS: u64 = 16;
-
-/// How long an alias is reserved for a room that is being created, in milliseconds: far longer
-/// than a creation takes, and soon enough for who tries again after one that failed.
-const ALIAS_RESERVATION_MS: u64 = 2 * 60 * 1_000;
 
 /// Mounts the endpoint.
 pub(super) fn routes(routes: Routes) -> Routes {
@@ -93,12 +88,14 @@ async fn begin(
     let now_ms = cx.ports.clock.now_ms();
     for attempt in 0..MAX_ATTEMPTS {
         let (room_id, create_event) = create_event(cx, caller, plan, now_ms + attempt)?;
-        if let Some(alias) = alias {
-            reserve(cx, alias, &room_id, caller).await?;
-        }
+        let until_ms = match alias {
+            Some(alias) => Some(reserve(cx, alias, &room_id, caller).await?),
+            None => None,
+        };
         let create = Create {
             listed,
             alias: alias.map(ToOwned::to_owned),
+            until_ms,
             ..to_command(caller, plan, create_event)?
         };
         let Err(error) = ask(cx, &room_id, create).await else {
@@ -107,7 +104,7 @@ async fn begin(
         let is_taken = is_kind(&error, &ErrorKind::RoomInUse);
         // Of a failure nobody knows whether the room came to be: then the reservation stays.
         if let Some(alias) = alias.filter(|_| error.is_refusal()) {
-            release(cx, alias, &room_id).await;
+            reservation::release(cx, alias, &room_id).await;
         }
         if is_kind(&error, &ErrorKind::Forbidden) {
             return Err(Error::api(ErrorKind::InvalidRoomState, error.to_string()));
@@ -170,27 +167,15 @@ fn to_command(caller: &Caller, plan: &Plan, create_event: RawJson) -> Result<Cre
         invites: invites.collect::<Result<_>>()?,
         listed: false,
         alias: None,
+        until_ms: None,
     })
 }
 
 /// Reserves the alias before the room exists, so that two rooms made at once cannot both have it.
-/// The room makes it its own; that of a room that never comes to be is free again after a time.
-async fn reserve(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId, caller: &Caller) -> Result<()> {
-    let now_ms = cx.ports.clock.now_ms();
-    let until_ms = Some(now_ms + ALIAS_RESERVATION_MS);
-    let insert = aliases::insert(alias, room_id, &caller.user_id, until_ms, now_ms);
-    if cx.ports.global.batch(vec![insert]).await?.concat().is_empty() {
-        return Err(Error::api(ErrorKind::RoomInUse, "this room alias is taken"));
-    }
-    Ok(())
-}
-
-/// Gives back the alias of a room that was refused.
-async fn release(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId) {
-    let remove = aliases::remove_pending(alias, room_id);
-    if let Err(error) = cx.ports.global.batch(vec![remove]).await {
-        tracing::warn!(%error, %alias, "the alias of a room that was not made stays reserved");
-    }
+/// The room makes it its own; it begins before the time that is the answer, or not at all.
+async fn reserve(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId, caller: &Caller) -> Result<u64> {
+    let reserved = reservation::reserve(cx, alias, room_id, &caller.user_id).await?;
+    reserved.ok_or_else(|| Error::api(ErrorKind::RoomInUse, "this room alias is taken"))
 }
 
 fn is_kind(error: &Error, wanted: &ErrorKind) -> bool {

@@ -5,9 +5,9 @@
 use ruma::api::client::membership::forget_room::v3::{Request, Response};
 
 use crate::{
-    Error, Result,
+    Result,
     api::{Cx, mount::Routes},
-    messages::{Caller, room, user},
+    messages::{Caller, user::Forget},
 };
 
 /// Mounts the endpoint.
@@ -16,13 +16,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 }
 
 async fn forget_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
-    let user_id = caller.user_id;
-    let objects = &cx.ports.objects;
-    match objects.ask(&*request.room_id, room::Forget { user_id: user_id.clone() }).await {
-        // A room that everybody has forgotten is there no more.
-        Ok(()) | Err(Error::UnknownRoom) => {}
-        Err(error) => return Err(error),
-    }
-    objects.ask(&*user_id, user::Forget { room_id: request.room_id }).await?;
+    // The user's object tells the room.
+    cx.ports.objects.ask(&*caller.user_id, Forget { room_id: request.room_id }).await?;
     Ok(Response::new())
 }

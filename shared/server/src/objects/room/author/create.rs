@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use ruma::api::error::ErrorKind;
 use skerry_core::{Pdu, pdu, room_version};
 
@@ -20,8 +21,10 @@ use crate::{
 impl Room {
     /// Makes the room: all events of the beginning in one batch.
     pub(crate) async fn create(self: &Arc<Self>, command: Create) -> Result<()> {
-        let Create { creator, room_version, create_event, state, invites, listed, alias } = command;
-        let mut guard = self.lock().await;
+        let until_ms = command.until_ms;
+        let Create { creator, room_version, create_event, state, invites, listed, alias, .. } =
+            command;
+        let mut guard = self.lock_to_begin().await?;
         if guard.is_some() || self.load().await?.is_some() {
             return Err(Error::api(ErrorKind::RoomInUse, "this room exists already"));
         }
@@ -58,6 +61,11 @@ impl Room {
             let draft = Draft::state(&creator.user_id, "m.room.member", key, content);
             self.check_target(&draft)?;
             self.plan_event(&mut room, &mut plan, draft).await?;
+        }
+        if until_ms.is_some_and(|it| it <= self.now_ms()) {
+            let message = "it took too long to create the room: please try again";
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(Error::with_status(status, ErrorKind::Unknown, message));
         }
         self.commit(&mut room, &mut plan).await?;
         *guard = Some(room);

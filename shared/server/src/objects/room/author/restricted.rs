@@ -6,9 +6,13 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{self, Either},
+    stream,
+};
 use ruma::{
     OwnedRoomId, OwnedUserId, UserId,
     api::error::ErrorKind,
@@ -63,8 +67,13 @@ impl Room {
         };
         let ask = |room_id: OwnedRoomId| async move {
             let question = IsJoined { user_id: command.target.clone() };
-            let is_joined = self.host.objects().ask(&*room_id, question).await;
-            (room_id, is_joined)
+            let is_joined = Box::pin(self.host.objects().ask(&*room_id, question));
+            let timeout = self.host.sleep(Duration::from_millis(limits::ALLOWED_TIMEOUT_MS));
+            let answer = match future::select(is_joined, timeout).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right(_) => Err(Error::internal("it took too long")),
+            };
+            (room_id, answer)
         };
         let room_ids = room_ids.into_iter().filter(|it| *it != self.id).take(limits::ALLOWED_ROOMS);
         let mut answers = stream::iter(room_ids).map(ask).buffer_unordered(limits::ALLOWED_AT_ONCE);

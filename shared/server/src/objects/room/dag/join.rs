@@ -55,7 +55,7 @@ impl Room {
             None => return Err(Error::internal("one event was verified")),
         };
         let event_id = Some(pdu.event_id.clone());
-        let mut guard = self.lock().await;
+        let mut guard = self.lock_to_begin().await?;
         if guard.is_none() {
             *guard = self.load().await?;
         }

@@ -47,7 +47,7 @@ impl Room {
         }
         let rules = room_version::rules(&room_version).ok_or_else(unsupported)?;
         let verified = self.verify(&events, &keys, &rules);
-        let mut guard = self.lock().await;
+        let mut guard = self.lock_to_begin().await?;
         let scope = self.scope();
         let mut stmts = Vec::new();
         let mut seq = 0;

@@ -8,6 +8,7 @@ use futures_util::{
     stream,
 };
 use ruma::{UserId, events::room::member::MembershipState};
+use serde::Deserialize;
 use skerry_core::{Pdu, client_event, delivery::ANSWER_TIMEOUT_MS, shown_state};
 
 use crate::{
@@ -63,12 +64,17 @@ impl Room {
             }
             _ => Vec::new(),
         };
+        let shown = match membership {
+            MembershipState::Join => pdu.and_then(shown_profile),
+            _ => None,
+        };
         let message = user::Membership {
             room_id: self.id.clone(),
             membership,
             position,
             sender: pdu.map_or_else(|| user_id.to_owned(), |it| it.sender.clone()),
             stripped_state,
+            shown,
         };
         self.host.objects().ask(user_id, message).await
     }
@@ -115,4 +121,15 @@ impl Room {
         let now_ms = self.now_ms();
         self.deliveries().memberships.failed(&user_id.to_owned(), position, now_ms);
     }
+}
+
+/// What a membership event repeats of the profile.
+fn shown_profile(pdu: &Pdu) -> Option<user::ShownProfile> {
+    #[derive(Deserialize)]
+    struct Content {
+        displayname: Option<String>,
+        avatar_url: Option<String>,
+    }
+    let Content { displayname, avatar_url } = serde_json::from_str(pdu.content.get()).ok()?;
+    Some(user::ShownProfile { displayname, avatar_url })
 }

@@ -66,7 +66,7 @@ impl Room {
     }
 
     /// Does one thing that is due, in a bounded time.
-    async fn run_due(self: &Arc<Self>, due: Due) -> Result<()> {
+    pub(super) async fn run_due(self: &Arc<Self>, due: Due) -> Result<()> {
         let work = async {
             match due {
                 Due::Directory => self.update_directory().await,
