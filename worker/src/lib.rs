@@ -12,6 +12,7 @@ mod dns;
 mod host;
 mod http;
 mod js;
+mod limits;
 mod log;
 mod machine;
 mod object_sql;

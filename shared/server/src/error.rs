@@ -7,7 +7,7 @@ use std::{borrow::Cow, error::Error as StdError};
 use http::StatusCode;
 use ruma::api::{
     client::uiaa::UiaaInfo,
-    error::{ErrorKind, UnknownTokenErrorData},
+    error::{ErrorKind, RetryAfter, UnknownTokenErrorData},
 };
 use serde_json::{Value as JsonValue, json};
 
@@ -97,7 +97,17 @@ impl Error {
     /// Whether this refuses what was asked, for a reason that asking again does not change: an
     /// answer, not a failure.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Api { .. } | Self::UnknownRoom)
+        matches!(self, Self::Api { .. } | Self::UnknownRoom) && self.retry_after_ms().is_none()
+    }
+
+    /// After how many milliseconds what was refused by a rate limit may be asked again.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        let Self::Api { kind, .. } = self else { return None };
+        let ErrorKind::LimitExceeded(data) = &**kind else { return None };
+        match data.retry_after {
+            Some(RetryAfter::Delay(delay)) => u64::try_from(delay.as_millis()).ok(),
+            _ => None,
+        }
     }
 
     /// The HTTP status this error is answered with.

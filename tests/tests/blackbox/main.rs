@@ -78,6 +78,7 @@ mod peer_versions;
 mod privacy;
 mod profiles;
 mod public_rooms;
+mod rate_limits;
 mod read_markers;
 mod receipts;
 mod recovery;
