@@ -51,6 +51,25 @@ async function compatibility() {
   };
 }
 
+/** The rate limits of `wrangler.toml`, by their bindings. */
+async function ratelimits() {
+  const config = await readFile(join(ROOT, "wrangler.toml"), "utf8");
+  const field = (text, pattern) => text.match(pattern)?.[1];
+  const blocks = config.split(/^\[\[?/m).filter((block) => block.startsWith("ratelimits]]"));
+  return Object.fromEntries(
+    blocks.map((block) => [
+      field(block, /^name\s*=\s*"([^"]+)"/m),
+      {
+        namespace_id: field(block, /^namespace_id\s*=\s*"([^"]+)"/m),
+        simple: {
+          limit: Number(field(block, /\blimit\s*=\s*(\d+)/)),
+          period: Number(field(block, /\bperiod\s*=\s*(\d+)/)),
+        },
+      },
+    ]),
+  );
+}
+
 /** The binding of each kind of object and its class. */
 const OBJECTS = { ROOM: "RoomObject", USER: "UserObject" };
 
@@ -124,6 +143,7 @@ async function workers() {
     bindings: bindings(),
     d1Databases: { DB: "skerry" },
     r2Buckets: { MEDIA: "skerry-media" },
+    ratelimits: await ratelimits(),
   };
   const objects = (options) =>
     Object.fromEntries(

@@ -12,8 +12,9 @@ use ruma::OwnedServerName;
 use serde::Deserialize;
 use skerry::server::{
     Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
-    hash_registration_token,
+    RegistrationTokenTooShort, hash_registration_token,
 };
+use skerry_core::rate_limits::{Proxies, ProxiesError, RateLimitsError};
 
 /// Skerry, a Matrix homeserver.
 ///
@@ -56,6 +57,14 @@ pub struct Options {
     /// Servers that may have private addresses, by their hosts [default: none]
     #[arg(long, env = "SKERRY_PRIVATE_SERVERS", value_delimiter = ',')]
     pub private_servers: Vec<String>,
+    /// Proxies, by addresses or networks, whose `X-Forwarded-For` says where requests come from
+    /// [default: none]
+    #[arg(long, env = "SKERRY_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
+    /// How often what may be asked: `off`, or what differs from the defaults, such as
+    /// `messages=20/s:500,joins=off` [default: see the README]
+    #[arg(long, env = "SKERRY_RATE_LIMITS")]
+    pub rate_limits: Option<String>,
     /// How the log looks [default: text]
     #[arg(long, env = "SKERRY_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -117,6 +126,15 @@ pub enum OptionsError {
     /// One of two options that belong together is missing.
     #[error("--tls-cert and --tls-key belong together")]
     HalfTls,
+    /// These are no rate limits.
+    #[error(transparent)]
+    RateLimits(#[from] RateLimitsError),
+    /// These are no proxies.
+    #[error(transparent)]
+    Proxies(#[from] ProxiesError),
+    /// The registration token could be guessed.
+    #[error(transparent)]
+    RegistrationToken(#[from] RegistrationTokenTooShort),
 }
 
 impl Options {
@@ -157,36 +175,44 @@ impl Options {
             public_base_url: self.public_base_url.or(other.public_base_url),
             dns_server: self.dns_server.or(other.dns_server),
             trusted_ca: self.trusted_ca.or(other.trusted_ca),
-            private_servers: match self.private_servers.is_empty() {
-                true => other.private_servers,
-                false => self.private_servers,
-            },
+            private_servers: chosen(self.private_servers, other.private_servers),
+            trusted_proxies: chosen(self.trusted_proxies, other.trusted_proxies),
+            rate_limits: self.rate_limits.or(other.rate_limits),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
             config: self.config,
         }
     }
 
+    /// The proxies whose word on where a request comes from is taken.
+    pub fn proxies(&self) -> Result<Proxies, OptionsError> {
+        Ok(Proxies::parse(self.trusted_proxies.iter().map(String::as_str))?)
+    }
+
     /// The server's configuration, the same on every host.
-    pub fn server_config(&self, name: &OwnedServerName) -> Config {
+    pub fn server_config(&self, name: &OwnedServerName) -> Result<Config, OptionsError> {
         let registration = match self.registration {
             Some(Who::Open) => Registration::Open,
             Some(Who::Token) => Registration::Token,
             Some(Who::Closed) => Registration::Closed,
             None => Registration::default_for(name),
         };
-        Config {
+        let token = self.registration_token.as_deref();
+        Ok(Config {
             registration,
-            registration_token_hash: self
-                .registration_token
-                .as_deref()
-                .map(hash_registration_token),
+            registration_token_hash: token.map(hash_registration_token).transpose()?,
             public_base_url: self.public_base_url.clone(),
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
             private_servers: self.private_servers.clone(),
             session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
-        }
+            rate_limits: self.rate_limits.as_deref().unwrap_or_default().parse()?,
+        })
     }
+}
+
+/// The one that was chosen, else the other.
+fn chosen(list: Vec<String>, other: Vec<String>) -> Vec<String> {
+    if list.is_empty() { other } else { list }
 }
 
 /// Refuses a file with secrets that other users may read.
@@ -237,9 +263,28 @@ mod tests {
             ("localhost.example.org", Registration::Token),
         ];
         for (name, expected) in cases {
-            let config = Options::default().server_config(&name.try_into().unwrap());
+            let config = Options::default().server_config(&name.try_into().unwrap()).unwrap();
             assert_eq!(config.registration, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_at_the_start() {
+        let name = "example.org".try_into().unwrap();
+        let cases = [
+            ["--registration-token", "swordfish"],
+            ["--rate-limits", "mesages=off"],
+            ["--rate-limits", "messages=often"],
+        ];
+        for [option, value] in cases {
+            let options = Options::parse_from(["skerry", option, value]);
+            options.server_config(&name).unwrap_err();
+        }
+        let options = Options::parse_from(["skerry", "--trusted-proxies", "10.0.0.0/8,proxy"]);
+        options.proxies().unwrap_err();
+        let fine = ["--registration-token", "correct horse battery"];
+        let fine = Options::parse_from(["skerry"].into_iter().chain(fine));
+        fine.server_config(&name).unwrap();
     }
 
     #[test]

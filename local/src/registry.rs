@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use ruma::{RoomId, UserId};
 use skerry::{
     Error, Result,
+    limits::Limits,
     messages::{Ask as _, room, user},
     objects::{CommandOf, Object, ReplyOf, room::Room, user::User},
     ports::{Clock, Dns, Http, Objects, Sql},
@@ -56,6 +57,7 @@ pub struct Registry {
     waiters: Waiters,
     alarms: Alarms,
     sessions: Arc<Sessions>,
+    limits: Arc<Limits>,
     /// The scope for the next object. It is used up, not yet written: the object's first commit
     /// writes it, so that a question about an object that does not exist leaves no trace.
     next_scope: AtomicI64,
@@ -75,6 +77,7 @@ impl Registry {
         server: Arc<Server>,
     ) -> Result<Arc<Self>> {
         let next_scope = AtomicI64::new(store::last_scope(&*sql).await? + 1);
+        let limits = Arc::new(Limits::new(server.config.rate_limits.clone()));
         let registry = Arc::new(Self {
             sql,
             clock,
@@ -86,6 +89,7 @@ impl Registry {
             waiters: Waiters::default(),
             alarms: Alarms::default(),
             sessions: Arc::default(),
+            limits,
             next_scope,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -102,6 +106,11 @@ impl Registry {
     /// remembered of a token that has ended.
     pub fn sessions(&self) -> Arc<Sessions> {
         self.sessions.clone()
+    }
+
+    /// The rate limits: all that come here are counted in them.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.clone()
     }
 
     /// Answers everyone who waits for news at once, from now on: a shutdown need not wait for

@@ -14,6 +14,7 @@ use skerry::{
     Error, Result,
     api::{self, Cx},
     bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
+    limiters::OneProcess,
     objects::absent_rooms::WithAbsentRooms,
     ports::{Dns, Ports},
     server::Registration,
@@ -70,7 +71,8 @@ pub async fn run(options: Options) -> Result<()> {
     let sqlite = Arc::new(Sqlite::open(&data_dir).await?);
     store::migrate(&*sqlite).await?;
     let clock = Arc::new(SystemClock);
-    let config = options.server_config(&name);
+    let config = options.server_config(&name).map_err(Error::internal)?;
+    let proxies = options.proxies().map_err(Error::internal)?;
     let first_token = FirstToken::EachStart;
     let (server, first_token) =
         bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config, first_token).await?;
@@ -87,6 +89,7 @@ pub async fn run(options: Options) -> Result<()> {
         sessions: registry.sessions(),
         filters: Arc::default(),
         objects: Arc::new(objects),
+        limiter: Arc::new(OneProcess::new(registry.limits(), clock.clone())),
         clock,
         random: Arc::new(SystemRandom),
         http,
@@ -101,7 +104,7 @@ pub async fn run(options: Options) -> Result<()> {
     welcome(&url, &name, server.config.registration, &first_token, &data_dir)?;
 
     let cx = Cx { ports, server };
-    let http = Http::new(listener, tls, api::router(), cx);
+    let http = Http::new(listener, tls, api::router(), cx).behind(proxies);
     let serving = http.serve(stop.clone(), REQUEST_GRACE);
     let releasing = async {
         stop.cancelled().await;

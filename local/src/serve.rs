@@ -11,6 +11,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use skerry::api::{ClientAddress, Cx};
+use skerry_core::rate_limits::Proxies;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -33,6 +34,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
+/// The header in which proxies say for whom they ask.
+const FORWARDED_FOR: &str = "X-Forwarded-For";
 /// A pause when no connection can be accepted (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,6 +45,7 @@ pub struct Http {
     tls: Option<TlsAcceptor>,
     router: Router,
     cx: Cx,
+    proxies: Arc<Proxies>,
     connections: Arc<Semaphore>,
 }
 
@@ -49,7 +53,13 @@ impl Http {
     /// Serves requests with this router, each with `cx` in its extensions.
     pub fn new(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, cx: Cx) -> Self {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { listener, tls, router, cx, connections }
+        Self { listener, tls, router, cx, proxies: Arc::default(), connections }
+    }
+
+    /// Takes the word of these proxies on where requests come from.
+    #[must_use]
+    pub fn behind(self, proxies: Proxies) -> Self {
+        Self { proxies: Arc::new(proxies), ..self }
     }
 
     /// Serves until `stop`, then lets the requests that are running finish, at most so long.
@@ -60,6 +70,7 @@ impl Http {
                 tls: self.tls.clone(),
                 router: self.router.clone(),
                 cx: self.cx.clone(),
+                proxies: self.proxies.clone(),
                 address,
                 stop: stop.clone(),
             };
@@ -100,6 +111,7 @@ struct Connection {
     tls: Option<TlsAcceptor>,
     router: Router,
     cx: Cx,
+    proxies: Arc<Proxies>,
     address: SocketAddr,
     stop: CancellationToken,
 }
@@ -128,11 +140,13 @@ impl Connection {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         is_http2: bool,
     ) {
-        let Self { router, cx, address, stop, .. } = self;
-        let address = ClientAddress(address.ip().to_string());
+        let Self { router, cx, proxies, address, stop, .. } = self;
         let service = router.map_request(move |mut request: Request<Incoming>| {
+            let forwarded_for = request.headers().get_all(FORWARDED_FOR).iter();
+            let forwarded_for = forwarded_for.map(|it| it.to_str().unwrap_or_default());
+            let origin = proxies.origin(address.ip(), forwarded_for);
             request.extensions_mut().insert(cx.clone());
-            request.extensions_mut().insert(address.clone());
+            request.extensions_mut().insert(ClientAddress(origin.to_string()));
             request
         });
         let builder = builder(is_http2);

@@ -69,6 +69,10 @@ pub struct Options {
     pub is_counted: bool,
     /// Isolates that answer requests to the Worker.
     pub isolates: usize,
+    /// How often what may be asked. Tests do it as often as they like, unless that is the test.
+    pub rate_limits: String,
+    /// Proxies that say where requests come from; the Worker believes whoever asks it here.
+    pub trusted_proxies: Vec<String>,
 }
 
 impl Default for Options {
@@ -84,6 +88,8 @@ impl Default for Options {
             worker_build: "worker/build-test".into(),
             is_counted: false,
             isolates: 1,
+            rate_limits: "off".to_owned(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -231,6 +237,10 @@ fn native_command(options: &Options, data: &Path) -> Command {
     for host in &options.private_servers {
         command.args(["--private-servers", host]);
     }
+    command.args(["--rate-limits", &options.rate_limits]);
+    for proxy in &options.trusted_proxies {
+        command.args(["--trusted-proxies", proxy]);
+    }
     command
 }
 
@@ -245,6 +255,7 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     command.args(["--isolates", &options.isolates.to_string()]);
     command.args(variable("SERVER_NAME", &options.server_name));
     command.args(variable("REGISTRATION", &options.registration));
+    command.args(variable("RATE_LIMITS", &options.rate_limits));
     if let Some(token) = &options.registration_token {
         command.args(variable("REGISTRATION_TOKEN", token));
     }

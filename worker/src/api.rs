@@ -22,6 +22,7 @@ use crate::{
     d1::D1,
     dns::EdgeDns,
     http::EdgeHttp,
+    limits::{Charges, EdgeLimiter},
     machine::{EdgeClock, EdgeRandom},
     objects::EdgeObjects,
     server, sessions,
@@ -65,13 +66,17 @@ async fn serve(request: Request, env: &Env) -> Result<Response> {
 async fn cx(env: &Env) -> Result<Cx> {
     let global = Arc::new(D1::new(env.clone()));
     let server = server::for_api(&*global, env).await?;
+    let limits = sessions::limits_of_this_isolate(&server.config.rate_limits);
     let clock = Arc::new(EdgeClock);
     let absent = ABSENT_ROOMS.with(Arc::clone);
-    let objects = WithAbsentRooms::new(EdgeObjects(env.clone()), absent, clock.clone());
+    let charges = Charges::default();
+    let objects = EdgeObjects::new(env.clone(), charges.clone());
+    let objects = WithAbsentRooms::new(objects, absent, clock.clone());
     let ports = Ports {
         global,
         sessions: sessions::of_this_isolate(),
         filters: sessions::filters_of_this_isolate(),
+        limiter: Arc::new(EdgeLimiter::new(limits, env.clone(), charges)),
         objects: Arc::new(objects),
         clock,
         random: Arc::new(EdgeRandom),

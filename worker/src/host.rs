@@ -11,6 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use ruma::UserId;
 use skerry::{
     Error, Result,
+    limits::Limits,
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
     store::migrations::Migration,
@@ -27,6 +28,7 @@ use crate::{
     dns::EdgeDns,
     http::EdgeHttp,
     js,
+    limits::Charges,
     machine::{EdgeClock, EdgeRandom},
     object_sql::ObjectSql,
     objects::EdgeObjects,
@@ -46,6 +48,7 @@ pub(crate) struct EdgeHost {
     global: D1,
     alarm: SendWrapper<Cell<Alarm>>,
     answer_waiting: SendWrapper<OnceCell<Answering>>,
+    limits: SendWrapper<OnceCell<Limits>>,
 }
 
 /// Answers those who wait.
@@ -79,9 +82,10 @@ impl EdgeHost {
             storage: SendWrapper::new(storage),
             global: D1::new(env.clone()),
             dns: EdgeDns::new(env.clone()),
-            objects: EdgeObjects(env),
+            objects: EdgeObjects::new(env, Charges::default()),
             alarm: SendWrapper::new(Cell::new(Alarm::Unknown)),
             answer_waiting: SendWrapper::new(OnceCell::new()),
+            limits: SendWrapper::new(OnceCell::new()),
         })
     }
 
@@ -217,6 +221,12 @@ impl ObjectHost for EdgeHost {
         }
     }
 
+    fn limits(&self) -> &Limits {
+        // Variables that say none are refused where requests come in: nothing gets here by them.
+        let rates = || server::rate_limits(self.objects.env()).unwrap_or_default();
+        self.limits.get_or_init(|| Limits::new(rates()))
+    }
+
     fn defer(&self, work: Deferred) {
         self.state.wait_until(work);
     }
@@ -250,6 +260,6 @@ impl ObjectHost for EdgeHost {
     }
 
     async fn server(&self) -> Result<Arc<Server>> {
-        SendFuture::new(server::for_object(&self.global, &self.objects.0)).await
+        SendFuture::new(server::for_object(&self.global, self.objects.env())).await
     }
 }

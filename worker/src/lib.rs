@@ -13,6 +13,7 @@ mod dns;
 mod host;
 mod http;
 mod js;
+mod limits;
 mod log;
 mod machine;
 mod object_sql;

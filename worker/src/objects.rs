@@ -19,7 +19,7 @@ use skerry::{
 };
 use worker::{Delay, Env, Stub, WebsocketEvent, send::SendFuture};
 
-use crate::{js::map_worker_error, machine::EdgeClock, wire};
+use crate::{js::map_worker_error, limits::Charges, machine::EdgeClock, wire};
 
 /// The bindings' names.
 pub(crate) const ROOM: &str = "ROOM";
@@ -36,11 +36,25 @@ const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// All objects.
 #[derive(Clone)]
-pub(crate) struct EdgeObjects(pub(crate) Env);
+pub(crate) struct EdgeObjects {
+    env: Env,
+    charges: Charges,
+}
 
 impl EdgeObjects {
+    /// The way for one request from outside, or for one object. `charges` is what the objects that
+    /// are asked are to count of the request.
+    pub(crate) fn new(env: Env, charges: Charges) -> Self {
+        Self { env, charges }
+    }
+
+    /// The bindings.
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
     pub(crate) fn stub(&self, binding: &str, name: &str) -> Result<Stub> {
-        let namespace = self.0.durable_object(binding).map_err(map_worker_error)?;
+        let namespace = self.env.durable_object(binding).map_err(map_worker_error)?;
         namespace.get_by_name(name).map_err(map_worker_error)
     }
 
@@ -52,11 +66,13 @@ impl EdgeObjects {
         name: &str,
         command: impl Command,
     ) -> Result<T> {
-        let answer = self.stub(binding, name)?.fetch_with_request(wire::request(&command)?).await;
+        let charges = self.charges.take_for(name);
+        let request = wire::request(&command, &charges)?;
+        let answer = self.stub(binding, name)?.fetch_with_request(request).await;
         let answer = match answer {
             Err(error) if command.is_repeatable() => {
                 tracing::warn!(%error, binding, "a stub broke: its object is asked once more");
-                let request = wire::request(&command)?;
+                let request = wire::request(&command, &[])?;
                 self.stub(binding, name)?.fetch_with_request(request).await
             }
             answer => answer,

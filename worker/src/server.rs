@@ -13,6 +13,7 @@ use skerry::{
         Server, hash_registration_token,
     },
 };
+use skerry_core::rate_limits::{RateLimits, RateLimitsError};
 use worker::{Env, console_log};
 
 use crate::machine::{EdgeClock, EdgeRandom};
@@ -78,14 +79,24 @@ fn config(env: &Env, name: &OwnedServerName) -> Result<Config> {
     };
     Ok(Config {
         registration,
-        registration_token_hash: variable(env, "REGISTRATION_TOKEN")
-            .as_deref()
-            .map(hash_registration_token),
+        registration_token_hash: registration_token_hash(env)?,
         public_base_url: variable(env, "PUBLIC_BASE_URL"),
         access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
         private_servers: list(variable(env, "PRIVATE_SERVERS").as_deref()),
         session_cache_ms: MANY_PROCESSES_SESSION_CACHE_MS,
+        rate_limits: rate_limits(env)?,
     })
+}
+
+fn registration_token_hash(env: &Env) -> Result<Option<String>> {
+    let hash = variable(env, "REGISTRATION_TOKEN").as_deref().map(hash_registration_token);
+    hash.transpose().map_err(|it| Error::internal(format!("REGISTRATION_TOKEN: {it}")))
+}
+
+/// The rate limits that the operator has chosen.
+pub(crate) fn rate_limits(env: &Env) -> Result<RateLimits> {
+    let limits = variable(env, "RATE_LIMITS").unwrap_or_default().parse();
+    limits.map_err(|it: RateLimitsError| Error::internal(format!("RATE_LIMITS: {it}")))
 }
 
 /// What stands between commas.

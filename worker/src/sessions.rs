@@ -1,12 +1,14 @@
 //! What this isolate remembers of valid access tokens and of stored filters.
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
-use skerry::{filters::Filters, sessions::Sessions};
+use skerry::{filters::Filters, limits::Limits, sessions::Sessions};
+use skerry_core::rate_limits::RateLimits;
 
 thread_local! {
     static SESSIONS: Arc<Sessions> = Arc::default();
     static FILTERS: Arc<Filters> = Arc::default();
+    static LIMITS: OnceCell<Arc<Limits>> = const { OnceCell::new() };
 }
 
 /// The memory of this isolate. Others have their own: what ends a token in one of them is heard
@@ -18,4 +20,9 @@ pub(crate) fn of_this_isolate() -> Arc<Sessions> {
 /// The filters that this isolate remembers.
 pub(crate) fn filters_of_this_isolate() -> Arc<Filters> {
     FILTERS.with(Clone::clone)
+}
+
+/// What this isolate has counted of requests from outside.
+pub(crate) fn limits_of_this_isolate(rates: &RateLimits) -> Arc<Limits> {
+    LIMITS.with(|limits| limits.get_or_init(|| Arc::new(Limits::new(rates.clone()))).clone())
 }

@@ -89,6 +89,9 @@ impl<O: Object> Shell<O> {
     }
 
     async fn ask(&self, request: &mut Request) -> Result<ReplyOf<O>> {
+        for charge in wire::charges(request)? {
+            charge.take(self.host.limits())?;
+        }
         let command: CommandOf<O> = wire::command(request).await?;
         self.object().await?.ask(command).await
     }

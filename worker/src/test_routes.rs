@@ -27,6 +27,7 @@ use crate::{
     host::EdgeHost,
     http::EdgeHttp,
     js::map_worker_error,
+    limits::Charges,
     objects::{EdgeObjects, ROOM, USER},
     wire,
 };
@@ -38,7 +39,7 @@ pub(crate) async fn answer(request: &Request, env: &Env) -> Option<worker::Resul
     let path = request.path();
     let (route, argument) = path.strip_prefix(PREFIX)?.split_once('/')?;
     let argument = String::from(js_sys::decode_uri_component(argument).ok()?);
-    let objects = EdgeObjects(env.clone());
+    let objects = EdgeObjects::new(env.clone(), Charges::default());
     let result = match (request.method(), route) {
         (Method::Post, "panic" | "hang") | (Method::Get, "memory") => {
             forward(&objects, ROOM, &argument, route).await

@@ -9,7 +9,7 @@ use serde_json::Value as JsonValue;
 use skerry::{Error, Result};
 use worker::{Headers, Method, Request, RequestInit, Response};
 
-use crate::js::map_worker_error;
+use crate::{js::map_worker_error, limits::Charge};
 
 /// Where a client waits for news.
 pub(crate) const WAIT_PATH: &str = "/wait";
@@ -28,12 +28,30 @@ const COMMAND_URL: &str = "https://object/";
 /// not in a room, and the Worker remembers only which rooms there are not.
 const UNKNOWN_ROOM: StatusCode = StatusCode::GONE;
 
-/// A command on its way to an object.
-pub(crate) fn request(command: &impl Serialize) -> Result<Request> {
+/// The header with what an object is to count: rate limits of whoever asks.
+const CHARGES: &str = "X-Charges";
+
+/// A command on its way to an object, and what this object is to count for it.
+pub(crate) fn request(command: &impl Serialize, charges: &[Charge]) -> Result<Request> {
     let body = serde_json::to_string(command)?;
     let mut init = RequestInit::new();
+    if !charges.is_empty() {
+        let headers = Headers::new();
+        let charges = URL_SAFE_NO_PAD.encode(serde_json::to_vec(charges)?);
+        headers.set(CHARGES, &charges).map_err(map_worker_error)?;
+        init.with_headers(headers);
+    }
     init.with_method(Method::Post).with_body(Some(body.into()));
     Request::new_with_init(COMMAND_URL, &init).map_err(map_worker_error)
+}
+
+/// What comes with a command to be counted.
+pub(crate) fn charges(request: &Request) -> Result<Vec<Charge>> {
+    let Some(charges) = request.headers().get(CHARGES).map_err(map_worker_error)? else {
+        return Ok(Vec::new());
+    };
+    let charges = URL_SAFE_NO_PAD.decode(charges).map_err(Error::internal)?;
+    Ok(serde_json::from_slice(&charges)?)
 }
 
 /// A command that has arrived.

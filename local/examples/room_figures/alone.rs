@@ -1,16 +1,21 @@
 //! A room that stands on its own database and is alone: there are no other objects.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use ruma::{RoomId, UserId};
 use skerry::{
     Error, Result,
+    limits::Limits,
     messages::{room, user},
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
     store::agenda,
 };
+use skerry_core::rate_limits::RateLimits;
 use skerry_local::machine::{SystemClock, SystemRandom};
 
 /// The only room's.
@@ -53,6 +58,11 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
 
     async fn alarm_at_ms(&self) -> Result<Option<u64>> {
         Ok(None)
+    }
+
+    fn limits(&self) -> &Limits {
+        static OFF: LazyLock<Limits> = LazyLock::new(|| Limits::new(RateLimits::off()));
+        &OFF
     }
 
     fn defer(&self, work: Deferred) {

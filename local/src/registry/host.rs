@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use ruma::UserId;
 use skerry::{
     Error, Result,
+    limits::Limits,
     objects::{Object as _, user::User},
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
@@ -149,6 +150,10 @@ impl ObjectHost for LocalHost {
             Ok(user_id) => self.registry().sessions.forget(user_id),
             Err(_) => tracing::error!(kind = self.kind, "only a user's object has sessions"),
         }
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.registry().limits
     }
 
     fn defer(&self, work: Deferred) {

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 use skerry::{
     api::{self, Cx},
     bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
+    limiters::OneProcess,
     ports::{Clock, Offline, Ports},
     server::{Config, Registration},
 };
+use skerry_core::rate_limits::RateLimits;
 use skerry_local::{
     machine::SystemRandom,
     registry::{LocalObjects, Registry},
@@ -46,6 +48,7 @@ pub(crate) fn config(registration: Registration) -> Config {
         access_token_lifetime_ms: LIFETIME_MS,
         private_servers: Vec::new(),
         session_cache_ms: CACHE_MS,
+        rate_limits: RateLimits::off(),
     }
 }
 
@@ -82,7 +85,9 @@ impl House {
         )
         .await
         .unwrap();
+        let limiter = OneProcess::new(registry.limits(), clock.clone());
         let ports = Ports {
+            limiter: Arc::new(limiter),
             global: sqlite.clone(),
             sessions: registry.sessions(),
             filters: Arc::default(),

@@ -40,19 +40,22 @@ async fn what_a_refresh_replaces_is_valid_until_the_new_is_used() {
     assert_eq!(house.whoami(&first["access_token"]).await, (200, false));
     // Using the new refresh token proves that it arrived, as using the new access token would.
     let (_, third) = house.refresh(&second["refresh_token"]).await;
-    for token in [&first["refresh_token"], &lost["refresh_token"]] {
-        let (status, reply) = house.refresh(token).await;
+    let refused = async |session: &Value| {
+        let (status, reply) = house.refresh(&session["refresh_token"]).await;
         assert_eq!((status.as_u16(), &reply["errcode"]), (401, &json!("M_UNKNOWN_TOKEN")));
-    }
+    };
+    refused(&lost).await;
     assert_eq!(house.whoami(&first["access_token"]).await.0, 401);
     assert_eq!(house.whoami(&lost["access_token"]).await.0, 401);
     assert_eq!(house.whoami(&second["access_token"]).await, (200, false));
     assert_eq!(house.whoami(&third["access_token"]).await, (200, false));
     assert_eq!(house.whoami(&second["access_token"]).await.0, 401);
-    let (status, _) = house.refresh(&second["refresh_token"]).await;
-    assert_eq!(status, StatusCode::UNAUTHORIZED);
-    let (status, _) = house.refresh(&third["refresh_token"]).await;
+    let (status, fourth) = house.refresh(&third["refresh_token"]).await;
     assert_eq!(status, StatusCode::OK);
+    // One that was spent ends the session, whoever shows it.
+    refused(&second).await;
+    assert_eq!(house.whoami(&third["access_token"]).await.0, 401);
+    refused(&fourth).await;
 }
 
 /// What got no answer may have been carried out last, and either answer may be the one that

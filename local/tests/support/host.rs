@@ -13,10 +13,12 @@ use std::{
 use async_trait::async_trait;
 use skerry::{
     Error, Result,
+    limits::Limits,
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
     store::agenda,
 };
+use skerry_core::rate_limits::RateLimits;
 use skerry_local::{machine::SystemRandom, sqlite::Sqlite, store};
 use tempfile::TempDir;
 
@@ -73,12 +75,22 @@ pub(crate) struct Host {
     commits: AtomicU64,
     forgotten: AtomicU64,
     woken: AtomicU64,
+    limits: Limits,
     _directory: TempDir,
 }
 
 impl Host {
     /// A store in which nothing is stored, beside these other objects.
     pub(crate) async fn open(objects: Arc<dyn Objects>, global: GlobalStore) -> Arc<Self> {
+        Self::limited(objects, global, RateLimits::off()).await
+    }
+
+    /// As [`Self::open`], with these rate limits.
+    pub(crate) async fn limited(
+        objects: Arc<dyn Objects>,
+        global: GlobalStore,
+        rates: RateLimits,
+    ) -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = Arc::new(Sqlite::open(directory.path()).await.unwrap());
         store::migrate(&*sqlite).await.unwrap();
@@ -100,6 +112,7 @@ impl Host {
             commits: AtomicU64::default(),
             forgotten: AtomicU64::default(),
             woken: AtomicU64::default(),
+            limits: Limits::new(rates),
             _directory: directory,
         })
     }
@@ -332,6 +345,10 @@ impl ObjectHost for Host {
 
     fn forget_sessions(&self) {
         self.forgotten.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     fn defer(&self, work: Deferred) {

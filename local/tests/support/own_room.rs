@@ -14,7 +14,7 @@ use skerry::{
         Server,
     },
 };
-use skerry_core::{SigningKey, pdu, room_version};
+use skerry_core::{SigningKey, pdu, rate_limits::RateLimits, room_version};
 
 /// A server of this name and key.
 pub(crate) fn server(name: &str, signing_key: SigningKey) -> Arc<Server> {
@@ -28,6 +28,7 @@ pub(crate) fn server(name: &str, signing_key: SigningKey) -> Arc<Server> {
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
             private_servers: Vec::new(),
             session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
+            rate_limits: RateLimits::off(),
         },
     })
 }

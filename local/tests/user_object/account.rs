@@ -52,11 +52,12 @@ pub(crate) fn tokens(name: &str) -> NewTokens {
 }
 
 pub(crate) fn register(session: Option<NewSession>) -> Register {
-    Register { password: secret(PASSWORD), is_admin: false, reservation: None, session }
+    let password = secret(PASSWORD);
+    Register { password, is_admin: false, reservation: None, session, address: None }
 }
 
 pub(crate) fn login(device: &str, name: &str) -> Login {
-    Login { password: secret(PASSWORD), session: session(device, name) }
+    Login { password: secret(PASSWORD), session: session(device, name), limited_for_ms: None }
 }
 
 pub(crate) fn refresh(name: &str, new: &str) -> Refresh {

@@ -125,7 +125,7 @@ async fn a_name_is_taken_for_ever() {
     let refusal = world.try_ask(register(None)).await.unwrap_err();
     assert_eq!(refusal.to_json()["errcode"], "M_USER_IN_USE");
     let refusal = world.try_ask(login("D", "d")).await.unwrap_err();
-    assert_eq!(refusal.to_json()["errcode"], "M_USER_DEACTIVATED");
+    assert_eq!(refusal.to_json()["errcode"], "M_FORBIDDEN");
     assert!(!is_password(&world, PASSWORD).await);
     assert!(world.ask(GetAccount {}).await.unwrap().is_deactivated);
     assert_eq!(world.ask(GetProfile {}).await, None);

@@ -19,6 +19,7 @@ pub mod join_order;
 pub mod membership;
 pub mod notify;
 pub mod pdu;
+pub mod rate_limits;
 pub mod receipt;
 pub mod redact;
 pub mod request_path;
@@ -31,6 +32,7 @@ pub mod state_content;
 pub mod state_res;
 pub mod sync_token;
 pub mod token;
+pub mod turns;
 pub mod user_stream;
 pub mod visibility;
 

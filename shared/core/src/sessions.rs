@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{DeviceId, OwnedDeviceId};
 
+use crate::token;
+
 /// New pairs of one device of which none has been used, at most: one more makes the one end that
 /// would expire first.
 pub const MAX_UNCONFIRMED: usize = 8;
@@ -155,6 +157,21 @@ impl Sessions {
         let surplus = (unused.len() + 1).saturating_sub(MAX_UNCONFIRMED);
         let removed = unused.iter().take(surplus).map(|it| it.access_hash.clone()).collect();
         SessionPlan { removed, stored: Vec::new() }
+    }
+
+    /// The device whose session must end because somebody shows a refresh token that has been
+    /// spent: it was stolen from the client, or the client has stolen it ([RFC 9700]). A token that
+    /// was replaced before it was used is none of those: its client may never have received it.
+    ///
+    /// [RFC 9700]: https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2
+    pub fn replayed(&self, refresh_hash: &str) -> Option<OwnedDeviceId> {
+        let (family, generation) = token::lineage_in(refresh_hash)?;
+        let relatives = self.by_access_hash.values().filter_map(|pair| {
+            let (own, number) = token::lineage_in(pair.refresh_hash.as_deref()?)?;
+            (own == family).then_some((number, &pair.device_id))
+        });
+        let (oldest, device_id) = relatives.min_by_key(|(number, _)| *number)?;
+        (generation < oldest).then(|| device_id.clone())
     }
 
     /// Ends the sessions of devices.
@@ -344,6 +361,38 @@ mod tests {
         assert_eq!(sessions.by_access_hash.len(), 2);
         assert_eq!(authenticate(&mut sessions, "b", 2), Ok(()));
         assert_eq!(sessions.by_access_hash.len(), 1);
+    }
+
+    #[test]
+    fn a_refresh_token_that_was_spent_ends_its_session() {
+        let of = |family: &str, generation: u32, name: &str| NewTokens {
+            refresh_hash: Some(format!("{family}.{generation}.{name}")),
+            ..tokens(name, 0)
+        };
+        let mut sessions = Sessions::default();
+        open(&mut sessions, device_id!("D"), of("f", 0, "first"));
+        open(&mut sessions, device_id!("E"), of("g", 0, "other"));
+        let mut refresh = |spent: &str, new: NewTokens| {
+            let plan = sessions.plan_refresh(spent, new).unwrap();
+            sessions.apply(plan);
+            let known = ["f.0.first", "f.1.lost", "f.1.second", "f.2.third", "g.0.other"];
+            known.map(|it| sessions.replayed(it).is_some())
+        };
+        // Until the new pair is used, its client may not have received it.
+        let none = [false; 5];
+        assert_eq!(refresh("f.0.first", of("f", 1, "lost")), none);
+        assert_eq!(refresh("f.0.first", of("f", 1, "second")), none);
+        // The first one is spent when what came of it is used; what never was used is not.
+        assert_eq!(refresh("f.1.second", of("f", 2, "third")), [true, false, false, false, false]);
+        let two = [true, true, true, false, false];
+        assert_eq!(refresh("f.2.third", of("f", 3, "fourth")), two);
+        assert_eq!(sessions.replayed("f.0.first").as_deref(), Some(device_id!("D")));
+        for unknown in ["h.0.x", "f.x.first", "first", ""] {
+            assert_eq!(sessions.replayed(unknown), None, "{unknown}");
+        }
+        let plan = sessions.plan_end(&[owned_device_id!("D")]);
+        sessions.apply(plan);
+        assert_eq!(sessions.replayed("f.0.first"), None, "it has ended");
     }
 
     #[test]

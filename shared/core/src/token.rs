@@ -67,6 +67,63 @@ impl TokenKind {
     }
 }
 
+/// Bytes of a refresh token's randomness that it has in common with those that it came from.
+const FAMILY_BYTES: usize = 12;
+
+/// Bytes after those that say how many refreshes it is from the first of them.
+const GENERATION_BYTES: usize = 4;
+
+/// Which session a refresh token is of, and how many refreshes it is from its first one. With it,
+/// a token that has been used is told from one that never was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    family: [u8; FAMILY_BYTES],
+    generation: u32,
+}
+
+impl Lineage {
+    /// The lineage of a token of the right form.
+    pub fn of(token: &str) -> Option<Self> {
+        let random = token.get(token.len().checked_sub(RANDOM_CHARS)?..)?;
+        let random = URL_SAFE_NO_PAD.decode(random).ok()?;
+        let (family, rest) = random.split_first_chunk()?;
+        let (generation, _) = rest.split_first_chunk::<GENERATION_BYTES>()?;
+        Some(Self { family: *family, generation: u32::from_be_bytes(*generation) })
+    }
+
+    /// That of the tokens which these are exchanged for.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { generation: self.generation.saturating_add(1), ..self }
+    }
+
+    /// Writes it into the randomness of a new token: without one before it, that of a new session.
+    pub fn write(after: Option<Self>, random: &mut [u8; RANDOM_BYTES]) {
+        if let Some(rest) = random.get_mut(..FAMILY_BYTES + GENERATION_BYTES) {
+            let (family, generation) = rest.split_at_mut(FAMILY_BYTES);
+            if let Some(after) = after {
+                family.copy_from_slice(&after.family);
+            }
+            let number = after.map_or(0, |it| it.next().generation);
+            generation.copy_from_slice(&number.to_be_bytes());
+        }
+    }
+}
+
+/// What is stored of a refresh token: its lineage, the family as its hash, and its [`hash`].
+pub fn hash_refresh(token: &str) -> String {
+    let Some(Lineage { family, generation }) = Lineage::of(token) else { return hash(token) };
+    let family = STANDARD_NO_PAD.encode(Sha256::digest(family));
+    format!("{family}.{generation}.{}", hash(token))
+}
+
+/// The family and the generation in what is stored of a refresh token.
+pub fn lineage_in(refresh_hash: &str) -> Option<(&str, u32)> {
+    let (family, rest) = refresh_hash.split_once('.')?;
+    let (generation, _) = rest.split_once('.')?;
+    Some((family, generation.parse().ok()?))
+}
+
 /// What is stored of a token: it is random, so a plain hash cannot be searched. Hashes need no
 /// comparison in constant time: who can measure it learns of a hash, from which no token follows.
 pub fn hash(token: &str) -> String {
@@ -82,6 +139,27 @@ mod tests {
     #[test]
     fn a_token_is_kept_as_its_hash() {
         assert_eq!(hash("abc"), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_refresh_token_says_where_it_comes_from() {
+        let user_id = user_id!("@ann:example.org");
+        let make = |after, byte| {
+            let mut random = [byte; RANDOM_BYTES];
+            Lineage::write(after, &mut random);
+            TokenKind::Refresh.make(user_id, &random)
+        };
+        let first = make(None, 7);
+        let second = make(Lineage::of(&first), 8);
+        let sibling = make(Lineage::of(&first), 9);
+        let stranger = make(None, 10);
+        let kept = [&first, &second, &sibling, &stranger].map(|it| hash_refresh(it));
+        let [first, second, sibling, stranger] = kept.each_ref().map(|it| lineage_in(it).unwrap());
+        assert_eq!((first.1, second.1, sibling.1, stranger.1), (0, 1, 1, 0));
+        assert!(first.0 == second.0 && first.0 == sibling.0 && first.0 != stranger.0);
+        assert_ne!(kept[1], kept[2]);
+        assert_eq!(lineage_in(&hash("abc")), None);
+        assert_eq!(hash_refresh("invented"), hash("invented"));
     }
 
     #[test]

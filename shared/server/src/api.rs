@@ -18,9 +18,11 @@
 mod access;
 mod answer;
 pub mod client;
+mod counted;
 pub mod federation;
 mod input;
 mod json;
+mod limits;
 mod mount;
 mod patched;
 mod sender;
@@ -35,7 +37,8 @@ use ruma::api::error::ErrorKind;
 
 use self::mount::Routes;
 pub use self::{
-    input::{Client, ClientAddress, MAX_BODY_BYTES},
+    counted::ClientAddress,
+    input::{Client, MAX_BODY_BYTES},
     json::MAX_JSON_DEPTH,
 };
 use crate::{Error, ports::Ports, server::Server};

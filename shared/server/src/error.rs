@@ -7,7 +7,7 @@ use std::{borrow::Cow, error::Error as StdError};
 use http::StatusCode;
 use ruma::api::{
     client::uiaa::UiaaInfo,
-    error::{ErrorKind, UnknownTokenErrorData},
+    error::{ErrorKind, RetryAfter, UnknownTokenErrorData},
 };
 use serde_json::{Value as JsonValue, json};
 
@@ -97,10 +97,16 @@ impl Error {
     /// Whether this refuses what was asked, for a reason that asking again does not change: an
     /// answer, not a failure. Who is only told to come later has no answer.
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Api { kind, .. } => !matches!(**kind, ErrorKind::LimitExceeded(_)),
-            Self::UnknownRoom => true,
-            Self::Uiaa(_) | Self::Conflict | Self::Internal(_) => false,
+        matches!(self, Self::Api { .. } | Self::UnknownRoom) && self.retry_after_ms().is_none()
+    }
+
+    /// After how many milliseconds what was refused by a rate limit may be asked again.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        let Self::Api { kind, .. } = self else { return None };
+        let ErrorKind::LimitExceeded(data) = &**kind else { return None };
+        match data.retry_after {
+            Some(RetryAfter::Delay(delay)) => u64::try_from(delay.as_millis()).ok(),
+            _ => None,
         }
     }
 

@@ -7,6 +7,8 @@ pub mod api;
 pub mod bootstrap;
 pub mod error;
 pub mod filters;
+pub mod limiters;
+pub mod limits;
 pub mod messages;
 pub mod objects;
 pub mod peers;

@@ -17,6 +17,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ruma::{RoomId, UserId};
+use skerry_core::rate_limits::Bucket;
 
 pub use self::{
     dns::Dns,
@@ -28,6 +29,7 @@ pub use self::{
 use crate::{
     Error, Result,
     filters::Filters,
+    limits::Limits,
     messages::{Ask, Recipient, room, user},
     server::Server,
     sessions::Sessions,
@@ -52,6 +54,20 @@ pub trait Clock: Send + Sync {
 pub trait Random: Send + Sync {
     /// Fills the whole buffer.
     fn fill(&self, buffer: &mut [u8]) -> Result<()>;
+}
+
+/// Counts requests against the rate limits, as far as they meet no object.
+#[async_trait]
+pub trait Limiter: Send + Sync {
+    /// Takes requests from somebody's bucket.
+    ///
+    /// # Errors
+    ///
+    /// `M_LIMIT_EXCEEDED`, when there are not as many in it.
+    async fn take(&self, bucket: Bucket, key: &str, requests: u32) -> Result<()>;
+
+    /// Refuses where nothing is left in a bucket, as far as this process knows; takes nothing.
+    fn check(&self, bucket: Bucket, key: &str) -> Result<()>;
 }
 
 /// How objects are reached, wherever they live. Asked by `ask`, which knows the type of the answer.
@@ -172,6 +188,9 @@ pub trait ObjectHost: Send + Sync {
     /// nothing to forget.
     fn forget_sessions(&self) {}
 
+    /// The rate limits: natively those of the process, at the edge those of this object.
+    fn limits(&self) -> &Limits;
+
     /// Runs work after the reply. It may be lost in a crash: what must not be lost is kept in
     /// the store and taken up again by the alarm.
     fn defer(&self, work: Deferred);
@@ -214,6 +233,8 @@ pub struct Ports {
     pub sessions: Arc<Sessions>,
     /// What this process remembers of stored filters.
     pub filters: Arc<Filters>,
+    /// Counts requests of whoever asks.
+    pub limiter: Arc<dyn Limiter>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -1,7 +1,7 @@
 //! Who this server is: its name, its signing key and its configuration.
 
 use ruma::{OwnedServerName, ServerName, UserId};
-use skerry_core::{SigningKey, address::Addresses, token};
+use skerry_core::{SigningKey, address::Addresses, rate_limits::RateLimits, token};
 
 /// One homeserver. Shared by the API layer and all objects.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Config {
     /// token that ends is refused after that time at the latest; at once, where all that changes
     /// an account goes through the same process.
     pub session_cache_ms: u64,
+    /// How often what may be asked.
+    pub rate_limits: RateLimits,
 }
 
 impl Config {
@@ -61,9 +63,21 @@ pub const ONE_PROCESS_SESSION_CACHE_MS: u64 = 60 * 60 * 1000;
 /// [`Config::session_cache_ms`] of a host of many processes that know nothing of each other.
 pub const MANY_PROCESSES_SESSION_CACHE_MS: u64 = 10 * 1000;
 
-/// What is kept of a registration token.
-pub fn hash_registration_token(text: &str) -> String {
-    token::hash(text)
+/// The fewest characters of a registration token that an operator chooses: it can be tried by
+/// everybody, from many addresses.
+pub const MIN_REGISTRATION_TOKEN_CHARS: usize = 10;
+
+/// A registration token that could be guessed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a registration token has at least {MIN_REGISTRATION_TOKEN_CHARS} characters")]
+pub struct RegistrationTokenTooShort;
+
+/// What is kept of a registration token that an operator chooses.
+pub fn hash_registration_token(text: &str) -> Result<String, RegistrationTokenTooShort> {
+    match text.chars().count() < MIN_REGISTRATION_TOKEN_CHARS {
+        true => Err(RegistrationTokenTooShort),
+        false => Ok(token::hash(text)),
+    }
 }
 
 /// Lifetime of a refreshable access token unless configured otherwise: one hour.
@@ -87,6 +101,18 @@ impl Registration {
         match name.host() {
             "localhost" => Self::Open,
             _ => Self::Token,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_token_that_could_be_guessed_is_none() {
+        for (chars, is_fine) in [(0, false), (9, false), (10, true), (64, true)] {
+            assert_eq!(hash_registration_token(&"ü".repeat(chars)).is_ok(), is_fine, "{chars}");
         }
     }
 }

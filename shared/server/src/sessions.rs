@@ -46,9 +46,18 @@ struct Memory {
     newest: Ticket,
 }
 
+/// Whose a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The user on the device.
+    pub caller: Caller,
+    /// Whether they administer the server.
+    pub is_admin: bool,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
-    caller: Caller,
+    known: Known,
     ticket: Ticket,
     until_ms: u64,
 }
@@ -83,7 +92,8 @@ impl Sessions {
         let mut memory = self.lock();
         let until_ms = now_ms.saturating_add(at_most_ms);
         let until_ms = answer.expires_at_ms.map_or(until_ms, |it| it.min(until_ms));
-        let entry = Entry { caller: answer.caller.clone(), ticket, until_ms };
+        let known = Known { caller: answer.caller.clone(), is_admin: answer.is_admin };
+        let entry = Entry { known, ticket, until_ms };
         if !memory.counts(&entry) {
             return;
         }
@@ -103,14 +113,14 @@ impl Sessions {
     }
 
     /// Whose token it is, if that is remembered.
-    pub fn find(&self, access_hash: &str, now_ms: u64) -> Option<Caller> {
+    pub fn find(&self, access_hash: &str, now_ms: u64) -> Option<Known> {
         let mut memory = self.lock();
         let found = memory.tokens.get(access_hash)?.clone();
         if found.until_ms <= now_ms || !memory.counts(&found) {
             memory.tokens.pop(access_hash);
             return None;
         }
-        Some(found.caller)
+        Some(found.known)
     }
 
     /// Tokens of the user have ended, or they ignore others: nothing counts that was asked before.
@@ -133,7 +143,7 @@ impl Sessions {
 
 impl Memory {
     fn counts(&self, entry: &Entry) -> bool {
-        let forgotten = self.forgotten.peek(&entry.caller.user_id);
+        let forgotten = self.forgotten.peek(&entry.known.caller.user_id);
         entry.ticket >= self.floor && forgotten.is_none_or(|it| entry.ticket >= *it)
     }
 }
@@ -145,7 +155,7 @@ mod tests {
     fn answer(user_id: &str, expires_at_ms: Option<u64>) -> Authenticated {
         let user_id = user_id.try_into().unwrap();
         let caller = Caller { user_id, device_id: "D".into() };
-        Authenticated { caller, expires_at_ms, ignores_users: false }
+        Authenticated { caller, expires_at_ms, ignores_users: false, is_admin: false }
     }
 
     fn is_known(sessions: &Sessions, token: &str, now_ms: u64) -> bool {

@@ -1,12 +1,17 @@
-//! Real clients live through the whole story of a conversation. `scripts/setup` installs them; the
-//! file `.tools/env` that it writes puts the right `node` and `python3` first in the path.
+//! Real clients live through the whole story of a conversation, on a server whose rate limits are
+//! those that it has by default. `scripts/setup` installs the clients; the file `.tools/env` that
+//! it writes puts the right `node` and `python3` first in the path.
 
-use skerry_tests::{Server, repository};
+use skerry_tests::{Host, Options, Server, repository};
 use std::process::Command;
 
-both_hosts![matrix_js_sdk_holds_a_conversation, matrix_nio_holds_a_conversation];
+private_server![
+    native: Native => [matrix_js_sdk_holds_a_conversation, matrix_nio_holds_a_conversation],
+    worker: Worker => [matrix_js_sdk_holds_a_conversation, matrix_nio_holds_a_conversation],
+];
 
-fn run(program: &str, script: &str, server: &Server) {
+fn run(program: &str, script: &str, host: Host) {
+    let server = Server::start(host, Options { rate_limits: String::new(), ..Options::default() });
     let script = repository().join("tests/clients").join(script);
     let output = Command::new(program).arg(script).arg(server.url()).output();
     let output = output.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
@@ -16,10 +21,10 @@ fn run(program: &str, script: &str, server: &Server) {
     assert!(told.contains("all done"), "the story ended early:\n{told}");
 }
 
-async fn matrix_js_sdk_holds_a_conversation(server: &Server) {
-    run("node", "js-sdk.mjs", server);
+async fn matrix_js_sdk_holds_a_conversation(host: Host) {
+    run("node", "js-sdk.mjs", host);
 }
 
-async fn matrix_nio_holds_a_conversation(server: &Server) {
-    run("python3", "nio.py", server);
+async fn matrix_nio_holds_a_conversation(host: Host) {
+    run("python3", "nio.py", host);
 }

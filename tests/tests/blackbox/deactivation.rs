@@ -36,10 +36,18 @@ async fn a_deactivated_account_has_no_session_and_no_login(server: &Server) {
     deactivate(&alice).await;
     alice.get("/account/whoami").refused(401, "M_UNKNOWN_TOKEN").await;
     phone.get("/account/whoami").refused(401, "M_UNKNOWN_TOKEN").await;
-    let login = json!({ "type": "m.login.password", "password": PASSWORD,
-        "identifier": { "type": "m.id.user", "user": alice.id } });
-    let reply = alice.post("/login").json(&login).send().await;
-    reply.refused_with_any(&[(403, "M_USER_DEACTIVATED"), (403, "M_FORBIDDEN")]);
+    // Nobody is told that it ever was: the answer is that of an account that never existed.
+    let nobody = skerry_tests::unique("nobody");
+    let login = |user: &str, password: &str| {
+        let identifier = json!({ "type": "m.id.user", "user": user });
+        let body = json!({ "type": "m.login.password", "password": password,
+            "identifier": identifier });
+        alice.post("/login").json(&body)
+    };
+    let unknown = login(&nobody, "wrong").refused(403, "M_FORBIDDEN").await;
+    for password in [PASSWORD, "wrong"] {
+        assert_eq!(login(&alice.id, password).refused(403, "M_FORBIDDEN").await, unknown);
+    }
 }
 
 /// T7: whoever took the name over would be taken for its first owner.

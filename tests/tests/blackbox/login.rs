@@ -15,6 +15,8 @@ both_hosts![
     refresh_tokens_are_given_only_when_asked_for,
     a_refresh_gives_new_tokens_for_the_same_device,
     a_refresh_can_be_repeated_until_its_result_is_used,
+    a_refresh_token_that_was_spent_ends_its_session,
+    a_refresh_that_nobody_heard_of_ends_nothing,
     an_unknown_refresh_token_is_refused,
     logout_ends_one_session,
     logout_ends_the_refresh_token_too,
@@ -146,6 +148,46 @@ async fn a_refresh_can_be_repeated_until_its_result_is_used(server: &Server) {
     let second = refresh(&anyone, &session["refresh_token"]).await;
     let user = anyone.with_token(second["access_token"].as_str().expect("a token"));
     assert_eq!(user.get("/account/whoami").ok().await["device_id"], session["device_id"]);
+}
+
+async fn try_refresh(anyone: &Client, session: &Value) {
+    let request =
+        anyone.post("/refresh").json(&json!({ "refresh_token": session["refresh_token"] }));
+    request.refused(401, "M_UNKNOWN_TOKEN").await;
+}
+
+/// S-A4: either who shows it has stolen it, or whoever used it.
+async fn a_refresh_token_that_was_spent_ends_its_session(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let anyone = Client::new(server.url());
+    let first = refreshable(&alice).await;
+    let second = refresh(&anyone, &first["refresh_token"]).await;
+    let third = refresh(&anyone, &second["refresh_token"]).await;
+    let user =
+        |session: &Value| anyone.with_token(session["access_token"].as_str().expect("a token"));
+    user(&third).get("/account/whoami").ok().await;
+    try_refresh(&anyone, &first).await;
+    user(&third).get("/account/whoami").refused(401, "M_UNKNOWN_TOKEN").await;
+    user(&third).get("/joined_rooms").refused(401, "M_UNKNOWN_TOKEN").await;
+    try_refresh(&anyone, &third).await;
+    // Other sessions are not concerned.
+    alice.get("/account/whoami").ok().await;
+    let devices = alice.get("/devices").ok().await;
+    assert_eq!(devices["devices"].as_array().map(Vec::len), Some(1), "{devices}");
+}
+
+/// A client whose answer got lost asks again; the tokens that it never saw are nobody's.
+async fn a_refresh_that_nobody_heard_of_ends_nothing(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let anyone = Client::new(server.url());
+    let first = refreshable(&alice).await;
+    let lost = refresh(&anyone, &first["refresh_token"]).await;
+    let second = refresh(&anyone, &first["refresh_token"]).await;
+    let user = anyone.with_token(second["access_token"].as_str().expect("a token"));
+    user.get("/account/whoami").ok().await;
+    try_refresh(&anyone, &lost).await;
+    user.get("/account/whoami").ok().await;
+    refresh(&anyone, &second["refresh_token"]).await;
 }
 
 async fn an_unknown_refresh_token_is_refused(server: &Server) {

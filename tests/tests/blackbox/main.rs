@@ -81,6 +81,7 @@ mod privacy;
 mod profiles;
 mod public_rooms;
 mod races;
+mod rate_limits;
 mod read_markers;
 mod receipts;
 mod recovery;

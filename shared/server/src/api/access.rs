@@ -6,17 +6,24 @@
 //!
 //! [spec]: https://spec.matrix.org/unstable/client-server-api/#using-access-tokens
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, header, request::Parts};
 use ruma::{OwnedUserId, UserId, api::error::ErrorKind};
-use skerry_core::token::{self, TokenKind};
+use skerry_core::{
+    rate_limits::Bucket,
+    token::{self, TokenKind},
+};
 
-use super::Cx;
+use super::{
+    Cx,
+    counted::{count_unknown_token, counted_address},
+};
 use crate::{
     Error, Result,
     messages::{
         Ask, Caller,
         user::{Authenticate, ToUser},
     },
+    sessions::Known,
 };
 
 /// What an endpoint asks of the sender.
@@ -42,37 +49,64 @@ pub struct UncheckedToken {
     pub user_id: OwnedUserId,
     /// Its hash ([`token::hash`]).
     pub access_hash: String,
+    /// What the address it comes from is counted by.
+    address: String,
 }
 
 impl UncheckedToken {
     /// The token of a request that needs one.
-    pub(super) fn read(cx: &Cx, headers: &HeaderMap) -> Result<Self> {
-        let text = bearer(headers).ok_or_else(missing_token)?;
+    pub(super) fn read(cx: &Cx, parts: &Parts) -> Result<Self> {
+        let text = bearer(&parts.headers).ok_or_else(missing_token)?;
         // What is no token is not asked about: no object is made of what somebody invents.
         let user_id = TokenKind::Access.user_named(text, &cx.server.name);
         let user_id =
             user_id.ok_or_else(|| Error::unknown_token(false, "the access token is unknown"))?;
-        Ok(Self { user_id, access_hash: token::hash(text) })
+        let address = counted_address(&parts.extensions);
+        Ok(Self { user_id, access_hash: token::hash(text), address })
     }
 
     /// Checks the token, by what is remembered of it if anything is.
-    pub(super) async fn check(&self, cx: &Cx) -> Result<Caller> {
-        match cx.ports.sessions.find(&self.access_hash, cx.ports.clock.now_ms()) {
-            Some(caller) => Ok(caller),
+    pub(super) async fn check(&self, cx: &Cx) -> Result<Known> {
+        match self.remembered(cx) {
+            Some(known) => Ok(known),
             None => self.check_now(cx).await,
         }
     }
 
-    /// Has the user's object check the token.
-    async fn check_now(&self, cx: &Cx) -> Result<Caller> {
-        let Self { user_id, access_hash } = self;
+    /// Whose token it is, if that is remembered. Refused where too many came from the address that
+    /// nobody has.
+    pub(super) fn expect_known(&self, cx: &Cx) -> Result<Option<Known>> {
+        let known = self.remembered(cx);
+        if known.is_none() {
+            cx.ports.limiter.check(Bucket::UnknownTokens, &self.address)?;
+        }
+        Ok(known)
+    }
+
+    /// What the user's object has answered to whoever has this token: counted, if nobody has it.
+    pub(super) async fn answered<T>(&self, cx: &Cx, answer: Result<T>) -> Result<T> {
+        if let Err(error) = &answer {
+            count_unknown_token(cx, &self.address, error).await;
+        }
+        answer
+    }
+
+    fn remembered(&self, cx: &Cx) -> Option<Known> {
+        cx.ports.sessions.find(&self.access_hash, cx.ports.clock.now_ms())
+    }
+
+    /// Has the user's object check the token. Of those that nobody has, each address may show some.
+    async fn check_now(&self, cx: &Cx) -> Result<Known> {
+        let Self { user_id, access_hash, address } = self;
         let (sessions, now_ms) = (&cx.ports.sessions, cx.ports.clock.now_ms());
+        cx.ports.limiter.check(Bucket::UnknownTokens, address)?;
         let ticket = sessions.begin();
         let question = Authenticate { access_hash: access_hash.clone() };
-        let answer = cx.ports.objects.ask(&**user_id, question).await?;
+        let answer = cx.ports.objects.ask(&**user_id, question).await;
+        let answer = self.answered(cx, answer).await?;
         let at_most_ms = cx.server.config.session_cache_ms;
         sessions.insert(ticket, access_hash.clone(), &answer, now_ms, at_most_ms);
-        Ok(answer.caller)
+        Ok(Known { caller: answer.caller, is_admin: answer.is_admin })
     }
 }
 
@@ -85,11 +119,11 @@ fn missing_token() -> Error {
 pub struct Verified(pub Caller);
 
 /// Checks the sender of a request: the user whose token it carries, where a token is looked at.
-pub(super) async fn check(cx: &Cx, access: Access, headers: &HeaderMap) -> Result<Option<Caller>> {
-    let token = || UncheckedToken::read(cx, headers);
+pub(super) async fn check(cx: &Cx, access: Access, parts: &Parts) -> Result<Option<Known>> {
+    let token = || UncheckedToken::read(cx, parts);
     match access {
         Access::Anyone | Access::Unchecked => Ok(None),
-        Access::Optional if bearer(headers).is_none() => Ok(None),
+        Access::Optional if bearer(&parts.headers).is_none() => Ok(None),
         Access::Optional | Access::Required => token()?.check(cx).await.map(Some),
         Access::Account => token()?.check_now(cx).await.map(Some),
     }

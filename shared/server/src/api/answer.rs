@@ -9,10 +9,7 @@ use std::error::Error as StdError;
 use axum::{body::Body, response::Response};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use ruma::api::{
-    OutgoingResponse, OutgoingResponseExt as _,
-    error::{ErrorKind, LimitExceededErrorData},
-};
+use ruma::api::{OutgoingResponse, OutgoingResponseExt as _};
 
 use crate::{Error, Result};
 
@@ -84,14 +81,9 @@ fn add_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// When a client that was refused is to come back: in whole seconds, and not before its time.
 fn retry_after(error: &Error) -> Option<HeaderValue> {
-    let Error::Api { kind, .. } = error else { return None };
-    match &**kind {
-        ErrorKind::LimitExceeded(LimitExceededErrorData { retry_after: Some(after), .. }) => {
-            HeaderValue::try_from(after).ok()
-        }
-        _ => None,
-    }
+    error.retry_after_ms().map(|it| it.div_ceil(1_000).into())
 }
 
 /// An error and all its sources in one line.
@@ -108,6 +100,8 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use skerry_core::rate_limits::Bucket;
+
     use super::*;
 
     #[test]
@@ -115,6 +109,15 @@ mod tests {
         let response = refuse(&Error::internal("the password is swordfish"));
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!Error::internal("swordfish").to_json().to_string().contains("swordfish"));
+    }
+
+    #[test]
+    fn who_is_limited_is_told_in_whole_seconds_when_to_come_back() {
+        for (wait_ms, expected) in [(1, "1"), (1_000, "1"), (1_001, "2"), (60_000, "60")] {
+            let response = refuse(&crate::limits::refused(Bucket::Messages, wait_ms));
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(response.headers()[header::RETRY_AFTER], expected);
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A request on its way to its handler: path arguments, the body within its limits, and who sent
 //! it over which connection.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::{FromRequestParts as _, RawPathParams, rejection::RawPathParamsRejection},
@@ -9,14 +11,18 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::{Method, header, request::Parts};
 use ruma::api::{IncomingRequest, error::ErrorKind};
-use skerry_core::request_path;
+use skerry_core::{
+    rate_limits::{Bucket, address_key},
+    request_path,
+};
 
 use super::{
     Cx, access,
     access::{Access, UncheckedToken},
+    counted::{ClientAddress, Counted, counted_address},
     json,
 };
-use crate::{Error, Result, messages::Caller};
+use crate::{Error, Result, limiters::Unlimited, messages::Caller};
 
 /// The largest body of a JSON request. An event may have 64 KiB, `/createRoom` brings several.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -24,11 +30,6 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// How much of a body that is too large is read and thrown away. Most clients send all of a
 /// request before they look at the answer, and never see it when the connection breaks off.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
-
-/// The address a request came from. A host puts it into the extensions where it knows it; behind
-/// a proxy that is what the proxy says, if the operator trusts it.
-#[derive(Clone, Debug)]
-pub struct ClientAddress(pub String);
 
 /// What is known of the program that sent a request.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +40,22 @@ pub struct Client {
     pub user_agent: Option<String>,
     /// The host and port by which it reached this server, as far as it may be believed.
     pub reached: Option<String>,
+}
+
+impl Client {
+    /// What its address is counted by.
+    pub(super) fn counted_address(&self) -> String {
+        address_key(self.address.as_deref())
+    }
+}
+
+/// What stands before an endpoint.
+#[derive(Clone, Copy)]
+pub(super) struct Gate {
+    /// What is asked of the sender.
+    pub(super) access: Access,
+    /// Where requests are counted.
+    pub(super) buckets: &'static [Bucket],
 }
 
 /// A request that has been let in: authenticated as its endpoint asks, and within all limits.
@@ -52,17 +69,18 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Lets a request in. Nothing of the body is read before the sender is known.
+    /// Lets a request in. Nothing of the body is read before the sender is known, and the request
+    /// counted: one that is refused costs less than one that is served.
     pub(super) async fn read(
         request: axum::extract::Request,
-        access: Access,
+        gate: Gate,
         empty_tail: bool,
     ) -> Result<Self> {
         let (mut parts, body) = request.into_parts();
         check_target(&parts)?;
         let cx = parts.extensions.remove::<Cx>();
-        let cx = cx.ok_or_else(|| Error::internal("the host gave the request no Cx"))?;
-        let caller = access::check(&cx, access, &parts.headers).await?;
+        let mut cx = cx.ok_or_else(|| Error::internal("the host gave the request no Cx"))?;
+        let caller = gate.pass(&mut cx, &parts).await?;
         let mut path_args = path_args(&mut parts).await?;
         if empty_tail {
             path_args.push(String::new());
@@ -76,7 +94,7 @@ impl Input {
 
     /// The access token, which nobody has checked.
     pub(super) fn unchecked_token(&self) -> Result<UncheckedToken> {
-        UncheckedToken::read(&self.cx, &self.parts.headers)
+        UncheckedToken::read(&self.cx, &self.parts)
     }
 
     /// Reads the request as what its endpoint wants.
@@ -113,6 +131,32 @@ fn check_target(parts: &Parts) -> Result<()> {
         return Err(super::no_target("the request has more than one Host header"));
     }
     Ok(())
+}
+
+impl Gate {
+    /// Authenticates the sender, and counts the request. Who administers the server is not counted.
+    async fn pass(self, cx: &mut Cx, parts: &Parts) -> Result<Option<Caller>> {
+        let known = access::check(cx, self.access, parts).await?;
+        let unchecked = match self.access {
+            Access::Unchecked => Some(UncheckedToken::read(cx, parts)?),
+            _ => None,
+        };
+        let remembered = match &unchecked {
+            Some(token) => token.expect_known(cx)?,
+            None => None,
+        };
+        if known.as_ref().or(remembered.as_ref()).is_some_and(|it| it.is_admin) {
+            cx.ports.limiter = Arc::new(Unlimited);
+        }
+        let caller = known.map(|it| it.caller);
+        let counted = Counted {
+            address: &counted_address(&parts.extensions),
+            caller: caller.as_ref(),
+            token: unchecked.as_ref().map(|it| it.access_hash.as_str()),
+        };
+        counted.take(cx, self.buckets).await?;
+        Ok(caller)
+    }
 }
 
 /// The arguments in the path, percent-decoded, in their order.

@@ -7,7 +7,8 @@
 //!
 //! User-interactive authentication is the body's `auth` field: see [`super::client::uiaa`].
 //!
-//! Before a handler runs, the sender was authenticated, then the body read and checked. What the
+//! Before a handler runs, the sender was authenticated, then the request counted ([`limits`]; 429
+//! `M_LIMIT_EXCEEDED`), then the body read and checked. What the
 //! client got wrong is refused here: no or a wrong token (401 `M_MISSING_TOKEN`,
 //! `M_UNKNOWN_TOKEN`), too large (413 `M_TOO_LARGE`), no JSON (`M_NOT_JSON`), no object, too deep
 //! or of the wrong types (`M_BAD_JSON`), a missing field or query parameter (`M_MISSING_PARAM`), a
@@ -28,9 +29,9 @@ use serde::Serialize;
 
 use super::{
     Cx,
-    access::Access,
     answer::{self, Buffered},
-    input::Input,
+    input::{Gate, Input},
+    limits,
     sender::Sender,
 };
 use crate::Result;
@@ -47,6 +48,14 @@ pub struct Routes {
 pub(super) struct Mounted {
     method: String,
     path: String,
+}
+
+#[cfg(test)]
+impl Mounted {
+    /// Whether it is this method of such a path.
+    pub(super) fn is(&self, method: &str, is_path: impl Fn(&str) -> bool) -> bool {
+        self.method == method && is_path(&self.path)
+    }
 }
 
 impl Routes {
@@ -140,7 +149,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Buffered>> + Send>>;
 #[derive(Clone)]
 struct Endpoint {
     method: Method,
-    access: Access,
+    gate: Gate,
     run: Arc<dyn Fn(Input) -> Answer + Send + Sync>,
 }
 
@@ -154,9 +163,11 @@ impl Endpoint {
                 Err(error) => Err(sender.refusal(&cx, error).await),
             }
         };
+        let (method, access) = (H::Request::METHOD, H::Sender::ACCESS);
+        let buckets = limits::buckets(&method, &paths::<H::Request>(), access);
         Self {
-            method: H::Request::METHOD,
-            access: H::Sender::ACCESS,
+            method,
+            gate: Gate { access, buckets },
             run: Arc::new(move |input| Box::pin(run(input))),
         }
     }
@@ -184,7 +195,7 @@ fn method_router(endpoint: Endpoint, empty_tail: bool) -> MethodRouter {
     // The methods of ruma's endpoints are plain HTTP methods.
     let filter = MethodFilter::try_from(endpoint.method.clone()).expect("a method axum knows");
     on(filter, async move |request: axum::extract::Request| {
-        let result = match Input::read(request, endpoint.access, empty_tail).await {
+        let result = match Input::read(request, endpoint.gate, empty_tail).await {
             Ok(input) => (endpoint.run)(input).await,
             Err(error) => Err(error),
         };
@@ -200,7 +211,7 @@ mod tests {
     use crate::{
         api::{
             Client,
-            access::{UncheckedToken, Verified},
+            access::{Access, UncheckedToken, Verified},
         },
         messages::Caller,
     };
@@ -227,7 +238,7 @@ mod tests {
     #[test]
     fn what_a_handler_is_given_says_what_is_asked_of_the_sender() {
         fn access<Given: 'static>(handler: impl Handler<Given>) -> Access {
-            Endpoint::new(handler).access
+            Endpoint::new(handler).gate.access
         }
         assert_eq!(access(given_nothing), Access::Anyone);
         assert_eq!(access(given::<Client>), Access::Anyone);

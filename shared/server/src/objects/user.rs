@@ -8,6 +8,7 @@
 
 mod account;
 mod account_data;
+mod attempts;
 mod changes;
 mod devices;
 mod ephemeral;

@@ -7,6 +7,7 @@ use ruma::{OwnedServerName, ServerName};
 use skerry_core::{
     SigningKey,
     discovery::{Endpoint, Service},
+    rate_limits::RateLimits,
 };
 
 use super::{Memory, PeerError, Peers};
@@ -58,6 +59,7 @@ impl World {
             public_base_url: None,
             access_token_lifetime_ms: 1,
             session_cache_ms: 1,
+            rate_limits: RateLimits::off(),
             private_servers: vec!["private.example".to_owned()],
         };
         let signing_key = SigningKey::from_seed([7; 32], "ours").unwrap();

@@ -1,7 +1,7 @@
 //! Random text: tokens, device IDs, generated names.
 
 use ruma::UserId;
-use skerry_core::token::{RANDOM_BYTES, TokenKind};
+use skerry_core::token::{Lineage, RANDOM_BYTES, TokenKind};
 
 use crate::{Result, ports::Random};
 
@@ -11,11 +11,20 @@ const DEVICE_ID_CHARS: usize = 10;
 /// Characters of a generated localpart: 60 bits, so that two never meet.
 const LOCALPART_CHARS: usize = 12;
 
-/// A token of a user, with 256 random bits.
-pub fn token(random: &dyn Random, kind: TokenKind, user_id: &UserId) -> Result<String> {
+/// An access token of a user, with 256 random bits.
+pub fn access_token(random: &dyn Random, user_id: &UserId) -> Result<String> {
     let mut bytes = [0; RANDOM_BYTES];
     random.fill(&mut bytes)?;
-    Ok(kind.make(user_id, &bytes))
+    Ok(TokenKind::Access.make(user_id, &bytes))
+}
+
+/// A refresh token of a user: of a new session, or of the same as the one that it is given for.
+/// 128 of its bits are its own.
+pub fn refresh_token(random: &dyn Random, user_id: &UserId, after: Option<&str>) -> Result<String> {
+    let mut bytes = [0; RANDOM_BYTES];
+    random.fill(&mut bytes)?;
+    Lineage::write(after.and_then(Lineage::of), &mut bytes);
+    Ok(TokenKind::Refresh.make(user_id, &bytes))
 }
 
 /// A new device's ID.

@@ -10,7 +10,7 @@ pub mod refresh_token;
 use std::time::Duration;
 
 use ruma::{OwnedDeviceId, UserId};
-use skerry_core::token::{self, TokenKind};
+use skerry_core::token;
 
 use super::{
     super::{Client, Cx, mount::Routes},
@@ -81,7 +81,11 @@ pub fn begin(
         Some(device_id) => device_id,
         None => secret::device_id(&*cx.ports.random)?.into(),
     };
-    let (given, tokens) = generate(cx, user_id, wishes.refreshable)?;
+    let refreshing = match wishes.refreshable {
+        true => Refreshing::Begins,
+        false => Refreshing::Never,
+    };
+    let (given, tokens) = generate(cx, user_id, refreshing)?;
     let device = Device {
         device_id: device_id.clone(),
         display_name: wishes.device_name,
@@ -104,21 +108,36 @@ struct Given {
     expires_in: Option<Duration>,
 }
 
+/// Whether there is a refresh token among new tokens.
+#[derive(Clone, Copy)]
+enum Refreshing<'a> {
+    /// None.
+    Never,
+    /// The first one of a session.
+    Begins,
+    /// The one that this is exchanged for.
+    After(&'a str),
+}
+
 /// Makes the tokens of a session, and what is stored of them.
-fn generate(cx: &Cx, user_id: &UserId, refreshable: bool) -> Result<(Given, NewTokens)> {
+fn generate(cx: &Cx, user_id: &UserId, refreshing: Refreshing<'_>) -> Result<(Given, NewTokens)> {
     let random = &*cx.ports.random;
     let lifetime_ms = cx.server.config.access_token_lifetime_ms;
-    let refresh_token =
-        refreshable.then(|| secret::token(random, TokenKind::Refresh, user_id)).transpose()?;
+    let refresh_token = match refreshing {
+        Refreshing::Never => None,
+        Refreshing::Begins => Some(secret::refresh_token(random, user_id, None)?),
+        Refreshing::After(token) => Some(secret::refresh_token(random, user_id, Some(token))?),
+    };
+    let refreshable = refresh_token.is_some();
     let given = Given {
-        access_token: secret::token(random, TokenKind::Access, user_id)?,
+        access_token: secret::access_token(random, user_id)?,
         refresh_token,
         expires_in: refreshable.then_some(Duration::from_millis(lifetime_ms)),
     };
     let expires_at_ms = cx.ports.clock.now_ms().saturating_add(lifetime_ms);
     let tokens = NewTokens {
         access_hash: token::hash(&given.access_token),
-        refresh_hash: given.refresh_token.as_deref().map(token::hash),
+        refresh_hash: given.refresh_token.as_deref().map(token::hash_refresh),
         expires_at_ms: refreshable.then_some(expires_at_ms),
     };
     Ok((given, tokens))

@@ -57,7 +57,7 @@ pub async fn sync_events(
     let options = match SyncOptions::from_memory(&cx, &token.user_id, &request) {
         Some(options) => options,
         None => {
-            let caller = token.check(&cx).await?;
+            let caller = token.check(&cx).await?.caller;
             SyncOptions::resolve(&cx, &caller, &request).await?
         }
     };
@@ -79,10 +79,11 @@ pub async fn sync_events(
         let changes = match since {
             Some(_) if may_wait => {
                 let left = Duration::from_millis(left_ms);
-                objects.wait_for_changes(&token.user_id, question, left).await?
+                objects.wait_for_changes(&token.user_id, question, left).await
             }
-            _ => Some(objects.ask(&*token.user_id, question).await?),
+            _ => objects.ask(&*token.user_id, question).await.map(Some),
         };
+        let changes = token.answered(&cx, changes).await?;
         let (Some(changes), is_initial) = (changes, since.is_none()) else {
             let now_us = cx.ports.clock.instant_us();
             let token = since.unwrap_or(SyncToken::at(0)).given_again(now_us);

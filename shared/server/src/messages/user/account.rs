@@ -23,6 +23,10 @@ pub struct Register {
     pub reservation: Option<Reservation>,
     /// The first session, unless none is wished for.
     pub session: Option<NewSession>,
+    /// Where it is asked from, if that is known: who waits for a password to be hashed waits behind
+    /// others of the same address.
+    #[serde(default)]
+    pub address: Option<String>,
 }
 
 /// A use of a registration token that is reserved for an account.
@@ -81,6 +85,10 @@ pub struct Login {
     pub password: Secret,
     /// The session.
     pub session: NewSession,
+    /// How long strangers to the account have to wait, in milliseconds, because there were too many
+    /// logins; none: they need not. Who logs in from where the account is in use is no stranger.
+    #[serde(default)]
+    pub limited_for_ms: Option<u64>,
 }
 
 /// Check an access token. Its first use after a refresh ends what it replaces.
@@ -100,6 +108,9 @@ pub struct Authenticated {
     /// Whether the user ignores anybody.
     #[serde(default)]
     pub ignores_users: bool,
+    /// Whether the user administers the server.
+    #[serde(default)]
+    pub is_admin: bool,
 }
 
 /// Exchange a refresh token for a new pair.

@@ -1,16 +1,20 @@
 //! Passwords: what they must be, and argon2id. Who hashes holds no lock of the user's: it takes
 //! long, and others may be before them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
     password_hash::phc::PasswordHash,
 };
-use ruma::api::error::{ErrorKind, LimitExceededErrorData, RetryAfter};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use ruma::api::error::ErrorKind;
+use skerry_core::{
+    rate_limits::Bucket,
+    turns::{Asker, Places, Turns},
+};
+use tokio::sync::oneshot;
 
-use crate::{Error, Result, messages::secret::Secret, ports::Random};
+use crate::{Error, Result, limits, messages::secret::Secret, ports::Random};
 
 /// The fewest characters of a new password.
 pub const MIN_PASSWORD_CHARS: usize = 8;
@@ -18,15 +22,12 @@ pub const MIN_PASSWORD_CHARS: usize = 8;
 /// The most bytes of a password.
 pub const MAX_PASSWORD_BYTES: usize = 512;
 
-/// Passwords hashed at the same time. Each takes 19 MiB and tens of milliseconds of one thread,
-/// which is then lost to everybody else, so one thread is all that logins may ever take.
-const MAX_CONCURRENT_HASHES: usize = 1;
+/// Requests that may wait for their turn; the next is told to come back. One at a time is hashed:
+/// it takes 19 MiB and tens of milliseconds of one thread, which is then lost to everybody else.
+const PLACES: Places = Places { all: 256, per_address: 16, per_account: 32 };
 
-/// Requests that may wait for their turn; the next is told to come back.
-const MAX_WAITING_HASHES: usize = 256;
-
-/// When a request that found the queue full should come back.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+/// When a request that found no place should come back, in milliseconds.
+const RETRY_AFTER_MS: u64 = 5_000;
 
 /// OWASP's recommendation for argon2id: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -49,9 +50,9 @@ pub fn check(password: &str) -> Result<()> {
 }
 
 /// Hashes a new password, if it is one.
-pub(super) async fn hash(random: &dyn Random, password: &Secret) -> Result<Secret> {
+pub(super) async fn hash(random: &dyn Random, password: &Secret, asker: Asker) -> Result<Secret> {
     check(password.expose())?;
-    let _turn = turn().await?;
+    let _turn = turn(asker).await?;
     let mut salt = [0; SALT_BYTES];
     random.fill(&mut salt)?;
     hash_with(password.expose(), &salt).map(Secret::new)
@@ -59,12 +60,12 @@ pub(super) async fn hash(random: &dyn Random, password: &Secret) -> Result<Secre
 
 /// Whether the password is the one that was hashed. Without a hash it is not, which takes the
 /// same time, so that nobody learns which accounts exist.
-pub(super) async fn verify(password: &Secret, hash: Option<&Secret>) -> Result<bool> {
+pub(super) async fn verify(password: &Secret, hash: Option<&Secret>, asker: Asker) -> Result<bool> {
     let password = password.expose();
     if password.len() > MAX_PASSWORD_BYTES {
         return Ok(false);
     }
-    let _turn = turn().await?;
+    let _turn = turn(asker).await?;
     let Some(hash) = hash else {
         hash_with(password, &[0; SALT_BYTES])?;
         return Ok(false);
@@ -87,37 +88,72 @@ fn argon2() -> Result<Argon2<'static>> {
 
 /// Waits for a turn. At the edge nobody ever waits: a turn is held across no await, and there is
 /// one thread.
-async fn turn() -> Result<SemaphorePermit<'static>> {
-    static HASHING: Semaphore = Semaphore::const_new(MAX_CONCURRENT_HASHES);
-    let _waiting = Waiting::begin()?;
-    HASHING.acquire().await.map_err(Error::internal)
+async fn turn(asker: Asker) -> Result<Turn> {
+    let (ticket, given) = {
+        let mut queue = queue();
+        if !queue.is_busy {
+            queue.is_busy = true;
+            return Ok(Turn(()));
+        }
+        let (give, given) = oneshot::channel();
+        // Who is displaced hears of it when their end of the channel is dropped.
+        let place = queue.turns.push(asker, give).ok_or_else(no_place)?;
+        (place.ticket, given)
+    };
+    let _waiting = Waiting(ticket);
+    given.await.map_err(|_| no_place())
 }
 
-/// A place in the queue, given back also when the client does not wait.
-struct Waiting;
+fn no_place() -> Error {
+    limits::refused(Bucket::LoginAddress, RETRY_AFTER_MS)
+}
 
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// Who hashes, and who waits.
+struct Queue {
+    is_busy: bool,
+    turns: Turns<oneshot::Sender<Turn>>,
+}
 
-impl Waiting {
-    fn begin() -> Result<Self> {
-        if WAITING.fetch_add(1, Ordering::Relaxed) < MAX_WAITING_HASHES {
-            return Ok(Self);
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { is_busy: false, turns: Turns::new(PLACES) });
+
+fn queue() -> MutexGuard<'static, Queue> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The right to hash. Given up, it goes to who is next.
+struct Turn(());
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        loop {
+            let mut queue = queue();
+            let Some(next) = queue.turns.pop() else {
+                queue.is_busy = false;
+                return;
+            };
+            drop(queue);
+            match next.send(Self(())) {
+                Ok(()) => return,
+                // Whoever it was does not wait any longer.
+                Err(turn) => std::mem::forget(turn),
+            }
         }
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-        let mut data = LimitExceededErrorData::new();
-        data.retry_after = Some(RetryAfter::Delay(RETRY_AFTER));
-        Err(Error::api(ErrorKind::LimitExceeded(data), "too many logins at once"))
     }
 }
 
+/// A place in the queue, given back also when the client does not wait.
+struct Waiting(u64);
+
 impl Drop for Waiting {
     fn drop(&mut self) {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
+        queue().turns.remove(self.0);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -137,6 +173,42 @@ mod tests {
             let expected = expected.map(serde_json::Value::from);
             assert_eq!(error, expected, "{} bytes", password.len());
         }
+    }
+
+    /// Polls a future once, at the beginning of its wait.
+    fn begin<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
+        let mut future = Box::pin(future);
+        assert!(future.as_mut().now_or_never().is_none(), "it has a turn at once");
+        future
+    }
+
+    fn ready<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Option<F::Output> {
+        future.as_mut().now_or_never()
+    }
+
+    #[test]
+    fn whoever_asks_once_waits_for_one_of_those_who_ask_often() {
+        let asker = |address: &str| Asker {
+            address: address.to_owned(),
+            account: "@ann:x".to_owned(),
+            is_known: true,
+        };
+        let busy = turn(asker("a")).now_or_never().unwrap().unwrap();
+        let mut many: Vec<_> = (0..3).map(|_| begin(turn(asker("a")))).collect();
+        let mut once = begin(turn(asker("b")));
+        let gone = begin(turn(asker("c")));
+        drop(busy);
+        let first = ready(&mut many[0]).unwrap().unwrap();
+        drop(gone);
+        drop(first);
+        let own = ready(&mut once).unwrap().unwrap();
+        assert!(ready(&mut many[1]).is_none());
+        drop(own);
+        // A turn that was given to somebody who has gone meanwhile goes on to the next.
+        drop(many.remove(1));
+        let last = ready(&mut many[1]).unwrap().unwrap();
+        drop(last);
+        drop(turn(asker("a")).now_or_never().unwrap().unwrap());
     }
 
     #[test]

@@ -23,9 +23,10 @@ impl User {
     /// Makes the account, and its first session if one is wished for. The name is unique because
     /// the object is.
     pub(super) async fn register(self: &Arc<Self>, register: Register) -> Result<()> {
-        let Register { password, is_admin, reservation, session } = register;
+        let Register { password, is_admin, reservation, session, address } = register;
         self.refuse_taken(&mut *self.lock().await?).await?;
-        let password_hash = Some(password::hash(self.host.random(), &password).await?);
+        let asker = self.at_address(address.as_deref());
+        let password_hash = Some(password::hash(self.host.random(), &password, asker).await?);
         let mut state = self.lock().await?;
         // Another registration may have come in between.
         self.refuse_taken(&mut state).await?;

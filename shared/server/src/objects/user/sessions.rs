@@ -1,7 +1,7 @@
 //! Sessions: logging in, tokens and their refresh, logging out. Each is one batch; a device is
 //! written and removed together with its tokens. The rules: [`skerry_core::sessions`].
 
-use ruma::{OwnedDeviceId, api::error::ErrorKind};
+use ruma::OwnedDeviceId;
 use skerry_core::sessions::{Refusal, SessionPlan};
 
 use super::{Due, State, User, account::LoadedAccount, devices::merge, limits, password};
@@ -22,17 +22,16 @@ use crate::{
 
 impl User {
     /// Begins a session by password. The password is checked outside the lock, which takes long;
-    /// the session begins only if the password is still the one that was checked.
+    /// the session begins only if the password is still the one that was checked. A deactivated
+    /// account has none: whoever tries one is told what is told of an account that never was.
     pub(super) async fn login(&self, login: Login) -> Result<()> {
-        let Login { password, session } = login;
+        let Login { password, session, limited_for_ms } = login;
+        let address = session.device.last_seen_ip.as_deref();
+        let attempt = self.begin_login(address, limited_for_ms).await?;
         let checked = self.find_account().await?.and_then(|it| it.password_hash);
-        let is_right = password::verify(&password, checked.as_ref()).await?;
+        let is_right = self.try_password(attempt, &password, checked.as_ref()).await?;
         let mut state = self.lock().await?;
         match &self.account(&mut state).await?.account {
-            Some(account) if account.deactivated_at_ms.is_some() => {
-                let message = "this account was deactivated";
-                return Err(Error::api(ErrorKind::UserDeactivated, message));
-            }
             Some(account) if is_right && account.password_hash == checked => {}
             _ => return Err(Error::forbidden("the user name or the password is wrong")),
         }
@@ -76,8 +75,9 @@ impl User {
         let (pair, plan) = loaded.sessions.authenticate(access_hash, now_ms).map_err(refused)?;
         let device_id = pair.device_id.clone();
         let caller = Caller { user_id: self.id.clone(), device_id };
+        let is_admin = loaded.account.as_ref().is_some_and(|it| it.is_admin);
         let expires_at_ms = pair.expires_at_ms;
-        let authenticated = Authenticated { caller, expires_at_ms, ignores_users: false };
+        let authenticated = Authenticated { caller, expires_at_ms, ignores_users: false, is_admin };
         if !plan.is_empty() {
             self.write_sessions(state, plan).await?;
         }
@@ -92,15 +92,21 @@ impl User {
         Ok(Authenticated { ignores_users, ..authenticated })
     }
 
-    /// Exchanges a refresh token for a new pair.
+    /// Exchanges a refresh token for a new pair. One that was spent before ends its session: who
+    /// shows it, or whoever has used it, is not its client.
     pub(super) async fn refresh(&self, refresh: Refresh) -> Result<()> {
         let Refresh { refresh_hash, tokens } = refresh;
         let mut state = self.lock().await?;
         let sessions = &self.account(&mut state).await?.sessions;
-        let plan = sessions.plan_refresh(&refresh_hash, tokens.into()).ok_or_else(|| {
-            Error::unknown_token(false, "the refresh token is unknown or was used")
-        })?;
-        self.write_sessions(&mut state, plan).await
+        if let Some(plan) = sessions.plan_refresh(&refresh_hash, tokens.into()) {
+            return self.write_sessions(&mut state, plan).await;
+        }
+        if let Some(device_id) = sessions.replayed(&refresh_hash) {
+            tracing::warn!(user_id = %self.id, "a refresh token was used twice: its session ends");
+            let ended = [device_id];
+            self.end_devices(&mut state, &ended, Vec::new(), AgendaPlan::default()).await?;
+        }
+        Err(Error::unknown_token(false, "the refresh token is unknown or was used"))
     }
 
     async fn write_sessions(&self, state: &mut State, plan: SessionPlan) -> Result<()> {
@@ -156,7 +162,7 @@ impl User {
     /// Changes the password, and ends other sessions if so wished.
     pub(super) async fn change_password(&self, change: ChangePassword) -> Result<()> {
         let ChangePassword { password, only_device } = change;
-        let hash = password::hash(self.host.random(), &password).await?;
+        let hash = password::hash(self.host.random(), &password, self.in_session()).await?;
         let mut state = self.lock().await?;
         let loaded = self.account(&mut state).await?;
         let Some(old) = loaded.active() else {
@@ -177,8 +183,9 @@ impl User {
 
     /// Whether this is the password of the account, which is in use.
     pub(super) async fn check_password(&self, given: &Secret) -> Result<bool> {
+        let attempt = self.begin_check()?;
         let hash = self.find_account().await?.and_then(|it| it.password_hash);
-        password::verify(given, hash.as_ref()).await
+        self.try_password(attempt, given, hash.as_ref()).await
     }
 
     async fn find_account(&self) -> Result<Option<Account>> {

@@ -5,11 +5,11 @@ use ruma::{
     UserId,
     api::client::uiaa::{AuthData, AuthType},
 };
-use skerry_core::token;
+use skerry_core::{rate_limits::Bucket, token};
 
 use crate::{
     Error, Result,
-    api::{Cx, client::uiaa::Challenge},
+    api::{Client, Cx, client::uiaa::Challenge},
     messages::user::{GetAccount, Reservation},
     ports::Stmt,
     server::Registration,
@@ -41,7 +41,11 @@ pub(super) struct Admission {
 
 impl Permit {
     /// Asks for what the server's registration asks for.
-    pub(super) async fn authenticate(cx: &Cx, auth: Option<&AuthData>) -> Result<Self> {
+    pub(super) async fn authenticate(
+        cx: &Cx,
+        client: &Client,
+        auth: Option<&AuthData>,
+    ) -> Result<Self> {
         match cx.server.config.registration {
             Registration::Open => {
                 Challenge::new(AuthType::Dummy, "register").data(cx, auth)?;
@@ -51,7 +55,11 @@ impl Permit {
                 let challenge = Challenge::new(AuthType::RegistrationToken, "register");
                 let data = challenge.data(cx, auth)?;
                 let permit = match data {
-                    AuthData::RegistrationToken(given) => Self::find(cx, &given.token).await?,
+                    AuthData::RegistrationToken(given) => {
+                        let address = client.counted_address();
+                        cx.ports.limiter.take(Bucket::RegistrationToken, &address, 1).await?;
+                        Self::find(cx, &given.token).await?
+                    }
                     _ => None,
                 };
                 match permit {

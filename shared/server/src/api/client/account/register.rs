@@ -14,6 +14,7 @@ use ruma::{
     },
 };
 use serde_json::{Value as JsonValue, json};
+use skerry_core::rate_limits::Bucket;
 
 use super::{
     permit::{Permit, closed},
@@ -57,11 +58,13 @@ pub async fn register(
         refreshable: request.refresh_token,
     };
     wishes.check()?;
-    let permit = Permit::authenticate(&cx, request.auth.as_ref()).await?;
+    let permit = Permit::authenticate(&cx, &client, request.auth.as_ref()).await?;
     let Some(password) = request.password else {
         return Err(Error::missing_param("the password is missing"));
     };
+    cx.ports.limiter.take(Bucket::Register, &client.counted_address(), 1).await?;
     let admission = permit.admit(&cx, &user_id).await?;
+    let address = client.address.clone();
     let begun = match request.inhibit_login {
         true => None,
         false => Some(session::begin(&cx, client, &user_id, wishes)?),
@@ -72,6 +75,7 @@ pub async fn register(
         is_admin: admission.is_admin,
         reservation: admission.reservation,
         session,
+        address,
     };
     cx.ports.objects.ask(&*user_id, question).await?;
     let Some(opened) = opened else { return Ok(Json::of(&json!({ "user_id": user_id }))?) };

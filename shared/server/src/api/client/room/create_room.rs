@@ -24,6 +24,7 @@ use skerry_core::{
     canonical_alias::AliasError,
     create_room::{self, CreateRoomError, Plan, Profile, StateItem},
     pdu::{self, BuildError},
+    rate_limits::Bucket,
 };
 
 use super::{ask, member_profile, reservation};
@@ -54,6 +55,8 @@ async fn create_room(cx: Cx, caller: Caller, request: Request) -> Result<Respons
     }
     let alias = create_room::alias(&request, &cx.server.name).map_err(|it| refused(&it))?;
     let invitees = create_room::invitees(&request, &caller.user_id).map_err(|it| refused(&it))?;
+    let invited = u32::try_from(invitees.len()).unwrap_or(u32::MAX);
+    cx.ports.limiter.take(Bucket::Invites, caller.user_id.as_str(), invited).await?;
     let profiles = profiles(&cx, &caller.user_id, &invitees).await?;
     let plan =
         create_room::plan(&request, &caller.user_id, &profiles).map_err(|it| refused(&it))?;
@@ -69,7 +72,7 @@ async fn profiles(
     invitees: &[OwnedUserId],
 ) -> Result<BTreeMap<OwnedUserId, Profile>> {
     let invited = invitees.iter().map(async |user_id| {
-        let profile = member_profile::find_invitable(cx, user_id).await?;
+        let profile = member_profile::find_invitee(cx, user_id).await?;
         Ok::<_, Error>((user_id.clone(), profile))
     });
     let mut profiles: BTreeMap<_, _> = try_join_all(invited).await?.into_iter().collect();

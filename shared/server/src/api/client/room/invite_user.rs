@@ -21,7 +21,7 @@ async fn invite_user(cx: Cx, caller: Caller, request: Request) -> Result<Respons
         return Err(member_profile::no_third_party_invites());
     };
     let target = &recipient.user_id;
-    let profile = member_profile::find_invitable(&cx, target).await?;
+    let profile = member_profile::find_invitee(&cx, target).await?;
     let action = MembershipAction::Invite;
     let change = member_profile::change(caller, target, action, recipient.reason, profile);
     ask(&cx, &request.room_id, change).await?;

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use ruma::{OwnedMxcUri, UserId, api::error::ErrorKind};
 use serde_json::Value as JsonValue;
-use skerry_core::create_room::Profile;
+use skerry_core::{create_room::Profile, rate_limits::Bucket};
 
 use crate::{
     Error, Result,
@@ -35,7 +35,7 @@ fn in_rooms(mut fields: user::Profile) -> Profile {
 ///
 /// `M_FORBIDDEN` when the user is of another server, `M_NOT_FOUND` when they are of this one but
 /// nobody: no object is made for who does not exist.
-pub(super) async fn find_invitable(cx: &Cx, user_id: &UserId) -> Result<Profile> {
+async fn find_invitable(cx: &Cx, user_id: &UserId) -> Result<Profile> {
     if !cx.server.is_local(user_id) {
         return Err(Error::forbidden(format!(
             "{user_id} cannot be invited: they are of another server, and federation is not \
@@ -46,6 +46,13 @@ pub(super) async fn find_invitable(cx: &Cx, user_id: &UserId) -> Result<Profile>
         Some(profile) => Ok(in_rooms(profile)),
         None => Err(Error::not_found(format!("there is no user {user_id} on this server"))),
     }
+}
+
+/// As [`find_invitable`], of a user who is being invited: how often they may be is counted.
+pub(super) async fn find_invitee(cx: &Cx, user_id: &UserId) -> Result<Profile> {
+    let profile = find_invitable(cx, user_id).await?;
+    cx.ports.limiter.take(Bucket::Invited, user_id.as_str(), 1).await?;
+    Ok(profile)
 }
 
 /// A change of membership. The profile matters where the target's own event will carry it.

@@ -8,6 +8,7 @@ use ruma::{
 };
 use serde::Deserialize;
 use serde_json::{Map as JsonMap, Value as JsonValue, value::to_raw_value};
+use skerry_core::rate_limits::Bucket;
 
 use super::{ask, ask_by_name, canonical_alias, get_state, member_profile, send_state};
 use crate::{
@@ -56,11 +57,15 @@ async fn send_member(
     let is_own = target == caller.user_id;
     let profile = match membership {
         "join" if is_own && !is_joined(cx, &caller, room_id).await? => {
+            cx.ports.limiter.take(Bucket::Joins, caller.user_id.as_str(), 1).await?;
             let reason = content.remove("reason").and_then(|it| it.as_str().map(str::to_owned));
             return join(cx, caller, room_id, reason).await;
         }
         "join" | "knock" if is_own => Some(member_profile::find(cx, &target).await?),
-        "invite" => Some(member_profile::find_invitable(cx, &target).await?),
+        "invite" => {
+            cx.ports.limiter.take(Bucket::Invites, caller.user_id.as_str(), 1).await?;
+            Some(member_profile::find_invitee(cx, &target).await?)
+        }
         _ => None,
     };
     if let Some(profile) = profile {

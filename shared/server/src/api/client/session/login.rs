@@ -15,6 +15,7 @@ use ruma::{
         error::{DeserializationError, ErrorKind},
     },
 };
+use skerry_core::rate_limits::Bucket;
 
 use super::{Wishes, begin};
 use crate::{
@@ -49,7 +50,9 @@ pub async fn login(
         return Err(Error::forbidden("this is the name of no user of this server"));
     };
     let (opened, session) = begin(&cx, client, &user_id, wishes)?;
-    let question = user::Login { password: Secret::new(given.password), session };
+    let limited_for_ms = limited_for_ms(&cx, &user_id).await?;
+    let password = Secret::new(given.password);
+    let question = user::Login { password, session, limited_for_ms };
     change_account(&cx, &user_id, question).await?;
     let mut response = Response::new(user_id, opened.access_token, opened.device_id);
     response.refresh_token = opened.refresh_token;
@@ -57,6 +60,15 @@ pub async fn login(
     let base_url = cx.server.config.public_base_url.clone();
     response.well_known = base_url.map(|it| DiscoveryInfo::new(HomeserverInfo::new(it)));
     Ok(response)
+}
+
+/// How long strangers to an account have to wait, if there were too many logins to it. Who is none
+/// is for the account to say.
+async fn limited_for_ms(cx: &Cx, user_id: &UserId) -> Result<Option<u64>> {
+    match cx.ports.limiter.take(Bucket::LoginAccount, user_id.as_str(), 1).await {
+        Ok(()) => Ok(None),
+        Err(error) => error.retry_after_ms().map(Some).ok_or(error),
+    }
 }
 
 /// The user of this server whom a localpart or a full user ID names.

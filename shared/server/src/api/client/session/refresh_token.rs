@@ -5,7 +5,7 @@
 use ruma::api::client::session::refresh_token::v3::{Request, Response};
 use skerry_core::token::{self, TokenKind};
 
-use super::generate;
+use super::{Refreshing, generate};
 use crate::{
     Error, Result,
     api::{Cx, access::change_account},
@@ -19,8 +19,8 @@ pub async fn refresh_token(cx: Cx, request: Request) -> Result<Response> {
     else {
         return Err(Error::unknown_token(false, "the refresh token is unknown or was used"));
     };
-    let (new, tokens) = generate(&cx, &user_id, true)?;
-    let refresh_hash = token::hash(&request.refresh_token);
+    let (new, tokens) = generate(&cx, &user_id, Refreshing::After(&request.refresh_token))?;
+    let refresh_hash = token::hash_refresh(&request.refresh_token);
     change_account(&cx, &user_id, Refresh { refresh_hash, tokens }).await?;
     let mut response = Response::new(new.access_token);
     response.refresh_token = new.refresh_token;

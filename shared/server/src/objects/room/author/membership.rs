@@ -8,7 +8,10 @@ use ruma::{
     events::room::member::MembershipState,
 };
 use serde::Deserialize;
-use skerry_core::membership::{self, Answer, Asker, Refusal};
+use skerry_core::{
+    membership::{self, Answer, Asker, Refusal},
+    rate_limits::Bucket,
+};
 
 use crate::{
     Error, Result,
@@ -58,9 +61,25 @@ impl Room {
         self.check_target(&draft)?;
         let mut plan = Plan::new(room);
         self.plan_event(room, &mut plan, draft).await?;
+        self.count_membership(&before, &membership_after(command.action))?;
         self.commit(room, &mut plan).await?;
         self.deliver_plan(guard, plan).await;
         Ok(())
+    }
+
+    /// Counts a membership that is authorized and not yet written: what strangers are refused uses
+    /// up nothing of the room's.
+    pub(crate) fn count_membership(
+        &self,
+        before: &MembershipState,
+        after: &MembershipState,
+    ) -> Result<()> {
+        let bucket = match after {
+            MembershipState::Join if *before != MembershipState::Join => Bucket::JoinsRoom,
+            MembershipState::Invite => Bucket::InvitesRoom,
+            _ => return Ok(()),
+        };
+        self.host.limits().take(bucket, self.id.as_str(), 1, self.now_ms())
     }
 
     /// Closes the room to a user: only who has left can forget.
@@ -174,9 +193,9 @@ struct Profile {
     avatar_url: Option<OwnedMxcUri>,
 }
 
-/// The content of the membership event.
-fn content_of(command: &ChangeMembership) -> CanonicalJsonObject {
-    let membership = match command.action {
+/// The membership that an action leads to.
+fn membership_after(action: MembershipAction) -> MembershipState {
+    match action {
         MembershipAction::Join => MembershipState::Join,
         MembershipAction::Leave | MembershipAction::Kick | MembershipAction::Unban => {
             MembershipState::Leave
@@ -184,7 +203,12 @@ fn content_of(command: &ChangeMembership) -> CanonicalJsonObject {
         MembershipAction::Invite => MembershipState::Invite,
         MembershipAction::Ban => MembershipState::Ban,
         MembershipAction::Knock => MembershipState::Knock,
-    };
+    }
+}
+
+/// The content of the membership event.
+fn content_of(command: &ChangeMembership) -> CanonicalJsonObject {
+    let membership = membership_after(command.action);
     let mut content = CanonicalJsonObject::new();
     content.insert("membership".to_owned(), membership.as_str().to_owned().into());
     if matches!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{self, Either};
 use ruma::OwnedEventId;
-use skerry_core::pdu::MAX_PREV_EVENTS;
+use skerry_core::{pdu::MAX_PREV_EVENTS, rate_limits::Bucket};
 use tokio::sync::{RwLockWriteGuard, oneshot};
 
 use crate::{
@@ -111,7 +111,11 @@ impl Room {
         message: &Outgoing,
     ) -> Result<OwnedEventId> {
         self.check_joined(room, &message.caller.user_id).await?;
+        let (limits, room_id, now_ms) = (self.host.limits(), self.id.as_str(), self.now_ms());
+        limits.check(Bucket::MessagesRoom, room_id, now_ms)?;
         let pdu = self.plan_event(room, plan, message.draft()).await?;
+        // Under the lock: there is still one. What is refused counts for nothing.
+        limits.take(Bucket::MessagesRoom, room_id, 1, now_ms)?;
         Ok(pdu.event_id.clone())
     }
 

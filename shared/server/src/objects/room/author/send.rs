@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{CanonicalJsonObject, OwnedEventId};
+use ruma::{CanonicalJsonObject, OwnedEventId, events::room::member::MembershipState};
 use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{pdu, state_content};
 use tokio::sync::oneshot;
@@ -19,6 +19,7 @@ use crate::{
             in_memory,
             outgoing::Outgoing,
             plan::Plan,
+            state_event::membership_of,
         },
     },
 };
@@ -73,6 +74,7 @@ impl Room {
         }
         self.check_content(room, &draft, state_key).await?;
         self.check_target(&draft)?;
+        let membership = membership_in(&draft)?;
         let transaction = draft.transaction.clone();
         let mut plan = Plan::new(room);
         if let Some((_, same)) = same {
@@ -81,7 +83,7 @@ impl Room {
             self.plan_event(room, &mut plan, draft).await?;
             return Ok(same.event_id.clone());
         }
-        match self.plan_and_commit(room, &mut plan, draft).await {
+        match self.plan_and_commit(room, &mut plan, draft, membership).await {
             Ok(event_id) => {
                 self.deliver_plan(guard, plan).await;
                 Ok(event_id)
@@ -107,10 +109,23 @@ impl Room {
         room: &mut Loaded,
         plan: &mut Plan,
         draft: Draft<'_>,
+        membership: Option<MembershipState>,
     ) -> Result<OwnedEventId> {
         let pdu = self.plan_event(room, plan, draft).await?;
+        if let Some(membership) = membership {
+            // Who may write state is in the room: it is nobody's join.
+            self.count_membership(&MembershipState::Join, &membership)?;
+        }
         self.commit(room, plan).await?;
         Ok(pdu.event_id.clone())
+    }
+}
+
+/// The membership that a draft of a state event says, if it is one of a member.
+fn membership_in(draft: &Draft<'_>) -> Result<Option<MembershipState>> {
+    match draft.event_type {
+        "m.room.member" => Ok(Some(membership_of(&serde_json::to_string(&draft.content)?))),
+        _ => Ok(None),
     }
 }
 

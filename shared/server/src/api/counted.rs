@@ -1,0 +1,81 @@
+//! Who sends a request, as it is counted against the rate limits.
+
+use ruma::api::error::ErrorKind;
+use skerry_core::rate_limits::{Bucket, Per, address_key};
+
+use super::Cx;
+use crate::{Error, Result, messages::Caller};
+
+/// The address a request came from. A host puts it into the extensions where it knows it; behind
+/// a proxy that is what the proxy says, if the operator trusts it.
+#[derive(Clone, Debug)]
+pub struct ClientAddress(pub String);
+
+/// Who sends a request, as it is counted.
+pub(super) struct Counted<'a> {
+    /// From where.
+    pub(super) address: &'a str,
+    /// The user on the device, if that was checked.
+    pub(super) caller: Option<&'a Caller>,
+    /// The hash of the access token, where nobody has checked it: whoever invents one uses up
+    /// nothing of the user's whom it names.
+    pub(super) token: Option<&'a str>,
+}
+
+impl Counted<'_> {
+    fn key(&self, per: Per) -> String {
+        match (per, self.caller, self.token) {
+            (Per::User, Some(caller), _) => caller.user_id.to_string(),
+            (Per::Device, Some(caller), _) => format!("{} {}", caller.user_id, caller.device_id),
+            (Per::User | Per::Device, None, Some(token)) => token.to_owned(),
+            _ => self.address.to_owned(),
+        }
+    }
+
+    /// Counts a request.
+    pub(super) async fn take(&self, cx: &Cx, buckets: &[Bucket]) -> Result<()> {
+        for bucket in buckets {
+            cx.ports.limiter.take(*bucket, &self.key(bucket.per()), 1).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the address of a request is counted by.
+pub(super) fn counted_address(extensions: &http::Extensions) -> String {
+    address_key(extensions.get::<ClientAddress>().map(|it| it.0.as_str()))
+}
+
+/// Counts an access token, if this error says that nobody has it.
+pub(super) async fn count_unknown_token(cx: &Cx, address: &str, error: &Error) {
+    let is_unknown = |kind: &ErrorKind| matches!(kind, ErrorKind::UnknownToken(_));
+    if matches!(error, Error::Api { kind, .. } if is_unknown(kind)) {
+        // The answer is given already: the next such request is the one to be refused.
+        let _ = cx.ports.limiter.take(Bucket::UnknownTokens, address, 1).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_whom_a_request_is_counted() {
+        let caller = Caller { user_id: ruma::owned_user_id!("@ann:x"), device_id: "D".into() };
+        let known = Counted { address: "192.0.2.1", caller: Some(&caller), token: None };
+        let unknown = Counted { address: "192.0.2.1", caller: None, token: None };
+        let unchecked = Counted { address: "192.0.2.1", caller: None, token: Some("hash") };
+        let cases = [
+            (&known, Per::User, "@ann:x"),
+            (&known, Per::Device, "@ann:x D"),
+            (&known, Per::Address, "192.0.2.1"),
+            (&unknown, Per::User, "192.0.2.1"),
+            (&unknown, Per::Address, "192.0.2.1"),
+            (&unchecked, Per::Device, "hash"),
+            (&unchecked, Per::Address, "192.0.2.1"),
+        ];
+        for (counted, per, expected) in cases {
+            assert_eq!(counted.key(per), expected, "{per:?}");
+        }
+    }
+}
