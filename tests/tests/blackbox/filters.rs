@@ -9,6 +9,7 @@ both_hosts![
     a_filter_belongs_to_its_user,
     an_invalid_filter_is_refused,
     an_unknown_event_format_is_refused,
+    a_filter_that_costs_too_much_is_refused,
     rooms_are_chosen_and_left_out,
     timeline_types_and_senders_are_chosen,
     state_types_are_chosen,
@@ -123,6 +124,40 @@ async fn an_unknown_event_format_is_refused(server: &Server) {
         alice.sync().query("filter", id).get().await;
         alice.sync().filter(&filter).get().await;
     }
+}
+
+/// T1b: what a filter may cost is bounded, wherever one is given.
+async fn a_filter_that_costs_too_much_is_refused(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let event = alice.say(&room, "hello").await;
+    let store = |filter: &Value| alice.post(path(["user", &alice.id, "filter"])).json(filter);
+    for wrong in [
+        json!({ "types": ["*a".repeat(100)] }),
+        json!({ "not_types": vec!["*a*"; 40] }),
+        json!({ "types": ["a".repeat(256)] }),
+        json!({ "not_senders": vec!["@a:b"; 1001] }),
+        json!({ "rooms": vec!["!a:b"; 1001] }),
+    ] {
+        for part in ["timeline", "state", "ephemeral", "account_data"] {
+            let filter = json!({ "room": { part: wrong } });
+            store(&filter).refused(400, "M_BAD_JSON").await;
+        }
+        let filter = json!({ "room": { "timeline": wrong } });
+        alice.sync().filter(&filter).request().refused(400, "M_BAD_JSON").await;
+        for request in
+            [alice.messages(&room, "b"), alice.get(path(["rooms", &room, "context", &event]))]
+        {
+            request.query("filter", &wrong).refused(400, "M_BAD_JSON").await;
+        }
+    }
+    let global = json!({ "account_data": { "types": ["*".repeat(65)] } });
+    store(&global).refused(400, "M_BAD_JSON").await;
+    store(&json!({ "event_fields": vec!["type"; 101] })).refused(400, "M_BAD_JSON").await;
+    let fitting = json!({ "types": ["m.*".to_owned(), "a".repeat(255)], "not_types": vec!["*"; 64],
+        "not_senders": vec!["@a:b"; 500] });
+    alice.messages(&room, "b").query("filter", &fitting).ok().await;
+    store(&json!({ "room": { "timeline": fitting } })).ok().await;
 }
 
 async fn rooms_are_chosen_and_left_out(server: &Server) {

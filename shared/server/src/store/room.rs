@@ -12,5 +12,6 @@ pub mod readers;
 pub mod receipts;
 pub mod redactions;
 pub mod removal;
+pub mod sizes;
 pub mod staged;
 pub mod state;

@@ -8,16 +8,17 @@ use js_int::UInt;
 use ruma::{
     api::{
         Direction,
-        client::{context::get_context, message::get_message_events},
+        client::{context::get_context, filter::RoomEventFilter, message::get_message_events},
         error::DeserializationError,
     },
     serde::Raw,
 };
 use serde::Serialize;
+use skerry_core::filter;
 
 use super::{ask, page_token};
 use crate::{
-    Result,
+    Error, Result,
     api::{
         Cx,
         mount::Routes,
@@ -42,6 +43,7 @@ async fn get_message_events(
     caller: Caller,
     Patched { request, .. }: Patched<get_message_events::v3::Request, DefaultDirection>,
 ) -> Result<get_message_events::v3::Response> {
+    check(&request.filter)?;
     let room_id = &request.room_id;
     let from = page_token::resolve(&cx, &caller, room_id, request.from.as_deref()).await?;
     let to = page_token::resolve(&cx, &caller, room_id, request.to.as_deref()).await?;
@@ -72,6 +74,7 @@ async fn get_context(
     Patched { request, .. }: Patched<get_context::v3::Request, AnsweredAsJson>,
 ) -> Result<Json> {
     let get_context::v3::Request { room_id, event_id, limit: wished, filter, .. } = request;
+    check(&filter)?;
     let question = GetContext { caller, event_id, limit: limit(wished), filter };
     let context = ask(&cx, &room_id, question).await?;
     Ok(Json::of(&Surroundings {
@@ -107,6 +110,10 @@ impl Patch<get_message_events::v3::Request> for DefaultDirection {
     }
 
     const DEFAULT_PARAMETER: Option<(&'static str, &'static str)> = Some(("dir", "f"));
+}
+
+fn check(filter: &RoomEventFilter) -> Result<()> {
+    filter::check_room_filter(filter).map_err(|it| Error::bad_json(it.to_string()))
 }
 
 fn limit(wished: UInt) -> u64 {
