@@ -7,6 +7,7 @@ both_hosts![
     a_stored_filter_works_like_an_inline_one,
     a_number_that_no_store_holds_is_not_found,
     a_filter_belongs_to_its_user,
+    the_oldest_filters_go_when_they_are_large,
     an_invalid_filter_is_refused,
     an_unknown_event_format_is_refused,
     a_filter_that_costs_too_much_is_refused,
@@ -81,6 +82,28 @@ async fn a_number_that_no_store_holds_is_not_found(server: &Server) {
             assert!(reply.status < 500, "{reply}");
         }
     }
+}
+
+/// T1d: the same filter is stored once, and of many large ones those that were stored last stay.
+async fn the_oldest_filters_go_when_they_are_large(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let filter = |number: usize| {
+        let type_of = |index: usize| format!("{number}.{index}.{}", "x".repeat(240));
+        let types: Vec<_> = (0..120).map(type_of).collect();
+        json!({ "room": { "timeline": { "types": types } } })
+    };
+    let mut stored = Vec::new();
+    for number in 0..60 {
+        stored.push(store(&alice, &filter(number)).await);
+        assert_eq!(store(&alice, &filter(number)).await, stored[number]);
+    }
+    let get = |id: &str| alice.get(path(["user", &alice.id, "filter", id]));
+    get(&stored[0]).refused(404, "M_NOT_FOUND").await;
+    get(&stored[19]).refused(404, "M_NOT_FOUND").await;
+    for id in &stored[30..] {
+        get(id).ok().await;
+    }
+    alice.sync().query("filter", &stored[59]).get().await;
 }
 
 /// S-C2

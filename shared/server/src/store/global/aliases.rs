@@ -7,8 +7,8 @@ use crate::{
     ports::{Sql, Stmt},
 };
 
-/// The most aliases that are listed of one room.
-pub const MAX_LISTED: u64 = 1000;
+/// The most aliases of one room, about. A room that is known by a dozen names is rare.
+pub const MAX_OF_ROOM: u64 = 100;
 
 /// An alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +34,20 @@ pub async fn find(global: &dyn Sql, alias: &RoomAliasId, now_ms: u64) -> Result<
     }))
 }
 
-/// The aliases that lead to a room, at most [`MAX_LISTED`], in order.
+/// How many aliases lead to a room.
+pub async fn count(global: &dyn Sql, room_id: &RoomId) -> Result<u64> {
+    let count = Stmt::new("SELECT COUNT(*) FROM aliases WHERE room_id = ?").bind(room_id.as_str());
+    global.row(count).await?.map_or(Ok(0), |mut row| row.take(0))
+}
+
+/// The aliases that lead to a room, twice [`MAX_OF_ROOM`] at most, in order.
 pub async fn list(global: &dyn Sql, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>> {
     let list = Stmt::new(
         "SELECT alias FROM aliases WHERE room_id = ? AND pending_until_ms IS NULL \
          ORDER BY alias LIMIT ?",
     )
     .bind(room_id.as_str())
-    .bind(MAX_LISTED);
+    .bind(2 * MAX_OF_ROOM);
     let aliases = global
         .rows(list)
         .await?
