@@ -131,10 +131,30 @@ async fn the_same_filter_has_the_same_id_and_the_oldest_goes() {
         world.ask(CreateFilter { filter }).await
     };
     assert_eq!(create(0).await, create(0).await);
-    for limit in 1..=limits::FILTERS {
+    let most = limits::FILTERS as u64;
+    for limit in 1..=most {
         create(limit).await;
     }
     let get = async |id: &str| world.ask(GetFilter { filter_id: id.to_owned() }).await.is_some();
     assert!(!get("0").await && get("1").await && !get("x").await);
-    assert_eq!(world.count("SELECT COUNT(*) FROM user_filters").await, limits::FILTERS);
+    assert_eq!(world.count("SELECT COUNT(*) FROM user_filters").await, most);
+}
+
+#[tokio::test]
+async fn all_account_data_together_is_bounded() {
+    let world = World::registered().await;
+    world.membership(a_room(), MembershipState::Join, 3).await;
+    let large = json!({ "a": "x".repeat(limits::ACCOUNT_DATA_BYTES - 100) });
+    let whole = limits::ACCOUNT_DATA_TOTAL_BYTES / limits::ACCOUNT_DATA_BYTES as u64;
+    for number in 0..whole {
+        let room = (number % 2 == 0).then(a_room);
+        world.set(room, &format!("u.{number}"), large.clone()).await;
+    }
+    assert_eq!(world.refused(set(None, "one.more", &large)).await, 413);
+    let world = world.restarted();
+    assert_eq!(world.refused(set(None, "one.more", &large)).await, 413);
+    world.set(None, "u.1", large.clone()).await;
+    world.set(None, "u.1", json!({})).await;
+    world.set(None, "one.more", large.clone()).await;
+    assert_eq!(world.refused(set(None, "u.1", &large)).await, 413);
 }

@@ -12,6 +12,10 @@ use ruma::{OwnedUserId, UserId, api::client::filter::FilterDefinition};
 /// Filters that are remembered: those that were used last.
 const MAX_FILTERS: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
 
+/// Bytes of a filter that is remembered, as JSON; what known clients have is smaller. A larger one
+/// is asked for with every poll.
+const MAX_FILTER_BYTES: usize = 2 * 1024;
+
 /// The memory.
 #[derive(Debug)]
 pub struct Filters(Mutex<LruCache<(OwnedUserId, String), FilterDefinition>>);
@@ -28,8 +32,17 @@ impl Filters {
         self.lock().get(&(user_id.to_owned(), filter_id.to_owned())).cloned()
     }
 
-    /// Remembers a user's filter.
-    pub fn insert(&self, user_id: &UserId, filter_id: &str, filter: FilterDefinition) {
+    /// Remembers a user's filter, of so many bytes.
+    pub fn insert(
+        &self,
+        user_id: &UserId,
+        filter_id: &str,
+        filter: FilterDefinition,
+        bytes: usize,
+    ) {
+        if bytes > MAX_FILTER_BYTES {
+            return;
+        }
         self.lock().put((user_id.to_owned(), filter_id.to_owned()), filter);
     }
 

@@ -11,6 +11,7 @@ both_hosts![
     account_data_of_the_server_cannot_be_set,
     account_data_of_an_invalid_room_is_refused,
     account_data_is_not_told_to_others,
+    there_is_only_so_much_account_data,
 ];
 
 async fn account_data_is_set_and_read(server: &Server) {
@@ -117,4 +118,26 @@ async fn account_data_is_not_told_to_others(server: &Server) {
         })
         .await;
     assert_eq!(seen["event_id"], last.as_str());
+}
+
+/// T1d: in bytes, of the user and of their rooms together. What takes no more room than before is
+/// never refused.
+async fn there_is_only_so_much_account_data(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let global = |kind: &str| path(["user", &alice.id, "account_data", kind]);
+    let of_room = |kind: &str| path(["user", &alice.id, "rooms", &room, "account_data", kind]);
+    let large = json!({ "a": "x".repeat(260_000) });
+    for number in 0..8 {
+        alice.put(global(&format!("org.example.{number}"))).json(&large).ok().await;
+        alice.put(of_room(&format!("org.example.{number}"))).json(&large).ok().await;
+    }
+    alice.put(global("org.example.more")).json(&large).refused(413, "M_TOO_LARGE").await;
+    alice.put(of_room("org.example.more")).json(&large).refused(413, "M_TOO_LARGE").await;
+    alice.put(global("org.example.0")).json(&large).ok().await;
+    alice.put(of_room("org.example.0")).json(&json!({})).ok().await;
+    alice.put(global("org.example.more")).json(&large).ok().await;
+    alice.put(of_room("org.example.0")).json(&large).refused(413, "M_TOO_LARGE").await;
+    let sync = alice.sync().get().await;
+    assert_eq!(sync.account_data("org.example.more"), Some(&large));
 }

@@ -11,6 +11,7 @@ both_hosts![
     an_alias_is_removed_only_by_those_who_may,
     the_aliases_of_a_room_are_listed_for_members,
     an_alias_is_resolved_without_a_token,
+    a_room_has_only_so_many_aliases,
 ];
 
 fn alias() -> String {
@@ -114,4 +115,23 @@ async fn an_alias_is_resolved_without_a_token(server: &Server) {
     let anyone = skerry_tests::Client::new(server.url());
     let found = anyone.get(path(["directory", "room", &format!("#{name}:localhost")])).ok().await;
     assert_eq!(found["room_id"], room);
+}
+
+/// T1d
+async fn a_room_has_only_so_many_aliases(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let put = |alias: &str| {
+        alice.put(path(["directory", "room", alias])).json(&json!({ "room_id": room }))
+    };
+    let aliases: Vec<_> = (0..100).map(|_| alias()).collect();
+    for alias in &aliases {
+        put(alias).ok().await;
+    }
+    let more = alias();
+    put(&more).refused(403, "M_FORBIDDEN").await;
+    alice.delete(path(["directory", "room", &aliases[0]])).ok().await;
+    put(&more).ok().await;
+    let listed = alice.get(path(["rooms", &room, "aliases"])).ok().await;
+    assert_eq!(listed["aliases"].as_array().map(Vec::len), Some(100), "{listed}");
 }

@@ -7,8 +7,10 @@ both_hosts![
     a_stored_filter_works_like_an_inline_one,
     a_number_that_no_store_holds_is_not_found,
     a_filter_belongs_to_its_user,
+    the_oldest_filters_go_when_they_are_large,
     an_invalid_filter_is_refused,
     an_unknown_event_format_is_refused,
+    a_filter_that_costs_too_much_is_refused,
     rooms_are_chosen_and_left_out,
     timeline_types_and_senders_are_chosen,
     state_types_are_chosen,
@@ -82,6 +84,28 @@ async fn a_number_that_no_store_holds_is_not_found(server: &Server) {
     }
 }
 
+/// T1d: the same filter is stored once, and of many large ones those that were stored last stay.
+async fn the_oldest_filters_go_when_they_are_large(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let filter = |number: usize| {
+        let type_of = |index: usize| format!("{number}.{index}.{}", "x".repeat(240));
+        let types: Vec<_> = (0..120).map(type_of).collect();
+        json!({ "room": { "timeline": { "types": types } } })
+    };
+    let mut stored = Vec::new();
+    for number in 0..60 {
+        stored.push(store(&alice, &filter(number)).await);
+        assert_eq!(store(&alice, &filter(number)).await, stored[number]);
+    }
+    let get = |id: &str| alice.get(path(["user", &alice.id, "filter", id]));
+    get(&stored[0]).refused(404, "M_NOT_FOUND").await;
+    get(&stored[19]).refused(404, "M_NOT_FOUND").await;
+    for id in &stored[30..] {
+        get(id).ok().await;
+    }
+    alice.sync().query("filter", &stored[59]).get().await;
+}
+
 /// S-C2
 async fn a_filter_belongs_to_its_user(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
@@ -123,6 +147,40 @@ async fn an_unknown_event_format_is_refused(server: &Server) {
         alice.sync().query("filter", id).get().await;
         alice.sync().filter(&filter).get().await;
     }
+}
+
+/// T1b: what a filter may cost is bounded, wherever one is given.
+async fn a_filter_that_costs_too_much_is_refused(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let event = alice.say(&room, "hello").await;
+    let store = |filter: &Value| alice.post(path(["user", &alice.id, "filter"])).json(filter);
+    for wrong in [
+        json!({ "types": ["*a".repeat(100)] }),
+        json!({ "not_types": vec!["*a*"; 40] }),
+        json!({ "types": ["a".repeat(256)] }),
+        json!({ "not_senders": vec!["@a:b"; 1001] }),
+        json!({ "rooms": vec!["!a:b"; 1001] }),
+    ] {
+        for part in ["timeline", "state", "ephemeral", "account_data"] {
+            let filter = json!({ "room": { part: wrong } });
+            store(&filter).refused(400, "M_BAD_JSON").await;
+        }
+        let filter = json!({ "room": { "timeline": wrong } });
+        alice.sync().filter(&filter).request().refused(400, "M_BAD_JSON").await;
+        for request in
+            [alice.messages(&room, "b"), alice.get(path(["rooms", &room, "context", &event]))]
+        {
+            request.query("filter", &wrong).refused(400, "M_BAD_JSON").await;
+        }
+    }
+    let global = json!({ "account_data": { "types": ["*".repeat(65)] } });
+    store(&global).refused(400, "M_BAD_JSON").await;
+    store(&json!({ "event_fields": vec!["type"; 101] })).refused(400, "M_BAD_JSON").await;
+    let fitting = json!({ "types": ["m.*".to_owned(), "a".repeat(255)], "not_types": vec!["*"; 64],
+        "not_senders": vec!["@a:b"; 500] });
+    alice.messages(&room, "b").query("filter", &fitting).ok().await;
+    store(&json!({ "room": { "timeline": fitting } })).ok().await;
 }
 
 async fn rooms_are_chosen_and_left_out(server: &Server) {

@@ -42,6 +42,7 @@ macro_rules! private_server {
 
 mod account_data;
 mod aliases;
+mod answer_sizes;
 mod authorization;
 mod backfill;
 mod bad_events;

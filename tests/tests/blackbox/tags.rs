@@ -2,7 +2,12 @@
 
 use skerry_tests::{Server, User, json, path};
 
-both_hosts![tags_are_set_listed_and_removed, tags_come_down_sync, a_tag_order_is_a_number];
+both_hosts![
+    tags_are_set_listed_and_removed,
+    tags_come_down_sync,
+    a_tag_order_is_a_number,
+    a_tag_has_a_size
+];
 
 async fn tags_are_set_listed_and_removed(server: &Server) {
     let alice = User::register(server, "alice").await;
@@ -42,4 +47,20 @@ async fn a_tag_order_is_a_number(server: &Server) {
     reply.refused_with_any(&[(400, "M_BAD_JSON"), (400, "M_INVALID_PARAM")]);
     let list = alice.get(path(["user", &alice.id, "rooms", &room, "tags"])).ok().await;
     assert_eq!(list, json!({ "tags": {} }));
+}
+
+/// T1d
+async fn a_tag_has_a_size(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let tag = |name: &str| path(["user", &alice.id, "rooms", &room, "tags", name]);
+    let large = json!({ "order": 0.5, "org.example": "x".repeat(1100) });
+    alice.put(tag("u.work")).json(&large).refused(413, "M_TOO_LARGE").await;
+    alice.put(tag(&"x".repeat(256))).json(&json!({})).refused(400, "M_INVALID_PARAM").await;
+    for number in 0..100 {
+        alice.put(tag(&format!("u.{number}"))).json(&json!({ "order": 0.5 })).ok().await;
+    }
+    alice.put(tag("u.more")).json(&json!({})).refused(413, "M_TOO_LARGE").await;
+    alice.delete(tag("u.0")).ok().await;
+    alice.put(tag("u.more")).json(&json!({})).ok().await;
 }

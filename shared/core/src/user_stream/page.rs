@@ -1,5 +1,6 @@
 //! A page of an answer: about as many rooms as may be read for one request, and a token that says
-//! which are still to come.
+//! which are still to come. Where rooms turn out to be large, it ends earlier
+//! ([`Page::rest_before`]).
 //!
 //! Pages follow the order in which the user came into the rooms, which does not change while a
 //! client catches up. The order of what changed would not do: a token that claims the stream up to
@@ -7,7 +8,7 @@
 //! later and are not on the page.
 
 use super::{Ask, Change};
-use crate::sync_token::Rest;
+use crate::sync_token::{Rest, SyncToken};
 
 /// A room of which a client would be given something.
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +39,17 @@ impl Page {
         }
         to_read.sort_unstable_by_key(|it| std::cmp::Reverse(*it));
         let last = to_read.get(limit.saturating_sub(1)).copied();
-        let seen = ask.since.and_then(|since| match since.rest {
+        Self { rest: last.map(|before| Self::rest_before(before, ask.since)) }
+    }
+
+    /// What is left when a page ends with the rooms whose membership was set at this position of
+    /// the stream. `since` is the token that was asked with.
+    pub fn rest_before(before: u64, since: Option<SyncToken>) -> Rest {
+        let seen = since.and_then(|since| match since.rest {
             None => Some(since.seen()),
             Some(rest) => rest.seen,
         });
-        Self { rest: last.map(|before| Rest { before, seen }) }
+        Rest { before, seen }
     }
 
     /// Whether the room is on the page. What costs no reading always is: it may be given again.

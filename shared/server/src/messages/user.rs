@@ -280,6 +280,9 @@ pub struct RoomChange {
     pub has_events: bool,
     /// Only receipts or who is typing may be new: a read that finds no more is not recorded.
     pub is_ephemeral: bool,
+    /// When in the stream the membership was set: pages follow this order.
+    #[serde(default)]
+    pub membership_seq: StreamPosition,
     /// Its account data that changed, as events.
     pub account_data: Vec<RawJson>,
     /// Members whose event the device has already (lazy loading).

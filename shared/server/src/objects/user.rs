@@ -48,6 +48,10 @@ pub mod limits {
 
     /// Bytes of the content of one piece of account data.
     pub const ACCOUNT_DATA_BYTES: usize = 256 * 1024;
+    /// Bytes of all account data of the user and of their rooms: contents, types and room IDs. All
+    /// of it comes with an initial sync. Somebody in ten thousand rooms, with a read marker and a
+    /// tag in each, has half of it.
+    pub const ACCOUNT_DATA_TOTAL_BYTES: u64 = 4 * 1024 * 1024;
     /// Pieces of account data of the user, and of each room.
     pub const ACCOUNT_DATA_TYPES: u64 = 500;
     /// Bytes of a type of account data, as of an event.
@@ -58,12 +62,18 @@ pub mod limits {
     ///
     /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#room-tagging
     pub const TAG_BYTES: usize = 255;
+    /// Bytes of what a client says of a tag: its order in known ones.
+    pub const TAG_INFO_BYTES: usize = 1024;
     /// Users that `m.ignored_user_list` may have an effect on; more are not ignored.
     pub const IGNORED_USERS: usize = 5_000;
     /// Stored filters; the oldest goes when one more is stored.
-    pub const FILTERS: u64 = 100;
-    /// Bytes of a filter.
-    pub const FILTER_BYTES: usize = 32 * 1024;
+    pub const FILTERS: usize = 100;
+    /// Bytes of a filter as it is stored: what it may name ([`skerry_core::filter::MAX_BYTES`]), as
+    /// JSON.
+    pub const FILTER_BYTES: usize = 48 * 1024;
+    /// Bytes of all stored filters; the oldest go when one more is stored. A hundred filters of
+    /// known clients have a tenth of it.
+    pub const FILTERS_BYTES: usize = 1024 * 1024;
     /// Devices.
     pub const DEVICES: usize = 1_000;
     /// Characters of a device's name; the rest is cut off.
@@ -151,6 +161,9 @@ struct State {
     ephemeral: EphemeralNews,
     /// No account data has changed since this position: most syncs need not look.
     account_data_quiet_since: Option<StreamPosition>,
+    /// [`account_data::find_bytes`](crate::store::user::account_data::find_bytes). None: it has not
+    /// been asked for.
+    account_data_bytes: Option<u64>,
     sent_members: SentMembers,
 }
 
@@ -312,6 +325,7 @@ impl User {
             heard: HeardRooms::new(Instance::new(random)),
             changed,
             ephemeral: EphemeralNews::new(random % limits::EPHEMERAL_EPOCHS),
+            account_data_bytes: None,
             account_data_quiet_since: None,
             sent_members: SentMembers::default(),
         })

@@ -19,7 +19,7 @@ use skerry_core::sync_token::{Made, SyncToken};
 use self::{
     complete::{AnsweredCompletely, Complete},
     options::SyncOptions,
-    read_rooms::read_rooms,
+    read_rooms::{ReadRooms, read_rooms},
     response::Builder,
 };
 use super::super::{Cx, access::UncheckedToken, mount::Routes, patched::Patched};
@@ -42,6 +42,10 @@ pub const ROOMS_AT_ONCE: usize = 32;
 /// token says so. Within what Cloudflare allows of requests to objects for one request. Few where
 /// tests are to meet more than one page.
 pub const ROOMS_PER_RESPONSE: usize = if cfg!(feature = "test-routes") { 4 } else { 200 };
+
+/// Bytes of the events of rooms in one response, about: the room with which it is full is the last
+/// one, and the token says which are left. Two hundred rooms of 20 KiB.
+pub const RESPONSE_BYTES: usize = 4 << 20;
 
 /// Mounts the endpoints of this area.
 pub fn routes(routes: Routes) -> Routes {
@@ -144,10 +148,11 @@ async fn assemble(
             builder.add_knocked(room_id, stripped_state);
         }
     }
-    let Changes { position, instance, rest, ephemeral, looked_up_us, .. } = changes;
+    let Changes { position, instance, ephemeral, looked_up_us, .. } = changes;
     let made = Made { us: looked_up_us, is_partial: options.keeps_out_rooms() };
     let mut read = Vec::new();
-    for mut room in read_rooms(cx, caller, options, changes).await? {
+    let ReadRooms { rooms, rest } = read_rooms(cx, caller, options, since, changes).await?;
+    for mut room in rooms {
         if let Some(sync) = &mut room.sync
             && (!room.change.is_ephemeral || is_more_than_ephemeral(sync))
         {

@@ -15,10 +15,20 @@ pub const RECENT_EVENTS: usize = 20;
 pub const TIMELINE_EVENTS: u64 = 100;
 /// Events of a timeline in `/sync` when the filter does not say.
 pub const DEFAULT_TIMELINE_EVENTS: u64 = 10;
+/// Bytes of a timeline in `/sync`, with what its events tell of others: more is left to paging
+/// back. A hundred messages of the usual size fit. One event always does.
+pub const TIMELINE_BYTES: usize = 128 * 1024;
 /// Events of a page of history or of a context.
 pub const PAGE_EVENTS: u64 = 1_000;
-/// Stored events that one read looks at before it gives what it has found.
+/// Bytes of a page of history or of a context, with what its events tell of others. A thousand
+/// messages of the usual size fit. One event always does.
+pub const PAGE_BYTES: usize = 1024 * 1024;
+/// Stored events that one read looks at, about, before it gives what it has found.
 pub const SCANNED_EVENTS: usize = 5_000;
+/// Bytes of stored events that one read looks at, about, before it gives what it has found: some
+/// milliseconds of reading and of looking for what a filter asks of a content. The
+/// [`SCANNED_EVENTS`] fit where they are of the usual size.
+pub const SCANNED_BYTES: usize = 8 << 20;
 /// States that the current state never was in which one read looks for users of a server before it
 /// gives what it has found.
 pub const SCANNED_STATES: usize = 200;

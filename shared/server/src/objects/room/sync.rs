@@ -8,8 +8,8 @@ mod unread;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::{RoomId, api::client::filter::RoomEventFilter, events::room::member::MembershipState};
-use skerry_core::{engine::StateAt, filter};
+use ruma::events::room::member::MembershipState;
+use skerry_core::{engine::StateAt, filter::Matcher};
 
 use self::{lazy::Lazy, unread::Reader};
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
         read::{
             access::View,
             audience::Audience,
-            scan::{Scan, passes},
+            scan::{Budget, Scan, passes},
         },
     },
     store::room::{
@@ -67,8 +67,10 @@ impl Room {
         let limited = scan.next.is_some();
         let (heroes, counts) = self.summary(&room, &command, &changes).await?;
         let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
-        added.retain(|it| passes(&command.state, &self.id, it) && lazy.wants(it));
+        let matcher = Matcher::of_room(&command.state, &self.id);
+        added.retain(|it| passes(&matcher, it) && lazy.wants(it));
         let mut state = self.sync_state(&command, &view, &lazy, &changes, first).await?;
+        state.retain(|it| passes(&matcher, it));
         state.retain(|old| !added.iter().any(|it| is_same_key(it, old)));
         state.extend(added);
         let members_sent = lazy.sent(&state);
@@ -98,7 +100,8 @@ impl Room {
             (sync.unread, sync.unread_threads) =
                 self.unread(&room, reader, joined_at, command.thread_counts).await?;
             sync.ephemeral = self.ephemeral_since(&room, from, user_id).await?;
-            sync.ephemeral.retain(|it| passes_ephemeral(&command.ephemeral, &self.id, it));
+            let matcher = Matcher::of_room(&command.ephemeral, &self.id);
+            sync.ephemeral.retain(|it| passes_ephemeral(&matcher, it));
         }
         Ok(Box::new(sync))
     }
@@ -117,8 +120,10 @@ impl Room {
         let gaps = room.gaps.iter().filter(|it| it.next > from + 1 && it.next <= view.upto);
         let start = gaps.map(|it| it.next - 1).max().unwrap_or(from);
         let range = (start, view.upto);
-        let mut scan =
-            self.scan(room, audience, range, Direction::Backward, limit, &command.timeline).await?;
+        let budget = Budget { events: limit, bytes: limits::TIMELINE_BYTES };
+        let mut scan = self
+            .scan(room, audience, range, Direction::Backward, budget, &command.timeline)
+            .await?;
         if start > from {
             scan.next.get_or_insert(start);
         }
@@ -149,7 +154,6 @@ impl Room {
         };
         let missing = lazy.missing(&found);
         found.extend(self.events_of(at, &missing).await?);
-        found.retain(|it| passes(&command.state, &self.id, it));
         // A limit in the filter is none on state: the client could not get at what is left out,
         // and would not know of it.
         Ok(found)
@@ -168,14 +172,12 @@ fn start_of_stay(memberships: &[(Position, MembershipState)]) -> Position {
 }
 
 /// Whether the filter lets an ephemeral event through.
-fn passes_ephemeral(filter: &RoomEventFilter, room_id: &RoomId, event: &RawJson) -> bool {
+fn passes_ephemeral(matcher: &Matcher<'_>, event: &RawJson) -> bool {
     #[derive(serde::Deserialize)]
     struct Event<'a> {
         #[serde(rename = "type", borrow)]
         event_type: std::borrow::Cow<'a, str>,
     }
-    serde_json::from_str::<Event<'_>>(event.get()).is_ok_and(|it| {
-        let subject = filter::Subject { event_type: &it.event_type, sender: None, has_url: false };
-        filter::passes_room_event(filter, room_id, subject)
-    })
+    serde_json::from_str::<Event<'_>>(event.get())
+        .is_ok_and(|it| matcher.passes(&it.event_type, None, || false))
 }

@@ -71,12 +71,21 @@ impl User {
         }
         let (sql, scope) = (self.sql(), self.scope());
         let room = room_id.map_or(GLOBAL, RoomId::as_str);
-        if account_data::find(sql, scope, room, &event_type).await?.is_none()
+        let old = account_data::find(sql, scope, room, &event_type).await?;
+        if old.is_none()
             && account_data::count(sql, scope, room).await? >= limits::ACCOUNT_DATA_TYPES
         {
             return too_large("there is account data of too many types");
         }
         let it = AccountData { room_id: room.to_owned(), event_type, content };
+        let bytes = self.account_data_bytes(state).await?;
+        let old_bytes = old.map_or(0, |content| it.bytes_with(&content));
+        let others = bytes.saturating_sub(old_bytes);
+        let new_bytes = it.bytes_with(&it.content);
+        // What takes no more room than before is never refused.
+        if new_bytes > old_bytes && others + new_bytes > limits::ACCOUNT_DATA_TOTAL_BYTES {
+            return too_large("there is too much account data: remove some of it");
+        }
         let seq = state.seq + 1;
         let mut stmts = vec![account_data::upsert(scope, &it, seq)];
         stmts.extend(room_id.map(|room_id| rooms::update_last_seq(scope, room_id, seq)));
@@ -85,11 +94,22 @@ impl User {
             state.ignored_users = None;
         }
         self.commit_step(state, stmts, None).await?;
+        state.account_data_bytes = Some(others + new_bytes);
         if let Some(room_id) = room_id {
             state.changed.account_data_changed(&room_id.to_owned(), seq);
         }
         self.host.wake();
         Ok(())
+    }
+
+    /// How many bytes of account data there are: counted once, then known.
+    async fn account_data_bytes(&self, state: &mut State) -> Result<u64> {
+        let bytes = match state.account_data_bytes {
+            Some(bytes) => bytes,
+            None => account_data::find_bytes(self.sql(), self.scope()).await?,
+        };
+        state.account_data_bytes = Some(bytes);
+        Ok(bytes)
     }
 
     /// Gets account data of the user or of a room.
@@ -106,6 +126,9 @@ impl User {
         let SetTag { room_id, tag, info } = set;
         if tag.len() > limits::TAG_BYTES {
             return Err(Error::invalid_param("the tag is too long"));
+        }
+        if info.as_ref().is_some_and(|it| it.get().len() > limits::TAG_INFO_BYTES) {
+            return Err(Error::api(ErrorKind::TooLarge, "what is said of the tag is too long"));
         }
         let mut state = self.lock_in_use().await?;
         if info.is_some() {

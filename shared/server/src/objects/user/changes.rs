@@ -252,6 +252,7 @@ impl Candidate {
             from,
             has_events,
             is_ephemeral,
+            membership_seq: room.entry.membership_seq,
             account_data: events,
             known_members: Vec::new(),
         };

@@ -1,4 +1,5 @@
-//! Stored filters. The same filter gets the same ID; the oldest goes when there are too many.
+//! Stored filters. The same filter gets the same ID; the oldest go when there are too
+//! many, or they are too large together.
 
 use ruma::api::error::ErrorKind;
 use serde_json::value::RawValue as RawJsonValue;
@@ -19,11 +20,16 @@ impl User {
         if let Some(known) = filters::find_by_json(sql, scope, json).await? {
             return Ok(known.to_string());
         }
-        let filter_id = filters::find_last(sql, scope).await?.map_or(0, |last| last + 1);
+        let sizes = filters::list_sizes(sql, scope).await?;
+        let filter_id = sizes.first().map_or(0, |(last, _)| last + 1);
         let mut stmts = vec![filters::insert(scope, filter_id, json)];
-        if let Some(surplus) = filter_id.checked_sub(limits::FILTERS) {
-            stmts.push(filters::remove_until(scope, surplus));
-        }
+        let (mut count, mut bytes) = (1, json.len());
+        let surplus = sizes.iter().find(|(_, size)| {
+            count += 1;
+            bytes += size;
+            count > limits::FILTERS || bytes > limits::FILTERS_BYTES
+        });
+        stmts.extend(surplus.map(|(filter_id, _)| filters::remove_until(scope, *filter_id)));
         self.host.commit(stmts, None).await?;
         Ok(filter_id.to_string())
     }

@@ -7,8 +7,8 @@ use crate::{
     ports::{Sql, Stmt},
 };
 
-/// The most aliases that are listed of one room.
-pub const MAX_LISTED: u64 = 1000;
+/// The most aliases of one room, about. A room that is known by a dozen names is rare.
+pub const MAX_OF_ROOM: u64 = 100;
 
 /// An alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +34,17 @@ pub async fn find(global: &dyn Sql, alias: &RoomAliasId) -> Result<Option<Alias>
     }))
 }
 
-/// The aliases of a room that exists, at most [`MAX_LISTED`], in order.
+/// How many aliases lead to a room.
+pub async fn count(global: &dyn Sql, room_id: &RoomId) -> Result<u64> {
+    let count = Stmt::new("SELECT COUNT(*) FROM aliases WHERE room_id = ?").bind(room_id.as_str());
+    global.row(count).await?.map_or(Ok(0), |mut row| row.take(0))
+}
+
+/// The aliases of a room that exists, twice [`MAX_OF_ROOM`] at most, in order.
 pub async fn list(global: &dyn Sql, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>> {
     let list = Stmt::new("SELECT alias FROM aliases WHERE room_id = ? ORDER BY alias LIMIT ?")
         .bind(room_id.as_str())
-        .bind(MAX_LISTED);
+        .bind(2 * MAX_OF_ROOM);
     let aliases = global
         .rows(list)
         .await?

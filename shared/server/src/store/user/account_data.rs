@@ -22,6 +22,13 @@ pub struct AccountData {
     pub content: String,
 }
 
+impl AccountData {
+    /// The bytes that it has with a content, as [`find_bytes`] counts them.
+    pub fn bytes_with(&self, content: &str) -> u64 {
+        (self.room_id.len() + self.event_type.len() + content.len()) as u64
+    }
+}
+
 fn account_data(mut row: Row) -> Result<AccountData> {
     Ok(AccountData { room_id: row.take(0)?, event_type: row.take(1)?, content: row.take(2)? })
 }
@@ -49,6 +56,16 @@ pub async fn count(sql: &dyn Sql, scope: i64, room_id: &str) -> Result<u64> {
         .bind(room_id);
     let row = sql.row(stmt).await?;
     row.map_or(Ok(0), |mut row| row.take(0))
+}
+
+/// How many bytes all of it has.
+pub async fn find_bytes(sql: &dyn Sql, scope: i64) -> Result<u64> {
+    let stmt = Stmt::new(
+        "SELECT coalesce(sum(length(CAST(room_id AS BLOB)) + length(CAST(type AS BLOB)) \
+         + length(CAST(content AS BLOB))), 0) FROM user_account_data WHERE scope = ?",
+    )
+    .bind(scope);
+    sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
 }
 
 /// What changed after a position, of all rooms and of none; and when.

@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    ports::{Sql, Stmt},
+    ports::{Row, Sql, Stmt},
 };
 
 /// A filter, JSON.
@@ -21,13 +21,18 @@ pub async fn find_by_json(sql: &dyn Sql, scope: i64, json: &str) -> Result<Optio
     sql.row(stmt).await?.map(|mut row| row.take(0)).transpose()
 }
 
-/// The highest ID.
-pub async fn find_last(sql: &dyn Sql, scope: i64) -> Result<Option<u64>> {
-    let stmt = Stmt::new("SELECT MAX(filter_id) FROM user_filters WHERE scope = ?").bind(scope);
-    match sql.row(stmt).await? {
-        Some(mut row) => row.take(0),
-        None => Ok(None),
-    }
+/// The IDs, the newest first, and how many bytes each filter has.
+pub async fn list_sizes(sql: &dyn Sql, scope: i64) -> Result<Vec<(u64, usize)>> {
+    let stmt = Stmt::new(
+        "SELECT filter_id, length(CAST(json AS BLOB)) FROM user_filters WHERE scope = ? \
+         ORDER BY filter_id DESC",
+    )
+    .bind(scope);
+    let size = |mut row: Row| {
+        let bytes: u64 = row.take(1)?;
+        Ok((row.take(0)?, usize::try_from(bytes).unwrap_or(usize::MAX)))
+    };
+    sql.rows(stmt).await?.into_iter().map(size).collect()
 }
 
 /// Stores a filter.

@@ -51,6 +51,10 @@ async fn create_alias(
         ));
     }
     check_may(&cx, &caller, &room_id, Action::BeJoined).await?;
+    if store::count(&*cx.ports.global, &room_id).await? >= store::MAX_OF_ROOM {
+        let message = format!("a room has at most {} aliases: remove one", store::MAX_OF_ROOM);
+        return Err(Error::forbidden(message));
+    }
     if reservation::reserve(&cx, &room_alias, &room_id, &caller.user_id).await?.is_none() {
         return Err(Error::with_status(
             StatusCode::CONFLICT,

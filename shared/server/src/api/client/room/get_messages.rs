@@ -8,16 +8,17 @@ use js_int::UInt;
 use ruma::{
     api::{
         Direction,
-        client::{context::get_context, message::get_message_events},
+        client::{context::get_context, filter::RoomEventFilter, message::get_message_events},
         error::DeserializationError,
     },
     serde::Raw,
 };
 use serde::Serialize;
+use skerry_core::filter;
 
 use super::{ask, ignored_users, page_token};
 use crate::{
-    Result,
+    Error, Result,
     api::{
         Cx,
         mount::Routes,
@@ -42,6 +43,7 @@ async fn get_message_events(
     caller: Caller,
     Patched { request, .. }: Patched<get_message_events::v3::Request, DefaultDirection>,
 ) -> Result<get_message_events::v3::Response> {
+    check(&request.filter)?;
     let room_id = &request.room_id;
     // Other servers take an empty token for none, and clients count on that.
     let token = |it: &Option<String>| it.clone().filter(|it| !it.is_empty());
@@ -77,6 +79,7 @@ async fn get_context(
     Patched { request, .. }: Patched<get_context::v3::Request, AnsweredAsJson>,
 ) -> Result<Json> {
     let get_context::v3::Request { room_id, event_id, limit: wished, filter, .. } = request;
+    check(&filter)?;
     let ignored_users = ignored_users(&cx, &caller).await?;
     let limit = limit(wished);
     let question = GetContext { caller, event_id, limit, filter, ignored_users };
@@ -114,6 +117,10 @@ impl Patch<get_message_events::v3::Request> for DefaultDirection {
     }
 
     const DEFAULT_PARAMETER: Option<(&'static str, &'static str)> = Some(("dir", "f"));
+}
+
+fn check(filter: &RoomEventFilter) -> Result<()> {
+    filter::check_room_filter(filter).map_err(|it| Error::bad_json(it.to_string()))
 }
 
 fn limit(wished: UInt) -> u64 {

@@ -8,7 +8,7 @@ use ruma::{
     },
 };
 use serde::Deserialize;
-use skerry_core::filter::{self, EventFields, Subject};
+use skerry_core::filter::{self, EventFields, Matcher};
 
 use crate::{
     Error, Result,
@@ -89,8 +89,8 @@ impl SyncOptions {
 
     /// Account data of no room that the filter lets through.
     pub(super) fn account_data(&self, mut events: Vec<RawJson>) -> Vec<RawJson> {
-        let filter = &self.filter.account_data;
-        events.retain(|it| with_subject(it, |subject| filter::passes_event(filter, subject)));
+        let matcher = Matcher::new(&self.filter.account_data);
+        events.retain(|it| passes(&matcher, it));
         events
     }
 
@@ -100,10 +100,10 @@ impl SyncOptions {
         room_id: &RoomId,
         mut events: Vec<RawJson>,
     ) -> Vec<RawJson> {
-        let filter = &self.filter.room.account_data;
-        events.retain(|event| {
-            with_subject(event, |subject| filter::passes_room_event(filter, room_id, subject))
-        });
+        if !events.is_empty() {
+            let matcher = Matcher::of_room(&self.filter.room.account_data, room_id);
+            events.retain(|it| passes(&matcher, it));
+        }
         events
     }
 
@@ -122,19 +122,19 @@ async fn stored_filter(cx: &Cx, caller: &Caller, id: &str) -> Result<FilterDefin
     let question = GetFilter { filter_id: id.to_owned() };
     let filter = cx.ports.objects.ask(&*caller.user_id, question).await?;
     let filter = filter.ok_or_else(|| Error::invalid_param("there is no such filter"))?;
+    let bytes = filter.get().len();
     let filter: FilterDefinition = serde_json::from_str(filter.get())?;
-    cx.ports.filters.insert(&caller.user_id, id, filter.clone());
+    cx.ports.filters.insert(&caller.user_id, id, filter.clone(), bytes);
     Ok(filter)
 }
 
-/// What a filter looks at in an event that has neither sender nor URL.
-fn with_subject(event: &RawJson, passes: impl FnOnce(Subject<'_>) -> bool) -> bool {
+/// Whether a filter lets through what has neither sender nor URL.
+fn passes(matcher: &Matcher<'_>, event: &RawJson) -> bool {
     #[derive(Deserialize)]
     struct Event {
         #[serde(rename = "type")]
         event_type: String,
     }
-    serde_json::from_str::<Event>(event.get()).is_ok_and(|event| {
-        passes(Subject { event_type: &event.event_type, sender: None, has_url: false })
-    })
+    serde_json::from_str::<Event>(event.get())
+        .is_ok_and(|event| matcher.passes(&event.event_type, None, || false))
 }

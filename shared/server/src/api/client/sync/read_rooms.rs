@@ -1,16 +1,22 @@
-//! Reading the rooms that have something new, side by side.
+//! Reading the rooms that have something new, side by side, until the response is full.
+
+use std::cmp::Reverse;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ruma::OwnedUserId;
+use skerry_core::{
+    sync_token::{Rest, SyncToken},
+    user_stream::Page,
+};
 
-use super::{ROOMS_AT_ONCE, options::SyncOptions};
+use super::{RESPONSE_BYTES, ROOMS_AT_ONCE, options::SyncOptions};
 use crate::{
     Result,
     api::Cx,
     messages::{
-        Caller,
+        Caller, RawJson,
         room::{RoomSync, SyncRoom},
-        user::{Changes, RoomChange},
+        user::{Changes, RoomChange, StreamPosition},
     },
 };
 
@@ -24,25 +30,68 @@ pub(super) struct ReadRoom {
     pub(super) sync: Option<Box<RoomSync>>,
 }
 
-/// Reads the rooms. A joined one that refuses is left out: the user lost access since their object
-/// was asked, and it will say so. One that was left may have nothing for the user (an invitation
-/// that was turned down), save that it was left. Neither is recorded as read.
+impl ReadRoom {
+    /// The bytes of its events.
+    fn size(&self) -> usize {
+        let events = |list: &[RawJson]| list.iter().map(|it| it.get().len()).sum::<usize>();
+        let sync = self.sync.as_ref();
+        let room =
+            sync.map_or(0, |it| events(&it.timeline) + events(&it.state) + events(&it.ephemeral));
+        room + events(&self.change.account_data)
+    }
+}
+
+/// What was read of rooms.
+pub(super) struct ReadRooms {
+    pub(super) rooms: Vec<ReadRoom>,
+    /// Those that are still to come, where the response is full.
+    pub(super) rest: Option<Rest>,
+}
+
+/// Reads the rooms, in the order of pages, until the response is full. A joined one that refuses
+/// is left out: the user lost access since their object was asked, and it will say so. One that
+/// was left may have nothing for the user (an invitation that was turned down), save that it was
+/// left. Neither is recorded as read.
 pub(super) async fn read_rooms(
     cx: &Cx,
     caller: &Caller,
     options: &SyncOptions,
+    since: Option<SyncToken>,
     changes: Changes,
-) -> Result<Vec<ReadRoom>> {
-    let Changes { joined, left, ignored_users, .. } = changes;
+) -> Result<ReadRooms> {
+    let Changes { joined, left, ignored_users, rest, .. } = changes;
     let joined = joined.into_iter().map(|it| (it, true));
-    let rooms = joined.chain(left.into_iter().map(|it| (it, false)));
+    let mut rooms: Vec<_> = joined.chain(left.into_iter().map(|it| (it, false))).collect();
+    rooms.sort_by_key(|(change, is_joined)| turn(change, *is_joined).map(Reverse));
+    let turns: Vec<_> = rooms.iter().map(|(change, is_joined)| turn(change, *is_joined)).collect();
     let ignored_users = ignored_users.as_slice();
     let reads: Vec<_> = rooms
+        .into_iter()
         .map(|(change, is_joined)| read_room(cx, caller, options, ignored_users, change, is_joined))
         .collect();
-    let rooms: Vec<Option<ReadRoom>> =
-        stream::iter(reads).buffer_unordered(ROOMS_AT_ONCE).try_collect().await?;
-    Ok(rooms.into_iter().flatten().collect())
+    let mut reads = stream::iter(reads).buffered(ROOMS_AT_ONCE);
+    let mut read = ReadRooms { rooms: Vec::new(), rest };
+    let mut bytes = 0;
+    for (index, turn) in turns.iter().enumerate() {
+        let Some(room) = reads.try_next().await? else { break };
+        bytes += room.as_ref().map_or(0, ReadRoom::size);
+        read.rooms.extend(room);
+        if bytes >= RESPONSE_BYTES
+            && let (Some(last), Some(Some(next))) = (*turn, turns.get(index + 1))
+            && *next < last
+        {
+            read.rest = Some(Page::rest_before(last, since));
+            break;
+        }
+    }
+    Ok(read)
+}
+
+/// When in the stream the membership was set, by which rooms take their turns. None: what is to be
+/// read costs little and comes with every page.
+fn turn(change: &RoomChange, is_joined: bool) -> Option<StreamPosition> {
+    let is_paged = !is_joined || (change.has_events && !change.is_ephemeral);
+    is_paged.then_some(change.membership_seq)
 }
 
 async fn read_room(

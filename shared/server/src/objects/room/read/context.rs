@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::api::client::filter::{LazyLoadOptions, RoomEventFilter};
-use skerry_core::engine::StateAt;
+use skerry_core::{engine::StateAt, filter::Matcher};
 
 use crate::{
     Error, Result,
@@ -13,7 +13,11 @@ use crate::{
     },
     objects::room::{
         Room, limits,
-        read::{audience::Audience, scan::passes, unseen},
+        read::{
+            audience::Audience,
+            scan::{Budget, passes},
+            unseen,
+        },
     },
     store::room::{
         events::StoredEvent,
@@ -35,7 +39,8 @@ impl Room {
         }
         let at = stored.position;
         let limit = limit.min(limits::PAGE_EVENTS);
-        let (before, after) = (limit / 2, limit - limit / 2);
+        let half = |events| Budget { events, bytes: limits::PAGE_BYTES / 2 };
+        let (before, after) = (half(limit / 2), half(limit - limit / 2));
         let before =
             self.scan(&room, audience, (0, at - 1), Direction::Backward, before, &filter).await?;
         let after =
@@ -76,7 +81,8 @@ impl Room {
         let lazy = matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. });
         let part = if lazy { Part::WithoutMembers } else { Part::Whole };
         let mut events = state::list(self.sql(), self.scope(), at, part).await?;
-        events.retain(|it| passes(filter, &self.id, it));
+        let matcher = Matcher::of_room(filter, &self.id);
+        events.retain(|it| passes(&matcher, it));
         let mut state = self.render(audience, &events).await?;
         state.extend(self.members_of_senders(audience, &at, shown, filter).await?);
         Ok(state)

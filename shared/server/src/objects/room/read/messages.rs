@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Result,
     messages::room::{Direction, GetMessages, Page, Position},
-    objects::room::{Room, limits},
+    objects::room::{Room, limits, read::scan::Budget},
     store::room::stored_us,
 };
 
@@ -14,7 +14,7 @@ impl Room {
         let GetMessages { requester, from, to, direction, limit, filter, ignored_users } = command;
         let room = self.read().await?;
         let view = self.view(&room, &requester).await?;
-        let limit = limit.min(limits::PAGE_EVENTS);
+        let budget = Budget { events: limit.min(limits::PAGE_EVENTS), bytes: limits::PAGE_BYTES };
         let audience = self.audience(&room, &requester, &view.timeline).ignoring(&ignored_users);
         // How far the room has got is not told who may see less of it.
         let within = |position: Option<Position>| position.map(|it| it.min(view.upto));
@@ -28,7 +28,7 @@ impl Room {
                 (from, (from, within(to).unwrap_or(view.upto)))
             }
         };
-        let scan = self.scan(&room, audience, range, direction, limit, &filter).await?;
+        let scan = self.scan(&room, audience, range, direction, budget, &filter).await?;
         let state = self.members_of_senders(audience, &view.state, &scan.events, &filter).await?;
         let end = match (scan.next, direction) {
             // New events may come at the end of a room that is read forward.

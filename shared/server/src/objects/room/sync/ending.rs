@@ -8,7 +8,7 @@
 //! the room.
 
 use ruma::{UserId, events::room::member::MembershipState};
-use skerry_core::{engine::StateAt, visibility::Access};
+use skerry_core::{engine::StateAt, filter::Matcher, visibility::Access};
 
 use crate::{
     Result,
@@ -77,9 +77,9 @@ impl Room {
         let key = ("m.room.member".to_owned(), command.caller.user_id.to_string());
         let at = StateAt { group: position, ..view.state };
         let event = self.events_of(at, &[key]).await?.into_iter().next();
-        let is_in_timeline = is_new
-            && limit > 0
-            && event.as_ref().is_some_and(|it| passes(&command.timeline, &self.id, it));
+        let matcher = Matcher::of_room(&command.timeline, &self.id);
+        let is_in_timeline =
+            is_new && limit > 0 && event.as_ref().is_some_and(|it| passes(&matcher, it));
         let is_in_state = command.state_after || !is_in_timeline;
         Ok(Ending { position, event, is_in_timeline, is_in_state })
     }
