@@ -1,6 +1,6 @@
 //! Outliers: what becomes of them, and which of them can be judged by the state before them.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use ruma::{OwnedEventId, room_version_rules::RoomVersionRules};
 
@@ -113,8 +113,8 @@ fn judgeable_authorizing(
     view: &impl View,
     auth: &Named<'_>,
 ) -> Result<Vec<OwnedEventId>, Incomplete> {
-    let is_outlier = |it: &&Event| it.states.is_none();
-    let outliers = auth.iter().filter(|it| it.1.as_deref().filter(is_outlier).is_some());
+    let is_outlier = |it: &Arc<Event>| it.states.is_none();
+    let outliers = auth.iter().filter(|it| it.1.as_ref().is_some_and(is_outlier));
     judgeable(view, outliers.map(|it| it.0), MAX_AUTHORIZING)
 }
 
