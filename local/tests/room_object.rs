@@ -25,6 +25,7 @@ mod room_object {
     mod delivery;
     mod effects;
     mod join_attempts;
+    mod late_rejections;
     mod locks;
     mod peer_room;
     mod removal;

@@ -11,9 +11,13 @@ use skerry::messages::{
     Caller, RawJson,
     room::{RoomSync, SyncRoom},
 };
-use skerry_core::engine::{Event, StateAt};
+use skerry_core::engine::Event;
 
-use super::{own_room::whole_room, room::Stand, simulation::store::Store};
+use super::{
+    own_room::whole_room,
+    room::Stand,
+    simulation::store::{Map, Store},
+};
 
 /// The state, by event IDs.
 type Ids = BTreeMap<(String, String), String>;
@@ -37,13 +41,7 @@ impl Client {
 
     /// Asks what is new, and compares the state that this leads to. A key that the room has no
     /// more is not compared: `/sync` has no word for it.
-    pub async fn sync(
-        &mut self,
-        stand: &Stand,
-        store: &Store,
-        current: StateAt,
-    ) -> Result<(), String> {
-        let map = store.map(current);
+    pub async fn sync(&mut self, stand: &Stand, store: &Store, map: &Map) -> Result<(), String> {
         let is_join = |it: &Event| it.pdu.content.get().contains("\"membership\":\"join\"");
         let member = store.event_in(map, "m.room.member", self.user_id.as_str());
         if !member.is_some_and(|it| is_join(it)) {

@@ -78,8 +78,9 @@ pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
                 let told = Told { pdu, given, verdict: *verdict };
                 // Now and then what comes next comes before it.
                 let is_turned = steps.len().is_multiple_of(3);
-                let next = steps.peek().filter(|_| is_turned).and_then(|it| child(it, pdu));
-                let mut current = *current;
+                let next = steps.peek().filter(|_| is_turned);
+                let next = next.and_then(|it| child(it, pdu, given.is_empty()));
+                let mut current: &Map = current;
                 match (replay.live(told, next.map(|it| it.0)).await, next) {
                     (Live::Cut, _) => {
                         tally.cut += 1;
@@ -101,14 +102,14 @@ pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
                 // History is told as a connected part.
                 if !matches!(steps.peek(), Some(Step::Event { mode: Mode::History, .. })) {
                     replay.history().await;
-                    replay.look(*current, "history", steps.len()).await;
+                    replay.look(current, "history", steps.len()).await;
                 }
                 tally.history += 1;
             }
         }
     }
     replay.is_ahead = false;
-    replay.look(store.current_at(), "all", 0).await;
+    replay.look(store.current(), "all", 0).await;
     replay.compare().await;
     replay.check_positions().await;
     tally.early += replay.later.len();
@@ -148,11 +149,15 @@ struct Replay<'a> {
 }
 
 /// An event that can only be decided after this one, and the current state from then on.
-fn child<'a>(step: &'a Step, parent: &Pdu) -> Option<(&'a Arc<Pdu>, StateAt)> {
+///
+/// What only cites it waits for it as well, or has it judged, unless that needs a state that is
+/// given with it.
+fn child<'a>(step: &'a Step, parent: &Pdu, is_judgeable: bool) -> Option<(&'a Arc<Pdu>, &'a Map)> {
     match step {
         Step::Event { pdu, given, mode: Mode::Live, current, .. } => {
-            let waits = given.is_empty() && pdu.prev_events.contains(&parent.event_id);
-            waits.then_some((pdu, *current))
+            let cites = is_judgeable && pdu.auth_events.contains(&parent.event_id);
+            let builds_on = cites || pdu.prev_events.contains(&parent.event_id);
+            (given.is_empty() && builds_on).then_some((pdu, &**current))
         }
         _ => None,
     }
@@ -238,14 +243,14 @@ impl<'a> Replay<'a> {
     }
 
     /// Compares the current state, also with what clients make of `/sync`.
-    async fn look(&mut self, current: StateAt, after: impl Display, number: usize) {
+    async fn look(&mut self, current: &Map, after: impl Display, number: usize) {
         if self.is_ahead {
             return;
         }
         let group = state::find_head(&*self.stand.host.sqlite, SCOPE).await.unwrap();
         let (found, what) =
             (StateAt { chain: 0, group }, format!("the current state after {after}"));
-        self.compare_state(found, self.store.map(current), &what).await;
+        self.compare_state(found, current, &what).await;
         for (client, others) in self.clients.iter_mut().zip(2..) {
             // Each at other times.
             if number.is_multiple_of(others) {

@@ -21,7 +21,7 @@ use ruma::EventId;
 
 pub use self::{
     decide::decide,
-    decision::{After, Decision, Head, Mode, Undecided},
+    decision::{After, Decision, Head, Mode, Undecided, Withdrawal},
     event::{Event, KeyId, Keys, States, Verdict},
     extremities::{choose_prev, state_before},
     outliers::{OutlierDecision, decide_outlier},

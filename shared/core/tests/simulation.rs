@@ -35,6 +35,22 @@ use std::{
 /// Seeds of a run that nobody asked more of.
 const DEFAULT_SEEDS: u64 = 300;
 
+/// A test for each seed that has shown a fault.
+macro_rules! telling_seeds {
+    ($($(#[$doc:meta])* $name:ident: $seed:expr;)*) => {
+        $($(#[$doc])* #[test] fn $name() { simulation::run($seed); })*
+    };
+}
+
+telling_seeds! {
+    /// A state that a peer had given had an outlier, which was rejected when what led to it came.
+    /// It stayed in the current state, and authorized what this server sent.
+    a_rejected_event_that_was_part_of_a_given_state_authorizes_nothing: 202_933;
+    /// An event cited an outlier that had come as the answer to a question. The state before the
+    /// outlier was here and did not allow it, and nobody looked.
+    servers_reject_alike_what_cites_an_outlier_that_can_be_judged: 209_758;
+}
+
 #[test]
 fn servers_agree_whatever_the_network_and_the_hostile_do() {
     let (from, to) = match (env::var("SKERRY_SEED"), env::var("SKERRY_SEEDS")) {
@@ -54,6 +70,7 @@ fn servers_agree_whatever_the_network_and_the_hostile_do() {
     let keep_going = env::var("SKERRY_KEEP_GOING").is_ok();
     let (next, failed) = (AtomicU64::new(from), AtomicU64::new(0));
     let tally = Mutex::new(simulation::Tally::default());
+    simulation::announce("simulation of the engine", &(from..to));
     let start = Instant::now();
     thread::scope(|scope| {
         for _ in 0..threads {

@@ -57,11 +57,8 @@ pub fn decide(
     };
     let is_stateful = |it: &Arc<Event>| it.states.is_some();
     let all_stateful = creates || prev.iter().all(|it| it.1.as_ref().is_some_and(is_stateful));
-    if refusal.is_none() && !all_stateful {
-        let outliers = outliers::judgeable_before(view, &event.pdu)?;
-        if !outliers.is_empty() {
-            return Err(Undecided::Outliers(outliers));
-        }
+    if refusal.is_none() && mode != Mode::Own {
+        outliers::none_first(view, &event.pdu, &auth, all_stateful)?;
     }
     // Every other event builds on the one that begins the room.
     let is_referenced = is_referenced || creates && !head.extremities.is_empty();
@@ -91,9 +88,9 @@ pub fn decide(
         return Ok(rejected(reason, Some(before))?);
     }
     let current = match (mode, all_stateful) {
-        (Mode::Live, true) => State::from(head.current),
+        (Mode::Live | Mode::Own, true) => State::from(head.current),
         // What led to the event is missing here, so the current state does not have it yet.
-        (Mode::Live, false) => {
+        (Mode::Live | Mode::Own, false) => {
             let both = [head.current.into(), before.clone()];
             states::merge(view, head.rules, head.create, &both, head.current)?
         }
@@ -181,6 +178,10 @@ fn conclude(
         _ => None,
     };
     let own = after.clone().or_else(|| before.clone());
+    let withdrawal = match verdict {
+        Verdict::Rejected => outliers::withdrawal(view, event, &auth, before.as_ref())?,
+        Verdict::Accepted | Verdict::SoftFailed => None,
+    };
     let mut decision = Decision {
         verdict,
         reason,
@@ -189,25 +190,36 @@ fn conclude(
         after: after.map_or(After::SameAsBefore, After::Other),
         extremities: head.extremities.to_vec(),
         current_changes: BTreeMap::new(),
+        withdrawal,
     };
     let advances = verdict == Verdict::Accepted && circumstances.mode != Mode::History;
-    if !advances && !circumstances.is_referenced {
+    if !advances && !circumstances.is_referenced && withdrawal.is_none() {
         return Ok(decision);
     }
     let add = advances && !circumstances.is_referenced;
-    let extremities = match advances && circumstances.mode == Mode::Rejoin {
-        true => vec![event.num],
-        false => extremities::after(view, head, event, add)?,
+    let extremities = match (advances, circumstances.mode) {
+        (true, Mode::Rejoin) => vec![event.num],
+        _ if !advances && !circumstances.is_referenced => head.extremities.to_vec(),
+        _ => extremities::after(view, head, event, add)?,
     };
-    if extremities == head.extremities {
+    if extremities == head.extremities && withdrawal.is_none() {
         return Ok(decision);
     }
-    let num = event.num;
+    let (num, key) = (event.num, event.key);
     let event = Event { auth: decision.auth.clone(), verdict, ..event.clone() };
-    let view = ViewWith::new(view, Arc::new(event));
-    let current = current(&view, head, &extremities, num, own.as_ref())?;
+    let known = ViewWith::new(view, Arc::new(event), withdrawal);
+    let current = match withdrawal {
+        Some(_) => current_without(&known, head, &extremities)?,
+        None => current(&known, head, &extremities, num, own.as_ref())?,
+    };
     decision.extremities = extremities;
-    decision.current_changes = states::changes(&view, head.current, &current)?;
+    decision.current_changes = states::changes(&known, head.current, &current)?;
+    if let (Some(_), Some(key)) = (withdrawal, key)
+        && view.state(head.current, key).ok_or(Incomplete)? == Some(num)
+    {
+        let instead = lookup(&known, &current, key).ok_or(Incomplete)?;
+        decision.current_changes.insert(key, (Some(num), instead));
+    }
     if Some(&current) == own.as_ref() && matches!(decision.after, After::Other(_)) {
         decision.after = After::Current;
     }
@@ -241,5 +253,20 @@ fn current(
     if !states.is_empty() && forks(&states).is_some_and(|it| Some(it) == forks(&before)) {
         return Ok(head.current.into());
     }
+    states::merge(view, head.rules, head.create, &states, head.current)
+}
+
+/// The current state without an event that was part of a state and is rejected, as `view` knows.
+/// It is resolved anew even if that event is in no fork: it may authorize what is.
+fn current_without(
+    view: &impl View,
+    head: &Head<'_>,
+    extremities: &[Num],
+) -> Result<State, Incomplete> {
+    let mut gather = Gather::default();
+    let events: Vec<_> = extremities.iter().filter_map(|it| gather.take(view.event(*it))).collect();
+    gather.done()?;
+    let states: Vec<State> =
+        events.iter().filter_map(|it| it.states).map(|it| it.after.into()).collect();
     states::merge(view, head.rules, head.create, &states, head.current)
 }

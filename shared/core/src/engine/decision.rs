@@ -35,6 +35,9 @@ pub enum Undecided {
     /// them has a state, so that they can be decided as any event. No state that a peer gives is
     /// believed about what is here.
     Outliers(Vec<OwnedEventId>),
+    /// The same of outliers that authorize the event, and of what comes before those. They come
+    /// as events do that nobody has asked for, also where the event itself is history.
+    Authorizing(Vec<OwnedEventId>),
 }
 
 impl From<Incomplete> for Undecided {
@@ -48,6 +51,9 @@ impl From<Incomplete> for Undecided {
 pub enum Mode {
     /// As it happens.
     Live,
+    /// The same of an event that is made here, of the state that is believed here: nothing else
+    /// comes first.
+    Own,
     /// Backfilled: it changes neither the extremities nor the current state, and the current
     /// state is not asked about it.
     History,
@@ -86,4 +92,27 @@ pub struct Decision {
     pub extremities: Vec<Num>,
     /// What changes in the current state, relative to [`Head::current`].
     pub current_changes: BTreeMap<KeyId, Change>,
+    /// The event was allowed as an outlier, and is rejected: states that peers have given may have
+    /// it, and what cites it counts on it. It is taken out of every stored state, and is among
+    /// those no more that cite others. `current_changes` tell what this changes in the current
+    /// state.
+    pub withdrawal: Option<Withdrawal>,
+}
+
+/// An event that no state has from then on, nor ever had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// The event.
+    pub num: Num,
+    /// What states have in its place: what the state before it has, as after any rejected event;
+    /// or, if that state cannot be had, the last event of its key that it builds on. A room is
+    /// never left without what all its servers know it has: say, power levels.
+    pub instead: Option<Num>,
+}
+
+impl Withdrawal {
+    /// What a state has for a key for which it had this.
+    pub fn of(self, event: Option<Num>) -> Option<Num> {
+        if event == Some(self.num) { self.instead } else { event }
+    }
 }

@@ -1,21 +1,27 @@
-//! A view in which the event that is being decided is known already.
+//! A view in which the event that is being decided is known already, with its verdict.
 
 use std::{borrow::Cow, sync::Arc};
 
 use ruma::EventId;
 
-use super::{Edges, Event, KeyId, Num, StateAt, View};
+use super::{Edges, Event, KeyId, Num, StateAt, Verdict, View, Withdrawal};
 
-/// A [`View`] and one more accepted event.
+/// A [`View`] and one more event. One that is rejected is not among those that cite others, and one
+/// that is withdrawn is part of no state.
 pub(super) struct ViewWith<'a, V> {
     view: &'a V,
     event: Arc<Event>,
+    withdrawal: Option<Withdrawal>,
 }
 
 impl<'a, V: View> ViewWith<'a, V> {
     /// What a room will know once it knows this event.
-    pub(super) fn new(view: &'a V, event: Arc<Event>) -> Self {
-        Self { view, event }
+    pub(super) fn new(view: &'a V, event: Arc<Event>, withdrawal: Option<Withdrawal>) -> Self {
+        Self { view, event, withdrawal }
+    }
+
+    fn is_rejected(&self) -> bool {
+        self.event.verdict == Verdict::Rejected
     }
 }
 
@@ -46,7 +52,15 @@ impl<V: View> View for ViewWith<'_, V> {
     fn cited_by(&self, num: Num, before: Num) -> Option<Vec<Num>> {
         let mut citing = self.view.cited_by(num, before)?;
         let own = self.event.num;
-        if own < before
+        if self.is_rejected() {
+            // A page of that one alone would be taken for the last.
+            if let [only] = *citing
+                && only == own
+            {
+                return self.view.cited_by(num, own);
+            }
+            citing.retain(|it| *it != own);
+        } else if own < before
             && self.event.key.is_some()
             && self.event.auth.contains(&num)
             && !citing.contains(&own)
@@ -58,7 +72,8 @@ impl<V: View> View for ViewWith<'_, V> {
     }
 
     fn state(&self, at: StateAt, key: KeyId) -> Option<Option<Num>> {
-        self.view.state(at, key)
+        let found = self.view.state(at, key)?;
+        Some(self.withdrawal.map_or(found, |it| it.of(found)))
     }
 
     fn differences(&self, at: &[StateAt]) -> Option<Vec<KeyId>> {

@@ -1,7 +1,10 @@
 //! The room told from scratch, without the engine: ruma's rules and ruma's state resolution over
 //! whole states.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use ruma::{
     EventId, OwnedEventId,
@@ -63,23 +66,38 @@ impl state_res::Event for Read<'_> {
 
 /// Every event that clients see is signed by its sender's server, and allowed by what it cites, by
 /// the state before it, and by the current state when it came.
-pub fn check_visible(room: &Store, keys: &PublicKeyMap) -> Result<(), String> {
+///
+/// By both as they were known then. A state that a peer gave may have an event that the state
+/// before it turns out not to allow, and that is in no state from then on: the checks are "on
+/// receipt of a PDU" ([spec]), and nothing in the protocol takes back what they have let pass.
+///
+/// [spec]: https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
+///
+/// `signed`: what has been found to be signed before.
+pub fn check_visible(
+    room: &Store,
+    keys: &PublicKeyMap,
+    signed: &mut HashSet<Arc<str>>,
+) -> Result<(), String> {
     let rules = &room.rules;
-    for (num, current) in &room.timeline {
+    for (num, states) in &room.timeline {
         let known = room.get(*num);
         let id = &known.pdu.event_id;
         if known.verdict != Verdict::Accepted {
             return Err(format!("{id} is visible and {:?}", known.verdict));
         }
-        let object = serde_json::from_str(&known.pdu.json).unwrap();
-        verify_event(keys, &object, rules).map_err(|it| format!("{id}: {it}"))?;
+        if !signed.contains(&*known.pdu.json) {
+            let object = serde_json::from_str(&known.pdu.json).unwrap();
+            verify_event(keys, &object, rules).map_err(|it| format!("{id}: {it}"))?;
+            signed.insert(Arc::from(&*known.pdu.json));
+        }
         if known.num == room.create {
             continue;
         }
         allowed_by_auth(room, &known.pdu).map_err(|it| format!("{id}: {it}"))?;
-        for at in [known.states.unwrap().before, *current] {
-            if !allowed_by_state(room, &known.pdu, room.map(at)) {
-                return Err(format!("{} is visible, and not allowed by {at:?}", known.pdu.json));
+        for (state, which) in states.iter().zip(["the one before it", "the current one"]) {
+            if !allowed_by_state(room, &known.pdu, state) {
+                return Err(format!("{} is visible, and not allowed by {which}", known.pdu.json));
             }
         }
     }

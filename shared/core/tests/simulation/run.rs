@@ -9,6 +9,8 @@ pub mod store;
 pub mod verdict;
 pub mod world;
 
+use std::io::Write as _;
+
 use skerry_core::engine::Verdict;
 
 use self::world::World;
@@ -84,6 +86,11 @@ pub fn run(seed: u64) -> (Tally, World) {
         tally.add(&world);
     }
     (tally, world)
+}
+
+/// Says which seeds a run tries, past the capture of what tests print: also where none fails.
+pub fn announce(what: &str, seeds: &std::ops::Range<u64>) {
+    let _ = writeln!(std::io::stderr(), "{what}: seeds {seeds:?}");
 }
 
 /// Where the seeds of a run begin that nobody asked more of: `SKERRY_SEED_BASE`, any text, moves

@@ -143,13 +143,30 @@ impl Server {
                 self.judge(&ids);
                 return self.process(pdu, given);
             }
+            Err(Undecided::Authorizing(ids)) => {
+                self.judge(&ids);
+                return self.process(pdu, given);
+            }
             decided => decided?,
         };
         let verdict = decision.verdict;
+        let num = event.num;
         room.commit(event, &decision, mode == Mode::Live);
         room.note(pdu, given, mode, verdict);
         self.waiting.remove(&pdu.event_id);
+        if decision.withdrawal.is_some() {
+            self.withdraw_citers(num);
+        }
         Ok(verdict)
+    }
+
+    /// What is known only as what authorizes others, and cites what was withdrawn, is rejected.
+    fn withdraw_citers(&mut self, num: u64) {
+        let Some(room) = &self.room else { return };
+        let outliers = room.citers(num).map(|it| room.get(it)).filter(|it| it.states.is_none());
+        for pdu in outliers.map(|it| Arc::clone(&it.pdu)).collect::<Vec<_>>() {
+            assert_eq!(self.process(&pdu, &[]), Ok(Verdict::Rejected), "its auth event is");
+        }
     }
 
     /// Decides outliers that can be.
@@ -295,9 +312,19 @@ impl Server {
             let Some(room) = &mut self.room else { return };
             if room.get(room.create).pdu.room_id == pdu.room_id
                 && !room.ids.contains_key(&pdu.event_id)
-                && insert_outlier(room, self.cold, pdu)
             {
-                self.wake(&pdu.event_id);
+                self.receive_outlier(pdu);
+            }
+        }
+    }
+
+    /// Remembers an outlier once those that authorize it have been judged, as far as they can be.
+    fn receive_outlier(&mut self, pdu: &Arc<Pdu>) {
+        while let Some(room) = &mut self.room {
+            match insert_outlier(room, self.cold, pdu) {
+                Ok(()) => return self.wake(&pdu.event_id),
+                Err(Undecided::Authorizing(ids)) => self.judge(&ids),
+                Err(_) => return,
             }
         }
     }
@@ -376,7 +403,14 @@ impl Server {
             assert_ne!(it.verdict, Verdict::Rejected, "a rejected event authorizes an own one");
         }
         let pdu = craft(room, draft, &prev, &auth, (&self.name, &self.key))?;
-        let (event, decision) = decide(self.room.as_mut()?, cold, &pdu, &[], Mode::Live).ok()?;
+        let (event, decision) = match decide(self.room.as_mut()?, cold, &pdu, &[], Mode::Live) {
+            Err(Undecided::Authorizing(ids)) => {
+                // The client tries again.
+                self.judge(&ids);
+                return None;
+            }
+            decided => decided.ok()?,
+        };
         if decision.verdict != Verdict::Accepted {
             return None;
         }
@@ -426,17 +460,17 @@ pub fn decide(
     Ok((event, decision))
 }
 
-/// Remembers an outlier, unless something is missing.
-pub fn insert_outlier(room: &mut Store, cold: bool, pdu: &Arc<Pdu>) -> bool {
+/// Remembers an outlier, unless other events come first.
+pub fn insert_outlier(room: &mut Store, cold: bool, pdu: &Arc<Pdu>) -> Result<(), Undecided> {
     let num = room.events.len() as u64;
     let provisional = (Verdict::Accepted, None);
     let rules = room.rules.clone();
     let event = Event::new(num, Arc::clone(pdu), [].into(), provisional, &rules, &mut room.keys);
     let decided = ask(&*room, cold, |eye| engine::decide_outlier(eye, &rules, room.create, &event));
-    let Ok((verdict, _, auth)) = decided else { return false };
+    let (verdict, _, auth) = decided?;
     room.journal.push(Step::Outlier(Arc::clone(pdu), verdict));
     room.insert(Event { verdict, auth, ..event });
-    true
+    Ok(())
 }
 
 /// These events and all that authorize them, oldest first.

@@ -13,7 +13,7 @@ use skerry_core::{
     Pdu,
     engine::{
         After, Decision, Edges, Event, Head, Incomplete, KeyId, Keys, Mode, Num, State, StateAt,
-        States, Undecided, Verdict, View, states,
+        States, Undecided, Verdict, View, Withdrawal, states,
     },
 };
 
@@ -34,8 +34,8 @@ pub enum Step {
         given: Vec<(OwnedEventId, Vec<OwnedEventId>)>,
         mode: Mode,
         verdict: Verdict,
-        /// The current state from then on.
-        current: StateAt,
+        /// The current state from then on, as it was known.
+        current: Arc<Map>,
     },
 }
 
@@ -51,8 +51,9 @@ pub struct Store {
     cites: HashMap<Num, BTreeSet<Num>>,
     pub extremities: Vec<Num>,
     pub create: Num,
-    /// What clients see, in order, each with the current state when it came.
-    pub timeline: Vec<(Num, StateAt)>,
+    /// What clients see, in order, each with the state before it and the current state, as they
+    /// were known when it came.
+    pub timeline: Vec<(Num, [Arc<Map>; 2])>,
     /// The events that were decided with their states, in order.
     pub decided: Vec<Num>,
     /// The events that accepted events name as before them, or reach through others that are not.
@@ -192,6 +193,11 @@ impl Store {
         }
     }
 
+    /// The state events that cite an event and are not rejected.
+    pub fn citers(&self, num: Num) -> impl Iterator<Item = Num> {
+        self.cites.get(&num).into_iter().flatten().copied()
+    }
+
     /// The current state that an event was asked about: where what led to it is missing, the
     /// state that was told of it is taken for a fork of the room.
     fn current_for(&mut self, event: &Event, decision: &Decision) -> StateAt {
@@ -221,17 +227,33 @@ impl Store {
             map.values().map(|it| self.get(*it).pdu.event_id.clone()).collect()
         };
         let given = given.iter().map(|(id, state)| (id.clone(), ids(state))).collect();
-        let (pdu, current) = (Arc::clone(pdu), self.current_at());
+        let (pdu, current) = (Arc::clone(pdu), Arc::clone(self.current()));
         self.journal.push(Step::Event { pdu, given, mode, verdict, current });
+    }
+
+    /// Takes an event out of every state.
+    fn withdraw(&mut self, event: Withdrawal) {
+        self.rejected_late.insert(event.num);
+        for state in self.chains.iter_mut().flatten() {
+            let Some(key) = state.iter().find_map(|it| (*it.1 == event.num).then_some(*it.0))
+            else {
+                continue;
+            };
+            match event.instead {
+                Some(instead) => Arc::make_mut(state).insert(key, instead),
+                None => Arc::make_mut(state).remove(&key),
+            };
+        }
     }
 
     /// Writes what was decided.
     pub fn commit(&mut self, event: Event, decision: &Decision, is_live: bool) {
         let (num, id) = (event.num, event.pdu.event_id.clone());
         let was_allowed = self.by_id(&id).is_some_and(|it| it.verdict == Verdict::Accepted);
-        if was_allowed && decision.verdict == Verdict::Rejected {
-            self.rejected_late.insert(num);
-        }
+        assert_eq!(
+            decision.withdrawal.is_some(),
+            was_allowed && decision.verdict == Verdict::Rejected
+        );
         let current = self.current_for(&event, decision);
         let states = decision.before.as_ref().map(|before| {
             let before = self.put(before);
@@ -265,10 +287,15 @@ impl Store {
             self.referenced.extend(event.pdu.prev_events.iter().cloned());
         }
         if decision.verdict == Verdict::Accepted && is_live {
-            self.timeline.push((num, current));
+            let before = states.map_or(current, |it| it.before);
+            let known = [before, current].map(|it| Arc::clone(self.map(it)));
+            self.timeline.push((num, known));
         }
         if states.is_some() {
             self.decided.push(num);
+        }
+        if let Some(event) = decision.withdrawal {
+            self.withdraw(event);
         }
         let (auth, verdict) = (decision.auth.clone(), decision.verdict);
         self.insert(Event { auth, verdict, states, ..event });

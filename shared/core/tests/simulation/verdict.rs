@@ -110,9 +110,10 @@ fn disagreement(world: &World, all: &[usize]) -> Option<String> {
 /// Checks all that must hold.
 pub fn check(world: &mut World) {
     let seed = world.seed;
+    let mut signed = std::mem::take(&mut world.signed);
     for server in (0..world.servers.len()).filter(|it| world.is_honest(*it)) {
         let Some(room) = &world.servers[server].room else { continue };
-        if let Err(it) = oracle::check_visible(room, &world.keys) {
+        if let Err(it) = oracle::check_visible(room, &world.keys, &mut signed) {
             panic!("seed {seed}, version {}, server {server}: {it}", world.version);
         }
         let comparable = !room.was_told && world.rules.state_res.v2_rules().is_some();
@@ -123,6 +124,7 @@ pub fn check(world: &mut World) {
             panic!("seed {seed}, version {}, server {server}: {it}", world.version);
         }
     }
+    world.signed = signed;
     if world.lied {
         return;
     }

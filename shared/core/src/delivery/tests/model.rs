@@ -26,6 +26,7 @@
 
 use std::{
     env,
+    io::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -371,6 +372,7 @@ fn nobody_misses_an_event_whatever_crashes_and_whatever_is_lost() {
         return run(seed.parse().unwrap());
     }
     let (from, to) = seeds();
+    let _ = writeln!(io::stderr(), "model of the deliveries: seeds {from}..{to}");
     let (next, failed) = (AtomicU64::new(from), AtomicU64::new(0));
     let work = || {
         loop {

@@ -4,6 +4,7 @@ mod extremities;
 mod history;
 mod intake;
 mod join;
+mod outliers;
 mod plan_decided;
 mod receive;
 mod redactions;

@@ -171,6 +171,17 @@ pub fn insert_edges(scope: i64, citer: Num, cited: &[Num]) -> Stmt {
     .bind(json_list(cited))
 }
 
+/// A state event does not count among those that name these.
+pub fn remove_edges(scope: i64, citer: Num, cited: &[Num]) -> Stmt {
+    Stmt::new(
+        "DELETE FROM room_auth_edges WHERE scope = ? AND citer = ? \
+         AND cited IN (SELECT value FROM json_each(?))",
+    )
+    .bind(scope)
+    .bind(citer)
+    .bind(json_list(cited))
+}
+
 /// The chains a state is made of, the one it is at first, each with the last group that counts.
 pub async fn lineage(sql: &dyn Sql, scope: i64, at: StateAt) -> Result<Vec<StateAt>> {
     if at.chain == 0 {

@@ -7,7 +7,7 @@
 use ruma::{ServerName, events::room::member::MembershipState};
 use skerry_core::{
     authorize::StateKey,
-    engine::{Num, StateAt},
+    engine::{Num, StateAt, Withdrawal},
     visibility::Present,
 };
 
@@ -277,6 +277,40 @@ pub fn insert_delta(scope: i64, at: StateAt, key: (&str, &str), event: Option<Nu
     .bind(key.1)
     .bind(at.group)
     .bind(event)
+}
+
+/// An event was part of states and is rejected: as if they had never had it, nor the current state.
+/// `key` is its own.
+pub fn withdraw(scope: i64, key: (&str, &str), it: Withdrawal) -> [Stmt; 2] {
+    let log = Stmt::new(
+        "UPDATE room_state_log SET event = iif(event = ?, ?, event), \
+         previous = iif(previous = ?, ?, previous) \
+         WHERE scope = ? AND type = ? AND state_key = ? AND position IN \
+         (SELECT state_group FROM room_state_deltas WHERE scope = ? AND chain = 0 \
+         AND type = ? AND state_key = ?)",
+    )
+    .bind(it.num)
+    .bind(it.instead)
+    .bind(it.num)
+    .bind(it.instead)
+    .bind(scope)
+    .bind(key.0)
+    .bind(key.1)
+    .bind(scope)
+    .bind(key.0)
+    .bind(key.1);
+    let deltas = Stmt::new(
+        "UPDATE room_state_deltas SET event = ? \
+         WHERE scope = ? AND type = ? AND state_key = ? AND event = ? \
+         AND chain IN (SELECT chain FROM room_state_chains WHERE scope = ?)",
+    )
+    .bind(it.instead)
+    .bind(scope)
+    .bind(key.0)
+    .bind(key.1)
+    .bind(it.num)
+    .bind(scope);
+    [log, deltas]
 }
 
 /// The current state changed.

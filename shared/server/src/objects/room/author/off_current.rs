@@ -62,7 +62,7 @@ impl Room {
         let event = new_event(room, num, &pdu);
         let decision = self.decide(room, |room| {
             let head = room.engine_head(create, &extremities);
-            engine::decide(&room.engine_memory, &head, &event, &[], Mode::Live, false)
+            engine::decide(&room.engine_memory, &head, &event, &[], Mode::Own, false)
         });
         let decision = decision.await?.map_err(|_| Error::internal("an own event waits"))?;
         if decision.verdict != Verdict::Accepted {

@@ -9,7 +9,7 @@ use std::{
 use ruma::OwnedEventId;
 use skerry_core::{
     Pdu,
-    engine::{self, Decision, Event, Mode, Num, State, Undecided, Verdict},
+    engine::{self, Decision, Event, Mode, Num, State, Undecided, Verdict, Withdrawal},
 };
 
 use crate::{
@@ -19,12 +19,11 @@ use crate::{
         Room, limits,
         loaded::{
             Loaded,
-            decided::{Decided, EventRow, Placement, new_event},
+            decided::{Decided, Placement, new_event},
             plan::{Changed, Plan},
         },
     },
     store::room::{
-        events::Judgment,
         gaps::{self, Gap},
         pending,
     },
@@ -44,6 +43,18 @@ pub(crate) struct Intake {
     pub(crate) gap_positions: GapPositions,
     /// Memberships that have changed so far.
     pub(crate) changed: Vec<Changed>,
+    /// What was withdrawn, and is still cited by outliers.
+    pub(super) withdrawn: Vec<Num>,
+}
+
+impl Intake {
+    /// No state that a peer has given has this event.
+    fn withdraw(&mut self, it: Withdrawal) {
+        self.withdrawn.push(it.num);
+        for event in self.given.iter_mut().flat_map(|it| it.1.changes.values_mut()) {
+            *event = it.of(*event);
+        }
+    }
 }
 
 /// A verified event that is to be received.
@@ -55,11 +66,13 @@ pub(crate) struct Arrived {
 
 /// What receiving one event came to.
 #[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     /// This became of it.
     Done(Outcome),
     /// These outliers are to be received first, in this order.
     OutliersFirst(Vec<Arc<Pdu>>),
+    /// The same; they go where nobody has asked for them.
+    AuthorizingFirst(Vec<Arc<Pdu>>),
 }
 
 impl Room {
@@ -76,22 +89,26 @@ impl Room {
         let mut judged = HashSet::new();
         while let Some(arrived) = queue.pop_front() {
             let event_id = arrived.pdu.event_id.clone();
-            let outcome = match self.receive_one(room, &arrived, intake).await? {
-                Step::Done(outcome) => outcome,
+            let (outcome, outliers) = match self.receive_one(room, &arrived, intake).await? {
+                Step::Done(outcome) => (Some(outcome), self.citing_withdrawn(intake).await?),
                 Step::OutliersFirst(outliers) => {
-                    if !outliers.iter().all(|it| judged.insert(it.event_id.clone())) {
-                        return Err(Error::internal("an outlier was judged and has no state"));
-                    }
                     // They go where the event goes.
                     let part = outliers.iter().chain([&arrived.pdu]).map(|it| &**it);
                     intake.gap_positions.extend(self.gap_positions(room, part).await?);
-                    queue.push_front(arrived);
-                    for pdu in outliers.into_iter().rev() {
-                        queue.push_front(Arrived { pdu, kind: Kind::Live });
-                    }
-                    continue;
+                    (None, outliers)
                 }
+                Step::AuthorizingFirst(outliers) => (None, outliers),
             };
+            if outcome.is_none() {
+                if !outliers.iter().all(|it| judged.insert(it.event_id.clone())) {
+                    return Err(Error::internal("an outlier was judged and has no state"));
+                }
+                queue.push_front(arrived);
+            }
+            for pdu in outliers.into_iter().rev() {
+                queue.push_front(Arrived { pdu, kind: Kind::Live });
+            }
+            let Some(outcome) = outcome else { continue };
             let is_here = !matches!(outcome, Outcome::Waits { .. } | Outcome::Known);
             if event_id == first {
                 first_outcome.get_or_insert(outcome);
@@ -120,7 +137,7 @@ impl Room {
             return Ok(Step::Done(Outcome::Known));
         }
         if arrived.kind == Kind::Outlier {
-            return self.receive_outlier(room, arrived).await.map(Step::Done);
+            return self.receive_outlier(room, arrived).await;
         }
         let in_gap = match intake.gap_positions.get(&arrived.pdu.event_id) {
             Some(position) => Some(*position),
@@ -159,6 +176,9 @@ impl Room {
                 return self.wait(room, arrived, auth, prev).await.map(Step::Done);
             }
             Err(Undecided::Outliers(ids)) => return self.outliers_first(room, arrived, ids).await,
+            Err(Undecided::Authorizing(ids)) => {
+                return self.list_pdus(room, ids).await.map(Step::AuthorizingFirst);
+            }
             Err(Undecided::Incomplete) => return Err(Error::internal("no decision was made")),
         };
         let was_rejected = stored.as_ref().is_some_and(|it| it.verdict == Verdict::Rejected);
@@ -167,6 +187,9 @@ impl Room {
             return Ok(Step::Done(Outcome::Known));
         }
         let outcome = outcome(&decision);
+        if let Some(withdrawal) = decision.withdrawal {
+            intake.withdraw(withdrawal);
+        }
         let may_notify = self.may_notify_by(room, &arrived.pdu, decision.before.as_ref()).await?;
         let was_outlier = stored.is_some();
         let decided = Decided { event, was_outlier, decision, placement, missing, may_notify };
@@ -185,11 +208,7 @@ impl Room {
         if arrived.kind == Kind::History {
             return Ok(Step::Done(Outcome::Waits { auth: Vec::new(), prev: ids }));
         }
-        let mut outliers = Vec::with_capacity(ids.len());
-        for id in ids {
-            outliers.extend(self.find_event(room, &id).await?.map(|it| Arc::clone(&it.pdu)));
-        }
-        Ok(Step::OutliersFirst(outliers))
+        self.list_pdus(room, ids).await.map(Step::OutliersFirst)
     }
 
     /// Asks the engine what becomes of an event.
@@ -258,57 +277,6 @@ impl Room {
             }
         }
         Ok(missing)
-    }
-
-    /// An event that is wanted only because others name it among their auth events.
-    async fn receive_outlier(&self, room: &mut Loaded, arrived: &Arrived) -> Result<Outcome> {
-        let mut plan = Plan::new(room);
-        let num = plan.next_position();
-        let event = new_event(room, num, &arrived.pdu);
-        let create = self.create_num(room).await?;
-        let decision = self.decide(room, |it| {
-            engine::decide_outlier(&it.engine_memory, &it.rules, create, &event)
-        });
-        let (verdict, reason, auth) = match decision.await? {
-            Ok(decision) => decision,
-            Err(Undecided::Waits { auth, .. }) => {
-                return Ok(Outcome::Waits { auth, prev: Vec::new() });
-            }
-            Err(Undecided::Incomplete | Undecided::Outliers(_)) => {
-                return Err(Error::internal("no decision was made"));
-            }
-        };
-        self.insert_outlier(&mut plan, event, verdict, auth)?;
-        self.commit(room, &mut plan).await?;
-        Ok(match reason {
-            None => Outcome::Accepted { redacted: false },
-            Some(reason) => Outcome::Rejected { reason },
-        })
-    }
-
-    /// The row of an outlier.
-    pub(crate) fn insert_outlier(
-        &self,
-        plan: &mut Plan,
-        mut event: Event,
-        verdict: Verdict,
-        auth: Box<[Num]>,
-    ) -> Result<()> {
-        event.verdict = verdict;
-        event.auth = auth;
-        let auth =
-            (event.key.is_some() && verdict == Verdict::Accepted).then(|| event.auth.clone());
-        let row = EventRow {
-            num: event.num,
-            position: event.num,
-            pdu: &event.pdu,
-            states: None,
-            replaces: None,
-            judgment: Judgment { verdict, auth },
-        };
-        self.insert_event(plan, row, None, || false)?;
-        plan.events.push(Arc::new(event));
-        Ok(())
     }
 
     /// Keeps an event that waits for others.

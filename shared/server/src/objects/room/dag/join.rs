@@ -21,7 +21,7 @@ use skerry_core::{
 };
 
 use super::{
-    intake::{Arrived, Given, Intake},
+    intake::{Arrived, Intake},
     staging::{superseded, unsupported},
 };
 use crate::{
@@ -114,14 +114,16 @@ impl Room {
             true => Some(self.create_num(room).await?),
             false => None,
         };
-        let create = self.authorize_staged(room, &order, &pdu.event_id, create).await?;
+        let mut intake = Intake::default();
+        let create =
+            self.authorize_staged(room, (&order, &pdu.event_id), create, &mut intake).await?;
         if !exists {
             return self.begin(room, create, pdu).await;
         }
         let local = members::list_joined_local(sql, scope, &self.local()).await?;
         match local.is_empty() {
-            true => self.rejoin(room, create, pdu).await,
-            false => self.join_others(room, create, pdu).await,
+            true => self.rejoin(room, create, pdu, intake).await,
+            false => self.join_others(room, create, pdu, intake).await,
         }
     }
 
@@ -155,15 +157,20 @@ impl Room {
 
     /// Local users are joined: the join is received like any other event, with the staged state as
     /// what a peer says of the state before it.
-    async fn join_others(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
+    async fn join_others(
+        &self,
+        room: &mut Loaded,
+        create: Num,
+        pdu: &Arc<Pdu>,
+        mut intake: Intake,
+    ) -> Result<Joined> {
         let scope = self.scope();
         self.write_given(room, create).await?;
         let mut state = State::from(room.state);
         for (key, num) in given::list(self.sql(), scope).await? {
             state.changes.insert(room.engine_memory.keys.intern(&key.0, &key.1), num);
         }
-        let given: Given = vec![(pdu.event_id.clone(), state)];
-        let mut intake = Intake { given, ..Intake::default() };
+        intake.given = vec![(pdu.event_id.clone(), state)];
         let arrived = Arrived { pdu: Arc::clone(pdu), kind: Kind::Live };
         let outcome = self.receive_event(room, arrived, &mut intake).await?;
         Ok((outcome, intake.changed))
@@ -171,8 +178,13 @@ impl Room {
 
     /// No local user is joined: the state before the join is the room's, and the join its only
     /// forward extremity.
-    async fn rejoin(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
-        let mut intake = Intake::default();
+    async fn rejoin(
+        &self,
+        room: &mut Loaded,
+        create: Num,
+        pdu: &Arc<Pdu>,
+        mut intake: Intake,
+    ) -> Result<Joined> {
         self.judge_before(room, create, pdu, &mut intake).await?;
         let missing = self.missing_prev(room, pdu).await?;
         let mut plan = Plan::new(room);
@@ -217,19 +229,14 @@ impl Room {
         loop {
             let (num, at) = (room.head + 1, room.state);
             let event = new_event(room, num, pdu);
-            let outliers: Vec<OwnedEventId> =
-                match self.decide_join(room, create, at, &event).await? {
-                    Err(Undecided::Outliers(outliers)) => outliers,
-                    _ => return Ok(()),
-                };
-            for event_id in outliers {
-                let event = self.find_event(room, &event_id).await?;
-                let Some(event) = event.filter(|_| judged.insert(event_id)) else {
-                    return Err(Error::internal("an outlier was judged and has no state"));
-                };
-                let arrived = Arrived { pdu: Arc::clone(&event.pdu), kind: Kind::Live };
-                self.receive_event(room, arrived, intake).await?;
-            }
+            let outliers: Vec<OwnedEventId> = match self
+                .decide_join(room, create, at, &event)
+                .await?
+            {
+                Err(Undecided::Outliers(outliers) | Undecided::Authorizing(outliers)) => outliers,
+                _ => return Ok(()),
+            };
+            self.judge_outliers(room, outliers, &mut judged, intake).await?;
         }
     }
 
@@ -345,7 +352,7 @@ fn adopt(plan: &mut Plan, decision: &mut Decision, (scope, at): (i64, StateAt), 
 fn undecided_outcome(undecided: Undecided) -> Result<Joined> {
     match undecided {
         Undecided::Waits { auth, prev } => Ok((Outcome::Waits { auth, prev }, Vec::new())),
-        Undecided::Incomplete | Undecided::Outliers(_) => {
+        Undecided::Incomplete | Undecided::Outliers(_) | Undecided::Authorizing(_) => {
             Err(Error::internal("no decision was made"))
         }
     }

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use skerry_core::{
     authorize::StateKey,
-    engine::{self, After, Decision, Event, KeyId, Num, State, StateAt, States, Verdict, states},
+    engine::{
+        self, After, Decision, Event, KeyId, Num, State, StateAt, States, Verdict, Withdrawal,
+        states,
+    },
 };
 
 use crate::{
@@ -69,8 +72,9 @@ impl Room {
             ),
             None => None,
         };
-        let auth = (event.key.is_some() && decision.verdict != Verdict::Rejected)
-            .then(|| decision.auth.clone());
+        // What was withdrawn stays in the auth chains of what cites it.
+        let leads_on = decision.verdict != Verdict::Rejected || decision.withdrawal.is_some();
+        let auth = (event.key.is_some() && leads_on).then(|| decision.auth.clone());
         let judgment = Judgment { verdict: decision.verdict, auth };
         let replaces = changes
             .iter()
@@ -88,6 +92,9 @@ impl Room {
         // Now, wherever the event stands: history may end what was an extremity.
         for (key, before, after) in changes {
             self.change_current(plan, fresh, key, before.as_ref(), after)?;
+        }
+        if let Some(withdrawal) = decision.withdrawal {
+            self.withdraw(room, plan, event.key, withdrawal)?;
         }
         // What is hidden and named by what is visible leads on to what is missing all the same.
         if is_visible || matches!(placement, Placement::InGap(..)) {
@@ -116,8 +123,31 @@ impl Room {
         };
         plan.stmts.push(events::update_judgment(self.scope(), &stored, &row.judgment));
         if let Some(auth) = row.judgment.auth.as_deref() {
-            plan.stmts.push(graph::insert_edges(self.scope(), row.num, auth));
+            plan.stmts.push(match row.judgment.verdict {
+                Verdict::Rejected => graph::remove_edges(self.scope(), row.num, auth),
+                Verdict::Accepted | Verdict::SoftFailed => {
+                    graph::insert_edges(self.scope(), row.num, auth)
+                }
+            });
         }
+    }
+
+    /// Takes an event that is rejected out of every state that was given with it: also what is
+    /// planned already.
+    fn withdraw(
+        &self,
+        room: &Loaded,
+        plan: &mut Plan,
+        key: Option<KeyId>,
+        withdrawal: Withdrawal,
+    ) -> Result<()> {
+        plan.withdrawal = Some(withdrawal);
+        let Some(key) = key else { return Ok(()) };
+        let key = room.engine_memory.keys.get(key);
+        let key = key.ok_or_else(|| Error::internal("a key was not found"))?;
+        let text = (key.0.as_str(), key.1.as_str());
+        plan.stmts.extend(state::withdraw(self.scope(), text, withdrawal));
+        Ok(())
     }
 
     /// What changes of the current state: key, event before, event after.

@@ -5,7 +5,7 @@
 //! Parts belong to an attempt. A new attempt supersedes another one, whatever became of it: what
 //! one server answered is never mixed with what another one did.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use http::StatusCode;
 use ruma::{
@@ -13,7 +13,7 @@ use ruma::{
 };
 use skerry_core::{
     Pdu,
-    engine::{self, Num, View as _},
+    engine::{self, Num, Undecided, View as _},
     join_order::{self, JoinOrder},
     receipt::Verified,
     room_version,
@@ -23,7 +23,9 @@ use crate::{
     Error, Result,
     messages::room::{Outcome, Received, Stage},
     objects::room::{
-        Room, limits,
+        Room,
+        dag::intake::Intake,
+        limits,
         loaded::{Loaded, decided::new_event, plan::Plan},
     },
     store::room::{graph, meta, staged},
@@ -188,9 +190,9 @@ impl Room {
     pub(crate) async fn authorize_staged(
         &self,
         room: &mut Loaded,
-        order: &[u32],
-        join: &EventId,
+        (order, join): (&[u32], &EventId),
         mut create: Option<Num>,
+        intake: &mut Intake,
     ) -> Result<Num> {
         let mut rest = order;
         while !rest.is_empty() {
@@ -201,7 +203,7 @@ impl Room {
             rest = rest.get(found.len().max(1)..).unwrap_or_default();
             let pdus = found.into_iter().map(|(event_id, json)| self.to_pdu(event_id, json));
             let pdus: Vec<Arc<Pdu>> = pdus.collect::<Result<_>>()?;
-            self.authorize_page(room, &pdus, join, &mut create).await?;
+            self.authorize_page(room, (&pdus, join), &mut create, intake).await?;
         }
         create.ok_or_else(|| Error::bad_json("the room's state has no create event"))
     }
@@ -209,41 +211,51 @@ impl Room {
     async fn authorize_page(
         &self,
         room: &mut Loaded,
-        pdus: &[Arc<Pdu>],
-        join: &EventId,
+        (pdus, join): (&[Arc<Pdu>], &EventId),
         create: &mut Option<Num>,
+        intake: &mut Intake,
     ) -> Result<()> {
         room.engine_memory.trim();
         let ids = pdus.iter().flat_map(|it| it.auth_events.iter().chain([&it.event_id]));
         self.load_ahead(room, ids.cloned().collect()).await?;
         let mut plan = Plan::new(room);
+        let mut judged = HashSet::new();
         for pdu in pdus {
             let is_here = room.engine_memory.find(&pdu.event_id).flatten().is_some();
             if is_here || pdu.event_id == join {
                 continue;
             }
-            let num = plan.next_position();
-            if is_create(pdu) {
-                create.get_or_insert(num);
-            }
-            let event = new_event(room, num, pdu);
-            let decision = self.decide(room, |room| {
+            let (event, (verdict, _, auth)) = loop {
+                let num = plan.head() + 1;
                 // The create event comes first.
-                engine::decide_outlier(
-                    &room.engine_memory,
-                    &room.rules,
-                    create.unwrap_or(num),
-                    &event,
-                )
-            });
-            let Ok((verdict, _, auth)) = decision.await? else {
-                return Err(Error::internal("a staged event waits"));
+                if is_create(pdu) {
+                    create.get_or_insert(num);
+                }
+                let create = create.unwrap_or(num);
+                let event = new_event(room, num, pdu);
+                let decision = self.decide(room, |room| {
+                    engine::decide_outlier(&room.engine_memory, &room.rules, create, &event)
+                });
+                match decision.await? {
+                    Ok(decision) => break (event, decision),
+                    Err(Undecided::Authorizing(first)) => {
+                        self.write_outliers(room, plan).await?;
+                        self.judge_outliers(room, first, &mut judged, intake).await?;
+                        plan = Plan::new(room);
+                    }
+                    Err(_) => return Err(Error::internal("a staged event waits")),
+                }
             };
+            plan.next_position();
             self.insert_outlier(&mut plan, event, verdict, auth)?;
             if let Some(event) = plan.events.pop() {
                 room.engine_memory.insert(event);
             }
         }
+        self.write_outliers(room, plan).await
+    }
+
+    async fn write_outliers(&self, room: &mut Loaded, mut plan: Plan) -> Result<()> {
         let stmts = std::mem::take(&mut plan.stmts);
         if stmts.is_empty() {
             return Ok(());

@@ -8,7 +8,9 @@ use std::{
 };
 
 use ruma::{EventId, OwnedEventId};
-use skerry_core::engine::{Edges, Event, Incomplete, KeyId, Keys, Num, StateAt, Undecided, View};
+use skerry_core::engine::{
+    Edges, Event, Incomplete, KeyId, Keys, Num, StateAt, Undecided, View, Withdrawal,
+};
 
 use crate::objects::room::limits;
 
@@ -87,6 +89,13 @@ impl EngineMemory {
             self.edges.insert(event.num, (key, event.auth.clone()));
         }
         self.load(event);
+    }
+
+    /// No state has this event, nor ever had.
+    pub(crate) fn withdraw(&mut self, it: Withdrawal) {
+        for event in self.states.values_mut() {
+            *event = it.of(*event);
+        }
     }
 
     /// An event has been stored; the engine need not remember it.

@@ -6,7 +6,7 @@ use ruma::{OwnedEventId, OwnedUserId, events::room::member::MembershipState};
 use skerry_core::{
     Pdu,
     authorize::StateKey,
-    engine::{Event, Num, StateAt},
+    engine::{Event, Num, StateAt, Withdrawal},
     shown_state,
 };
 
@@ -17,7 +17,7 @@ use crate::{
         loaded::{
             Loaded,
             effects::{Due, EffectsPlan},
-            memory::Recent,
+            memory::{Memory, Recent},
             state_event::{Extremity, StateEvent},
         },
     },
@@ -55,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) memberships: Vec<Changed>,
     /// What must follow elsewhere.
     pub(crate) effects: EffectsPlan,
+    /// An event that is part of no state from then on, nor was ever.
+    pub(crate) withdrawal: Option<Withdrawal>,
 }
 
 impl Plan {
@@ -76,6 +78,7 @@ impl Plan {
             invited: 0,
             memberships: Vec::new(),
             effects: EffectsPlan { listed: room.effects.listed, ..EffectsPlan::default() },
+            withdrawal: None,
         }
     }
 
@@ -172,6 +175,11 @@ impl Plan {
         }
         for event in self.events.drain(..) {
             room.engine_memory.insert(event);
+        }
+        if let Some(withdrawal) = self.withdrawal {
+            room.engine_memory.withdraw(withdrawal);
+            // What is remembered of the past had the event.
+            room.memory = Memory::new(room.head);
         }
         room.joined = room.joined.saturating_add_signed(self.joined);
         room.invited = room.invited.saturating_add_signed(self.invited);
