@@ -2,9 +2,9 @@
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/host.rs"]
 mod host;
-#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/others.rs"]
 mod others;
 
