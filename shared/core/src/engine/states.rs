@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::room_version_rules::RoomVersionRules;
 
-use super::{Incomplete, KeyId, Num, State, StateAt, View};
+use super::{Incomplete, KeyId, Num, State, StateAt, Verdict, View};
 use crate::state_res::{self, Conflict};
 
 /// The event of a key before and after a change.
@@ -96,10 +96,27 @@ pub fn merge(
     let conflict = conflict(&differing, forks.len());
     let unconflicted = |key| lookup(view, first, key);
     let mut resolved = state_res::resolve(rules, create, &conflict, &unconflicted, view)?;
+    drop_rejected(view, &mut resolved)?;
     for key in differing.keys() {
         resolved.entry(*key).or_insert(None);
     }
     relative(view, &forks, &resolved, prefer)
+}
+
+/// What was rejected after events that cite it had come is in their auth chains, so that a
+/// resolution may bring it back; and yet it is never part of a state.
+fn drop_rejected(
+    view: &impl View,
+    resolved: &mut BTreeMap<KeyId, Option<Num>>,
+) -> Result<(), Incomplete> {
+    let mut gather = Gather::default();
+    for event in resolved.values_mut() {
+        let Some(known) = event.and_then(|num| gather.take(view.event(num))) else { continue };
+        if known.verdict == Verdict::Rejected {
+            *event = None;
+        }
+    }
+    gather.done()
 }
 
 /// The keys in which the forks really differ, with the event each fork has.

@@ -41,11 +41,8 @@ impl<'a, 'b, V: View> Checks<'a, 'b, V> {
     }
 
     /// Applies those events that the state allows, in their order.
-    ///
-    /// What was rejected after events that cite it had come is in their auth chains, and yet it is
-    /// never part of a state.
     pub(super) fn apply(&mut self, events: &[Arc<Event>]) -> Result<(), Incomplete> {
-        for event in events.iter().filter(|it| it.verdict != Verdict::Rejected) {
+        for event in events {
             let Some(key) = event.key else { continue };
             match self.check(event) {
                 Outcome::Allowed | Outcome::Unknown => self.applied.insert(key, event.num),
@@ -89,7 +86,7 @@ impl<'a, 'b, V: View> Checks<'a, 'b, V> {
             // It is not named among the auth events, and authorizes every event all the same.
             self.cx.rules.authorization.room_create_event_id_as_room_id
         });
-        let mut as_received = true;
+        let mut as_received = event.verdict != Verdict::Rejected;
         let mut others: Vec<Num> = Vec::new();
         for key in event.needs.iter().filter(|key| Some(**key) != create) {
             if let Some(num) = self.state(*key).filter(|it| !event.auth.contains(it)) {
