@@ -68,7 +68,8 @@ pub async fn run(options: Options) -> Result<()> {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
         _ => None,
     };
-    let sqlite = Arc::new(Sqlite::open(&data_dir).await?);
+    let sqlite =
+        Arc::new(Sqlite::open_with(&data_dir, options.synchronous.unwrap_or_default()).await?);
     store::migrate(&*sqlite).await?;
     let clock = Arc::new(SystemClock);
     let config = options.server_config(&name);
@@ -109,7 +110,11 @@ pub async fn run(options: Options) -> Result<()> {
         tracing::info!("stopping");
         registry.release_waiters();
     };
-    tokio::join!(serving, releasing);
+    tokio::select! {
+        _ = async { tokio::join!(serving, releasing) } => {}
+        error = sqlite.failed() => return Err(error),
+        error = registry.failed() => return Err(error),
+    }
     registry.stop(OBJECT_GRACE).await;
     sqlite.close().await?;
     tracing::info!("stopped");

@@ -6,6 +6,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
@@ -113,6 +114,11 @@ impl Server {
     /// The address of each isolate.
     pub fn urls(&self) -> &[String] {
         &self.process.as_ref().expect("a running server").urls
+    }
+
+    /// Where it keeps its data.
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// Waits for the next line on standard output that contains this text.
@@ -300,7 +306,8 @@ impl DataDir {
             remove_abandoned();
         }
         let path = data_root().join(format!("{PREFIX}{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("a data directory");
+        let mut directory = fs::DirBuilder::new();
+        directory.recursive(true).mode(0o700).create(&path).expect("a data directory");
         Self(path)
     }
 

@@ -78,7 +78,7 @@ impl Host {
     /// A store in which nothing is stored, beside these other objects.
     pub(crate) async fn open(objects: Arc<dyn Objects>, global: GlobalStore) -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let sqlite = Arc::new(Sqlite::open(directory.path()).await.unwrap());
+        let sqlite = Arc::new(Sqlite::open(&directory.path().join("data")).await.unwrap());
         store::migrate(&*sqlite).await.unwrap();
         Arc::new(Self {
             own: OwnStore {
