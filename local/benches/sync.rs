@@ -55,7 +55,8 @@ fn benches(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let directory = tempfile::tempdir().expect("a folder");
     let (objects, room_id) = runtime.block_on(async {
-        let sqlite = Arc::new(Sqlite::open(directory.path()).await.expect("a database"));
+        let sqlite =
+            Arc::new(Sqlite::open(&directory.path().join("data")).await.expect("a database"));
         store::migrate(&*sqlite).await.expect("the schema");
         let key = SigningKey::from_seed([7; 32], "bench").expect("a key");
         let server = server("localhost", key);

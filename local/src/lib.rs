@@ -13,3 +13,4 @@ pub mod serve;
 pub mod sqlite;
 pub mod store;
 mod tls;
+pub mod vital;

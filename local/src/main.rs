@@ -1,6 +1,6 @@
 //! The command `skerry`: the native server.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use skerry::Error;
@@ -13,6 +13,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Threads that serve: a homeserver waits much more than it computes, and each thread has its
 /// share of memory. SQLite has its own.
 const THREADS: usize = 2;
+/// How long what blocks a thread (hashing a password) may take at the end.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let options = match Options::parse().with_file() {
@@ -25,7 +27,12 @@ fn main() -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run::run(options)),
+        Ok(runtime) => {
+            let result = runtime.block_on(run::run(options));
+            // After a failure nobody waits for what hangs.
+            runtime.shutdown_timeout(SHUTDOWN);
+            result
+        }
         Err(error) => return fail(&error),
     };
     match result {

@@ -16,6 +16,8 @@ use skerry::server::{
 };
 use skerry_core::rate_limits::{Proxies, ProxiesError, RateLimitsError};
 
+use crate::sqlite::Synchronous;
+
 /// Skerry, a Matrix homeserver.
 ///
 /// Without any option it serves `localhost` on port 8008, and everybody may register.
@@ -33,6 +35,9 @@ pub struct Options {
     /// Where the data is kept [default: ./skerry-data]
     #[arg(long, env = "SKERRY_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// When what is acknowledged is on the disk [default: full]
+    #[arg(long, env = "SKERRY_SYNCHRONOUS")]
+    pub synchronous: Option<Synchronous>,
     /// TLS certificate chain (PEM); without one the server speaks plain HTTP, for a proxy
     #[arg(long, env = "SKERRY_TLS_CERT")]
     pub tls_cert: Option<PathBuf>,
@@ -168,6 +173,7 @@ impl Options {
             server_name: self.server_name.or(other.server_name),
             listen: self.listen.or(other.listen),
             data_dir: self.data_dir.or(other.data_dir),
+            synchronous: self.synchronous.or(other.synchronous),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
             registration: self.registration.or(other.registration),

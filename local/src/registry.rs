@@ -32,7 +32,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{alarms::Alarms, slots::Slots, waiters::Waiters};
-use crate::store;
+use crate::{store, vital::Vital};
 
 /// Rooms kept in memory with their current state.
 const MAX_LIVE_ROOMS: usize = 1_024;
@@ -65,6 +65,8 @@ pub struct Registry {
     tasks: TaskTracker,
     /// The server is going down.
     stopping: CancellationToken,
+    /// What runs for as long as the server does.
+    vital: Vital,
 }
 
 impl Registry {
@@ -93,13 +95,27 @@ impl Registry {
             next_scope,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            vital: Vital::default(),
         });
-        let stopping = registry.stopping.clone();
-        registry
-            .tasks
-            .spawn(stopping.clone().run_until_cancelled_owned(alarms::work(registry.clone())));
-        registry.tasks.spawn(stopping.run_until_cancelled_owned(sweep(registry.clone())));
+        registry.keep_going("alarms", alarms::work(registry.clone()));
+        registry.keep_going("sweep of idle objects", sweep(registry.clone()));
         Ok(registry)
+    }
+
+    /// Returns when it cannot go on: what to say of it.
+    pub async fn failed(&self) -> Error {
+        self.vital.failed().await
+    }
+
+    /// Work that ends only with the server.
+    fn keep_going(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let guard = self.vital.guard(name);
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            if stopping.run_until_cancelled(work).await.is_none() {
+                guard.done();
+            }
+        });
     }
 
     /// What is remembered of valid access tokens. The objects see to it that nothing is

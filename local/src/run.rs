@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Extension;
 use ruma::OwnedServerName;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use skerry::{
@@ -32,7 +33,7 @@ use crate::{
     machine::{SystemClock, SystemRandom},
     options::{LogFormat, Options},
     registry::{LocalObjects, Registry},
-    serve::Http,
+    serve::{Http, Limits},
     sqlite::{FILE_NAME, Sqlite},
     store, tls,
 };
@@ -61,18 +62,19 @@ pub fn start_log(options: &Options) -> Result<(), Box<dyn std::error::Error + Se
 /// Serves until the process is asked to stop.
 pub async fn run(options: Options) -> Result<()> {
     let stop = stop_signal()?;
-    raise_file_limit();
+    let open_files = raise_file_limit();
     let name = server_name(&options)?;
     let data_dir = options.data_dir.clone().unwrap_or_else(|| PathBuf::from("skerry-data"));
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
         _ => None,
     };
-    let sqlite = Arc::new(Sqlite::open(&data_dir).await?);
+    let sqlite =
+        Arc::new(Sqlite::open_with(&data_dir, options.synchronous.unwrap_or_default()).await?);
     store::migrate(&*sqlite).await?;
     let clock = Arc::new(SystemClock);
     let config = options.server_config(&name).map_err(Error::internal)?;
-    let proxies = options.proxies().map_err(Error::internal)?;
+    let proxies = Arc::new(options.proxies().map_err(Error::internal)?);
     let first_token = FirstToken::EachStart;
     let (server, first_token) =
         bootstrap(&*sqlite, &*clock, &SystemRandom, name.clone(), config, first_token).await?;
@@ -103,15 +105,24 @@ pub async fn run(options: Options) -> Result<()> {
     let url = base_url(&listener, tls.is_some())?;
     welcome(&url, &name, server.config.registration, &first_token, &data_dir)?;
 
-    let cx = Cx { ports, server };
-    let http = Http::new(listener, tls, api::router(), cx).behind(proxies);
+    let router = api::router().layer(Extension(Cx { ports, server }));
+    let is_exempt = proxies.clone();
+    let limits = Limits {
+        exempt: Arc::new(move |it| it.is_loopback() || is_exempt.trust(it)),
+        ..Limits::within(open_files)
+    };
+    let http = Http::new(listener, tls, router, limits).behind(proxies);
     let serving = http.serve(stop.clone(), REQUEST_GRACE);
     let releasing = async {
         stop.cancelled().await;
         tracing::info!("stopping");
         registry.release_waiters();
     };
-    tokio::join!(serving, releasing);
+    tokio::select! {
+        _ = async { tokio::join!(serving, releasing) } => {}
+        error = sqlite.failed() => return Err(error),
+        error = registry.failed() => return Err(error),
+    }
     registry.stop(OBJECT_GRACE).await;
     sqlite.close().await?;
     tracing::info!("stopped");
@@ -148,12 +159,15 @@ fn stop_signal() -> Result<CancellationToken> {
 }
 
 /// Every connection is an open file, and the usual limit of 1,024 is meant for other programs.
-fn raise_file_limit() {
+/// Says how many there may be.
+fn raise_file_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.map_or(usize::MAX, |it| usize::try_from(it).unwrap_or(usize::MAX))
 }
 
 fn base_url(listener: &TcpListener, is_tls: bool) -> Result<String> {

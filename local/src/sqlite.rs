@@ -9,15 +9,18 @@ mod writer;
 
 use std::{
     fs::{DirBuilder, OpenOptions},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use async_trait::async_trait;
+use clap::ValueEnum;
 use rusqlite::{
     ErrorCode,
     ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE},
 };
+use serde::Deserialize;
 use skerry::{
     Error, Result,
     ports::{
@@ -28,6 +31,7 @@ use skerry::{
 use sqlx::sqlite::SqliteConnectOptions;
 
 use self::{readers::Readers, writer::Writer};
+use crate::vital::Vital;
 
 /// The database's file name in the data directory.
 pub const FILE_NAME: &str = "skerry.db";
@@ -40,19 +44,48 @@ const ROWS_AHEAD: usize = 1_024;
 /// How long a connection waits for a lock of another process (a backup).
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// When what is acknowledged is on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Synchronous {
+    /// Before it is acknowledged.
+    #[default]
+    Full,
+    /// Some seconds later: when the power fails, the newest may be lost. A crash of the process
+    /// loses nothing.
+    Normal,
+}
+
+impl Synchronous {
+    fn as_sql(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
+}
+
 /// One database file.
 #[derive(Debug)]
 pub struct Sqlite {
     writer: Writer,
     readers: Readers,
+    vital: Vital,
 }
 
 impl Sqlite {
-    /// Opens the database in this directory; both are made when missing, for this user alone.
+    /// Opens the database in this directory; both are made when missing, for this user alone, and
+    /// refused when other users may read them.
     pub async fn open(directory: &Path) -> Result<Self> {
+        Self::open_with(directory, Synchronous::default()).await
+    }
+
+    /// The same, with the operator's choice of when what is acknowledged is on the disk.
+    pub async fn open_with(directory: &Path, synchronous: Synchronous) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
             Error::internal(format!("cannot create {}: {error}", directory.display()))
         })?;
+        refuse_exposed(directory, 0o700)?;
         let file = directory.join(FILE_NAME);
         // SQLite would make the file with the process's umask; its side files take its mode.
         OpenOptions::new()
@@ -62,10 +95,19 @@ impl Sqlite {
             .mode(0o600)
             .open(&file)
             .map_err(|error| Error::internal(format!("cannot open {}: {error}", file.display())))?;
+        for suffix in ["", "-wal", "-shm"] {
+            refuse_exposed(&directory.join(format!("{FILE_NAME}{suffix}")), 0o600)?;
+        }
+        let vital = Vital::default();
         // The writer comes first: it sets up the file that readers find.
-        let writer = Writer::open(&file)?;
-        let readers = Readers::open(&for_reading(&file)).await?;
-        Ok(Self { writer, readers })
+        let writer = Writer::open(&file, synchronous, &vital)?;
+        let readers = Readers::open(&for_reading(&file), &vital).await?;
+        Ok(Self { writer, readers, vital })
+    }
+
+    /// Returns when it can be used no more: what to say of it.
+    pub async fn failed(&self) -> Error {
+        self.vital.failed().await
     }
 
     /// Finishes what was asked, moves the write-ahead log into the database and closes it.
@@ -73,6 +115,24 @@ impl Sqlite {
         self.readers.close().await;
         self.writer.close().await
     }
+}
+
+/// Refuses what other users may read, write or enter. Password hashes, tokens and messages are in
+/// there. A file that is not there yet is none.
+fn refuse_exposed(path: &Path, mode: u32) -> Result<()> {
+    let permissions = match path.metadata().map(|it| it.permissions()) {
+        Ok(it) => it,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(Error::internal(format!("cannot read {}: {error}", path.display())));
+        }
+    };
+    if permissions.mode() & 0o077 != 0 {
+        let path = path.display();
+        let message = format!("{path} is open to other users: chmod {mode:o} {path}");
+        return Err(Error::internal(message));
+    }
+    Ok(())
 }
 
 fn for_reading(file: &Path) -> SqliteConnectOptions {

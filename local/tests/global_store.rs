@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 async fn fresh() -> (TempDir, Sqlite) {
     let directory = tempfile::tempdir().unwrap();
-    let sqlite = Sqlite::open(directory.path()).await.unwrap();
+    let sqlite = Sqlite::open(&directory.path().join("data")).await.unwrap();
     store::migrate(&sqlite).await.unwrap();
     (directory, sqlite)
 }

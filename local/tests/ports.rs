@@ -45,7 +45,7 @@ async fn sqlite_conforms() {
 }
 
 async fn with_table(directory: &TempDir) -> Sqlite {
-    let sqlite = Sqlite::open(directory.path()).await.unwrap();
+    let sqlite = Sqlite::open(&directory.path().join("data")).await.unwrap();
     let create = Stmt::new("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY) STRICT");
     sqlite.batch(vec![create]).await.unwrap();
     sqlite
@@ -118,7 +118,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     sqlite.close().await.unwrap();
     assert!(sqlite.batch(vec![insert(8)]).await.is_err());
     assert!(sqlite.rows(Stmt::new("SELECT id FROM t")).await.is_err());
-    let log = directory.path().join("skerry.db-wal");
+    let log = directory.path().join("data/skerry.db-wal");
     assert!(!log.exists(), "a closed database is one file");
     assert_eq!(ids(&with_table(&directory).await).await, [7]);
 }

@@ -6,6 +6,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
@@ -124,6 +125,11 @@ impl Server {
     /// What the server has printed and logged, over all its starts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.data.path().with_extension("log")).expect("a log file")
+    }
+
+    /// Where it keeps its data.
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// Waits for the next line on standard output that contains this text.
@@ -322,7 +328,8 @@ impl DataDir {
             remove_abandoned();
         }
         let path = data_root().join(format!("{PREFIX}{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("a data directory");
+        let mut directory = fs::DirBuilder::new();
+        directory.recursive(true).mode(0o700).create(&path).expect("a data directory");
         Self(path)
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Stand {
 impl Stand {
     /// A database in this folder.
     pub(crate) async fn open(folder: &Path) -> Self {
-        let sqlite = Sqlite::open(folder).await.expect("a database");
+        let sqlite = Sqlite::open(&folder.join("data")).await.expect("a database");
         store::migrate(&sqlite).await.expect("the schema");
         let none = || AtomicU64::new(0);
         let sql = Counted { sqlite, reads: none(), rows: none(), batches: none() };

@@ -4,36 +4,71 @@
 //! again.
 
 use std::{
+    collections::BTreeSet,
+    panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::FutureExt as _;
 use skerry::{
     Error, Result,
     objects::{Object as _, room::Room, user::User},
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
 
 use super::{Kept, Registry};
 use crate::store::{self, Alarm};
 
-/// Alarms read at a time.
-const PAGE: u64 = 64;
+/// Alarms read at a time, beside those that are passed over.
+const PAGE: usize = 64;
 /// Alarms that are dealt with at the same time.
 const AT_ONCE: usize = 16;
+/// How long an alarm may keep its place among them. One that takes longer mostly waits for others.
+const PLACE_TIME: Duration = Duration::from_millis(100);
+/// The same for alarms of objects whose alarm has taken longer the last time.
+const SLOW_AT_ONCE: usize = 256;
+/// Objects of which this is remembered.
+const MAX_SLOW: usize = 4_096;
 /// When an alarm that failed goes off again.
 const RETRY_MS: u64 = 10_000;
 /// The longest sleep: no alarm is missed for longer, even if the clock is set.
 const MAX_SLEEP_MS: u64 = 60_000;
-/// How long one alarm may hold up the next page.
+/// How long an alarm may take before it counts as failed.
 const MAX_DURATION: Duration = Duration::from_secs(30);
 
 /// Tells the task that sets alarms off when to look again.
-#[derive(Default)]
 pub(super) struct Alarms {
     next: Mutex<Next>,
     sooner: Notify,
+    going_off: Mutex<GoingOff>,
+    places: Arc<Semaphore>,
+    slow_places: Arc<Semaphore>,
+}
+
+/// Objects by their scopes.
+#[derive(Clone, Default)]
+struct GoingOff {
+    /// Their alarm is going off at this moment.
+    now: BTreeSet<i64>,
+    /// Their alarm takes long, or did the last time.
+    slow: BTreeSet<i64>,
+}
+
+impl Default for Alarms {
+    fn default() -> Self {
+        Self {
+            next: Mutex::default(),
+            sooner: Notify::new(),
+            going_off: Mutex::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            slow_places: Arc::new(Semaphore::new(SLOW_AT_ONCE)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -77,6 +112,49 @@ impl Alarms {
     fn lock(&self) -> MutexGuard<'_, Next> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn going_off(&self) -> MutexGuard<'_, GoingOff> {
+        self.going_off.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An alarm that is going off, until it is dropped.
+struct Ringing {
+    registry: Arc<Registry>,
+    scope: i64,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Ringing {
+    fn new(registry: &Arc<Registry>, scope: i64, place: OwnedSemaphorePermit) -> Self {
+        registry.alarms.going_off().now.insert(scope);
+        Self { registry: registry.clone(), scope, place: Some(place) }
+    }
+
+    /// It was dealt with before it lost its place.
+    fn is_quick(&self) {
+        self.registry.alarms.going_off().slow.remove(&self.scope);
+    }
+
+    /// Others are not to wait for it. An object that is known to be slow has a place that no other
+    /// one waits for.
+    fn is_slow(&mut self) {
+        let slow = &mut self.registry.alarms.going_off().slow;
+        if !slow.contains(&self.scope) {
+            self.place = None;
+            if slow.len() < MAX_SLOW {
+                slow.insert(self.scope);
+            }
+        }
+    }
+}
+
+impl Drop for Ringing {
+    fn drop(&mut self) {
+        self.registry.alarms.going_off().now.remove(&self.scope);
+        // The object may have set its next alarm, which was passed over until here.
+        self.registry.alarms.set(0);
+    }
 }
 
 /// Sets alarms off, for ever.
@@ -94,22 +172,49 @@ pub(super) async fn work(registry: Arc<Registry>) {
     }
 }
 
-/// Sets off one page of those that are due, and says when to look again.
+/// Sets off those that are due, and says when to look again. It waits for places, but for no alarm.
 async fn set_off_due(registry: &Arc<Registry>) -> Result<u64> {
+    let alarms = &registry.alarms;
+    let GoingOff { now, slow } = alarms.going_off().clone();
+    // However many are passed over, there is a page of others.
+    let limit = PAGE + now.len() + slow.len();
+    let found =
+        store::list_alarms(&*registry.sql, u64::try_from(limit).unwrap_or(u64::MAX)).await?;
+    let is_all = found.len() < limit;
     let now_ms = registry.clock.now_ms();
-    let mut alarms = store::list_alarms(&*registry.sql, PAGE).await?;
-    let due = alarms.iter().take_while(|it| it.at_ms <= now_ms).count();
-    let next_ms = alarms.get(due).map_or(u64::MAX, |it| it.at_ms);
-    let is_last_page = alarms.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-    alarms.truncate(due);
-    let any = !alarms.is_empty();
-    stream::iter(alarms).for_each_concurrent(AT_ONCE, |it| set_off(registry, it)).await;
-    Ok(if any && !is_last_page { now_ms } else { next_ms })
+    for alarm in found.into_iter().filter(|it| !now.contains(&it.scope)) {
+        if alarm.at_ms > now_ms {
+            return Ok(alarm.at_ms);
+        }
+        let place = if slow.contains(&alarm.scope) {
+            // One that ends makes the task look again.
+            let Ok(place) = alarms.slow_places.clone().try_acquire_owned() else { continue };
+            place
+        } else {
+            alarms.places.clone().acquire_owned().await.map_err(Error::internal)?
+        };
+        let ringing = Ringing::new(registry, alarm.scope, place);
+        let stopping = registry.stopping.clone();
+        registry.tasks.spawn(stopping.run_until_cancelled_owned(set_off(ringing, alarm)));
+    }
+    Ok(if is_all { u64::MAX } else { now_ms })
 }
 
-async fn set_off(registry: &Arc<Registry>, alarm: Alarm) {
-    let result = match timeout(MAX_DURATION, ring(registry, &alarm)).await {
-        Ok(result) => result,
+async fn set_off(mut ringing: Ringing, alarm: Alarm) {
+    let registry = ringing.registry.clone();
+    let ring = AssertUnwindSafe(ring(&registry, &alarm)).catch_unwind();
+    let mut ring = pin!(timeout(MAX_DURATION, ring));
+    let in_place = timeout(PLACE_TIME, ring.as_mut()).await;
+    let result = if let Ok(result) = in_place {
+        ringing.is_quick();
+        result
+    } else {
+        ringing.is_slow();
+        ring.await
+    };
+    let result = match result {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::internal("the alarm panicked")),
         Err(_) => Err(Error::internal("the alarm took too long")),
     };
     let write = match result {
@@ -122,6 +227,8 @@ async fn set_off(registry: &Arc<Registry>, alarm: Alarm) {
     };
     if let Err(error) = registry.sql.batch(vec![write]).await {
         tracing::error!(?error, "an alarm cannot be written");
+        // It is due still, and would go off at once.
+        sleep(Duration::from_millis(RETRY_MS)).await;
     }
 }
 

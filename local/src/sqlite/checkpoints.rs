@@ -8,12 +8,14 @@ use std::{
     path::Path,
     sync::mpsc::{self, Receiver, Sender},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
-use skerry::{Error, Result};
+use skerry::Result;
 
 use super::{BUSY_TIMEOUT, map_error};
+use crate::vital::Vital;
 
 /// Pages (4 KiB) in the log after which they are moved; and, while somebody reads an old state, so
 /// that the log cannot begin anew, pages between one try and the next.
@@ -40,7 +42,7 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// `writing` is the connection that writes, on its thread.
-    pub(super) fn open(file: &Path, writing: &Connection) -> Result<Self> {
+    pub(super) fn open(file: &Path, writing: &Connection, vital: &Vital) -> Result<Self> {
         writing.wal_hook(Some(|_, pages| {
             LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
             Ok(())
@@ -50,16 +52,14 @@ impl Checkpoints {
         connection.busy_timeout(BUSY_TIMEOUT).map_err(map_error)?;
         let (rounds, asked) = mpsc::channel();
         let (report, done) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("sqlite-log".to_owned())
-            .spawn(move || {
-                for () in asked {
-                    checkpoint(&connection, Mode::Passive);
-                    // The writer may have gone.
-                    let _ = report.send(());
-                }
-            })
-            .map_err(Error::internal)?;
+        let thread = vital.thread("sqlite-log", move || {
+            for () in asked {
+                checkpoint(&connection, Mode::Passive);
+                // The writer may have gone.
+                let _ = report.send(());
+            }
+            Ok(())
+        })?;
         Ok(Self {
             rounds: Some(rounds),
             done,
@@ -110,14 +110,29 @@ pub(super) enum Mode {
     Truncate,
 }
 
-/// Moves the write-ahead log into the database.
-pub(super) fn checkpoint(connection: &Connection, mode: Mode) {
+/// Empties the log's file at once, or not at all while somebody reads an old state. What the log
+/// held of deleted content is gone then.
+pub(super) fn empty_at_once(connection: &Connection) -> bool {
+    let set = |wait| connection.busy_timeout(wait).is_ok();
+    let is_empty = set(Duration::ZERO) && checkpoint(connection, Mode::Truncate);
+    if !set(BUSY_TIMEOUT) {
+        tracing::warn!("the writer does not wait for locks any more");
+    }
+    is_empty
+}
+
+/// Moves the write-ahead log into the database. Says whether it came to its end.
+pub(super) fn checkpoint(connection: &Connection, mode: Mode) -> bool {
     let sql = match mode {
         Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
         Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
-    // The row says how far it came: a backup that is being taken may keep it from the rest.
-    if let Err(error) = connection.query_row(sql, [], |_| Ok(())) {
-        tracing::warn!(%error, "the write-ahead log was not moved into the database");
+    // The row says whether somebody who reads, or a backup that is being taken, kept it from it.
+    match connection.query_row(sql, [], |row| row.get::<_, i64>(0)) {
+        Ok(busy) => busy == 0,
+        Err(error) => {
+            tracing::warn!(%error, "the write-ahead log was not moved into the database");
+            false
+        }
     }
 }

@@ -14,32 +14,45 @@ use sqlx::{
 };
 
 use super::integer;
+use crate::vital::Vital;
 
 /// One connection that reads.
 #[derive(Debug)]
-pub(super) struct Connection(SqliteConnection);
+pub(super) struct Connection {
+    inner: SqliteConnection,
+    vital: Vital,
+}
 
 impl Connection {
     /// Opens it. Statements are not logged: their values are what users wrote.
-    pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self> {
+    pub(super) async fn open(options: &SqliteConnectOptions, vital: &Vital) -> Result<Self> {
         let connection = options.clone().disable_statement_logging().connect().await;
-        connection.map(Self).map_err(map_error)
+        let inner = connection.map_err(map_error)?;
+        Ok(Self { inner, vital: vital.clone() })
     }
 
     /// The rows of one statement.
     pub(super) async fn rows(&mut self, stmt: Stmt) -> Result<Vec<Row>> {
         let query = bind(sqlx::query(stmt.sql), stmt.values);
-        let mut stream = self.0.fetch(query);
+        let mut stream = self.inner.fetch(query);
         let mut rows = Vec::new();
-        while let Some(row) = stream.try_next().await.map_err(map_error)? {
-            rows.push(decode(&row)?);
+        loop {
+            match stream.try_next().await {
+                Ok(Some(row)) => rows.push(decode(&row)?),
+                Ok(None) => return Ok(rows),
+                Err(error) => {
+                    if matches!(error, sqlx::Error::WorkerCrashed) {
+                        drop(self.vital.guard("sqlite-reader"));
+                    }
+                    return Err(map_error(error));
+                }
+            }
         }
-        Ok(rows)
     }
 
     pub(super) async fn close(self) {
         // It can only fail when its thread is gone.
-        let _ = sqlx::Connection::close(self.0).await;
+        let _ = sqlx::Connection::close(self.inner).await;
     }
 }
 

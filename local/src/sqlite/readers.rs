@@ -13,6 +13,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::Semaphore;
 
 use super::{check, connection::Connection};
+use crate::vital::Vital;
 
 /// Connections. Each has a thread and a page cache; reads are short.
 const READERS: usize = 3;
@@ -28,10 +29,10 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self> {
+    pub(super) async fn open(options: &SqliteConnectOptions, vital: &Vital) -> Result<Self> {
         let mut idle = Vec::with_capacity(READERS);
         for _ in 0..READERS {
-            idle.push(Connection::open(options).await?);
+            idle.push(Connection::open(options, vital).await?);
         }
         Ok(Self { idle: Mutex::new(idle), permits: Semaphore::new(READERS) })
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use rusqlite::{
-    CachedStatement, Connection, OpenFlags, ToSql,
+    CachedStatement, Connection, ErrorCode, OpenFlags, ToSql,
     types::{Null, ValueRef},
 };
 use skerry::{
@@ -14,7 +14,7 @@ use skerry::{
     ports::{Row, Stmt, Value},
 };
 
-use super::{BUSY_TIMEOUT, integer, map_error};
+use super::{BUSY_TIMEOUT, Synchronous, integer, map_error};
 
 /// Page cache, in KiB.
 const CACHE_KIB: u32 = 8_192;
@@ -29,16 +29,19 @@ pub(super) struct Transactions(Connection);
 
 impl Transactions {
     /// Opens the database and sets it up for writers and readers.
-    pub(super) fn open(file: &Path) -> Result<Self> {
+    pub(super) fn open(file: &Path, synchronous: Synchronous) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags).map_err(map_error)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(map_error)?;
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        // What is deleted is overwritten, whole pages too: `FAST` would leave those as they were.
+        let synchronous = synchronous.as_sql();
         let set_up = format!(
             "PRAGMA journal_mode = WAL;
-             PRAGMA synchronous = NORMAL;
+             PRAGMA synchronous = {synchronous};
+             PRAGMA secure_delete = ON;
              PRAGMA foreign_keys = OFF;
              PRAGMA temp_store = MEMORY;
              PRAGMA cache_size = -{CACHE_KIB};"
@@ -67,6 +70,22 @@ impl Transactions {
             },
             Err(error) => Err(self.rolled_back(error)),
         }
+    }
+
+    /// After an error: whether the next transaction may succeed. Nothing is to be written any more
+    /// to a file that could not be written or read, or whose content makes no sense: what is on
+    /// the disk is known only when it is opened again.
+    pub(super) fn is_sound(&self, error: &Error) -> bool {
+        let code = match error {
+            Error::Internal(cause) => cause.downcast_ref::<rusqlite::Error>(),
+            Error::Api { .. } | Error::Uiaa(_) | Error::UnknownRoom | Error::Conflict => None,
+        };
+        let code = code.and_then(rusqlite::Error::sqlite_error_code);
+        let is_broken = matches!(
+            code,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        );
+        self.0.is_autocommit() && !is_broken
     }
 
     fn batch(&self, stmts: &[Stmt]) -> Result<Results> {

@@ -14,13 +14,17 @@ use skerry::{
     Error, Result,
     ports::{Row, Stmt},
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 use super::{
-    check,
-    checkpoints::{Checkpoints, Mode, checkpoint},
+    Synchronous, check,
+    checkpoints::{Checkpoints, Mode, checkpoint, empty_at_once},
     transactions::Transactions,
 };
+use crate::vital::Vital;
 
 /// Batches that share one transaction.
 const GROUP: usize = 64;
@@ -28,6 +32,10 @@ const GROUP: usize = 64;
 const QUEUE: usize = 1_024;
 /// A quiet moment after a write: time to make the write-ahead log empty.
 const QUIET: Duration = Duration::from_secs(2);
+/// Without a quiet moment, how long the log's file may hold what has been deleted.
+const EMPTY_EVERY: Duration = Duration::from_secs(10);
+/// When emptying it is tried again, if somebody was reading.
+const EMPTY_AGAIN: Duration = Duration::from_secs(1);
 
 type Results = Vec<Vec<Row>>;
 
@@ -51,15 +59,13 @@ pub(super) struct Writer {
 impl Writer {
     /// Opens the database, which is made if it is missing. The thread ends when the writer is
     /// closed or dropped.
-    pub(super) fn open(file: &Path) -> Result<Self> {
-        let transactions = Transactions::open(file)?;
-        let checkpoints = Checkpoints::open(file, transactions.connection())?;
+    pub(super) fn open(file: &Path, synchronous: Synchronous, vital: &Vital) -> Result<Self> {
+        let transactions = Transactions::open(file, synchronous)?;
+        let checkpoints = Checkpoints::open(file, transactions.connection(), vital)?;
         let (queue, jobs) = mpsc::channel();
-        let work = Work { transactions, checkpoints, jobs, is_dirty: false };
-        std::thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn(move || work.run())
-            .map_err(Error::internal)?;
+        let empty_at = Instant::now() + EMPTY_EVERY;
+        let work = Work { transactions, checkpoints, jobs, is_dirty: false, empty_at };
+        vital.thread("sqlite-writer", move || work.run())?;
         Ok(Self { queue, places: Semaphore::new(QUEUE) })
     }
 
@@ -94,10 +100,13 @@ struct Work {
     jobs: Receiver<Job>,
     /// Something was written since the write-ahead log was made empty.
     is_dirty: bool,
+    /// When it is to be made empty, however much there is to do.
+    empty_at: Instant,
 }
 
 impl Work {
-    fn run(mut self) {
+    /// Fails when the database is not to be written any more.
+    fn run(mut self) -> Result<()> {
         while let Some(first) = self.wait() {
             let mut batches = Vec::new();
             let mut closing = None;
@@ -108,16 +117,18 @@ impl Work {
                     Job::Close(reply) => closing = Some(reply),
                 }
             }
-            self.commit(batches);
+            self.commit(batches)?;
             self.checkpoints.committed(self.transactions.connection());
+            self.empty_in_time();
             if let Some(reply) = closing {
                 self.close();
                 // Who asked may have gone.
                 let _ = reply.send(());
-                return;
+                return Ok(());
             }
         }
         self.close();
+        Ok(())
     }
 
     /// Makes the write-ahead log empty and closes the database.
@@ -142,7 +153,17 @@ impl Work {
         self.jobs.recv().ok()
     }
 
-    fn commit(&mut self, batches: Vec<Batch>) {
+    /// Makes the write-ahead log empty when there was no quiet moment for it.
+    fn empty_in_time(&mut self) {
+        let now = Instant::now();
+        if self.is_dirty && now >= self.empty_at {
+            let is_empty = empty_at_once(self.transactions.connection());
+            self.is_dirty = !is_empty;
+            self.empty_at = now + if is_empty { EMPTY_EVERY } else { EMPTY_AGAIN };
+        }
+    }
+
+    fn commit(&mut self, batches: Vec<Batch>) -> Result<()> {
         self.is_dirty |= !batches.is_empty();
         if batches.len() > 1 {
             let together = batches.iter().map(|it| it.stmts.as_slice());
@@ -152,14 +173,19 @@ impl Work {
                         // Who asked may have gone.
                         let _ = batch.reply.send(Ok(results));
                     }
-                    return;
+                    return Ok(());
                 }
+                Err(error) if !self.transactions.is_sound(&error) => return Err(error),
                 Err(error) => tracing::debug!(?error, "a group failed; its batches run alone"),
             }
         }
         for batch in batches {
-            let results = self.transactions.run([batch.stmts.as_slice()]);
-            let _ = batch.reply.send(results.map(|it| it.into_iter().flatten().collect()));
+            let results = match self.transactions.run([batch.stmts.as_slice()]) {
+                Err(error) if !self.transactions.is_sound(&error) => return Err(error),
+                results => results.map(|it| it.into_iter().flatten().collect()),
+            };
+            let _ = batch.reply.send(results);
         }
+        Ok(())
     }
 }

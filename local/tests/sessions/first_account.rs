@@ -76,7 +76,7 @@ async fn a_reservation_whose_account_never_came_to_be_is_free_again() {
 #[tokio::test]
 async fn c12_of_processes_that_start_at_once_one_makes_the_first_token() {
     let directory = tempfile::tempdir().unwrap();
-    let sqlite = Sqlite::open(directory.path()).await.unwrap();
+    let sqlite = Sqlite::open(&directory.path().join("data")).await.unwrap();
     store::migrate(&sqlite).await.unwrap();
     let clock = TestClock(AtomicU64::new(1_000_000));
     let start = async || {

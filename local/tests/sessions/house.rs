@@ -63,7 +63,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) async fn new(registration: Registration) -> (Self, Option<String>) {
         let directory = tempfile::tempdir().unwrap();
-        let sqlite = Arc::new(Sqlite::open(directory.path()).await.unwrap());
+        let sqlite = Arc::new(Sqlite::open(&directory.path().join("data")).await.unwrap());
         store::migrate(&*sqlite).await.unwrap();
         let clock = Arc::new(TestClock(AtomicU64::new(1_000_000)));
         let config = config(registration);

@@ -92,7 +92,7 @@ impl Host {
         rates: RateLimits,
     ) -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let sqlite = Arc::new(Sqlite::open(directory.path()).await.unwrap());
+        let sqlite = Arc::new(Sqlite::open(&directory.path().join("data")).await.unwrap());
         store::migrate(&*sqlite).await.unwrap();
         Arc::new(Self {
             own: OwnStore {

@@ -31,7 +31,8 @@ impl Proxies {
         items.map(network).collect::<Result<_, _>>().map(Self)
     }
 
-    fn trust(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of theirs.
+    pub fn trust(&self, address: IpAddr) -> bool {
         self.0.iter().any(|it| it.contains(&address))
     }
 

@@ -174,7 +174,9 @@ async fn read_body(body: Body) -> Result<Bytes> {
     let mut whole = Bytes::new();
     let mut size = 0_usize;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Error::api(ErrorKind::NotJson, "the body broke off"))?;
+        let chunk = chunk.map_err(|_| {
+            Error::api(ErrorKind::NotJson, "the body broke off, or came too slowly")
+        })?;
         size = size.saturating_add(chunk.len());
         if size > MAX_DRAINED_BYTES {
             return Err(too_large());

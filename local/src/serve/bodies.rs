@@ -1,0 +1,136 @@
+//! The bodies of requests and answers, at no less than a certain pace.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::{BoxError, body::Body as AxumBody};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::activity::Request;
+
+/// Bytes of an answer that are handed on at once. The connection asks for more when these are on
+/// their way, so that an answer counts as running while most of it is yet to be taken.
+const PART_BYTES: usize = 32 * 1024;
+
+/// The body of a request. It fails when it comes too slowly.
+pub(super) struct RequestBody {
+    body: Incoming,
+    request: Arc<Request>,
+    /// When the rest must have come.
+    until: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Incoming, request: Arc<Request>) -> Self {
+        if body.is_end_stream() {
+            request.received();
+        }
+        let until = Instant::now() + request.limits().body;
+        Self { body, request, until, sleep: None }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            let until = this.until;
+            let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            if sleep.deadline() != until {
+                sleep.as_mut().reset(until);
+            }
+            ready!(sleep.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())));
+        };
+        if let Some(Ok(frame)) = &frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            this.until += this.request.limits().earned(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
+        if frame.is_none() || this.body.is_end_stream() {
+            this.request.received();
+        }
+        Poll::Ready(frame.map(|it| it.map_err(BoxError::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.request.received();
+    }
+}
+
+/// The body of an answer, in parts. Its request runs until it is dropped.
+pub(super) struct AnswerBody {
+    body: AxumBody,
+    /// What is there and not handed on.
+    rest: Bytes,
+    request: Arc<Request>,
+}
+
+impl AnswerBody {
+    pub(super) fn new(body: AxumBody, request: Arc<Request>) -> Self {
+        request.answered();
+        Self { body, rest: Bytes::new(), request }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(cx)).map(|it| it.map(Frame::into_data))
+            {
+                Some(Ok(Ok(data))) => this.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let part = this.rest.split_to(this.rest.len().min(PART_BYTES));
+        this.request.taken(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        Poll::Ready(Some(Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
+        let of_body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
+}

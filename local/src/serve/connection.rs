@@ -1,0 +1,152 @@
+//! One connection: TLS, HTTP, and the end of it when its client takes too long.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response},
+};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use skerry::api::ClientAddress;
+use skerry_core::rate_limits::Proxies;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::{ServiceExt as _, service_fn};
+
+use super::{
+    activity::Activity,
+    bodies::{AnswerBody, RequestBody},
+};
+use crate::tls;
+
+/// The header in which proxies say for whom they ask.
+const FORWARDED_FOR: &str = "X-Forwarded-For";
+/// Bytes of a request's head, and of an answer that a connection keeps ready.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Requests at a time on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 100;
+/// How often an HTTP/2 client with a request that runs is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_mins(1);
+
+/// One connection.
+pub(super) struct Connection {
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) router: Router,
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) address: SocketAddr,
+    pub(super) activity: Arc<Activity>,
+    /// The server stops.
+    pub(super) stop: CancellationToken,
+}
+
+impl Connection {
+    /// Serves it to its end.
+    pub(super) async fn serve(self, stream: TcpStream) {
+        // Answers are written whole: waiting for more to send would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        let activity = self.activity.clone();
+        let stop = self.stop.clone();
+        tokio::select! {
+            () = self.carry(stream) => {}
+            () = ended(&activity, &stop) => tracing::debug!("a connection was closed"),
+        }
+    }
+
+    async fn carry(self, stream: TcpStream) {
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.activity.limits.write));
+        let stream = Box::pin(stream);
+        match self.tls.clone() {
+            None => self.serve_http(stream, false).await,
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => {
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+                    self.serve_http(stream, is_http2).await;
+                }
+                Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+            },
+        }
+    }
+
+    async fn serve_http(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        is_http2: bool,
+    ) {
+        let Self { router, activity, proxies, address, .. } = self;
+        let running = activity.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let forwarded_for = request.headers().get_all(FORWARDED_FOR).iter();
+            let forwarded_for = forwarded_for.map(|it| it.to_str().unwrap_or_default());
+            let origin = proxies.origin(address.ip(), forwarded_for);
+            request.extensions_mut().insert(ClientAddress(origin.to_string()));
+            let running = running.begin();
+            let request = request.map(|it| Body::new(RequestBody::new(it, running.clone())));
+            let answer = router.clone().oneshot(request);
+            async move {
+                let answer: Response<Body> = answer.await?;
+                Ok::<_, std::convert::Infallible>(answer.map(|it| AnswerBody::new(it, running)))
+            }
+        });
+        let builder = builder(is_http2);
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = std::pin::pin!(connection);
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = activity.closed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            // Mostly a client that went away.
+            tracing::debug!(%error, "a connection ended with an error");
+        }
+    }
+}
+
+/// Returns when the connection is to be cut off.
+async fn ended(activity: &Activity, stop: &CancellationToken) {
+    let in_time = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = activity.overdue() => {}
+        }
+        activity.close();
+        activity.overdue().await;
+    };
+    tokio::select! {
+        () = in_time => {}
+        () = activity.evicted() => {}
+    }
+}
+
+/// The version is the one that was agreed upon in the handshake. Without TLS nobody speaks HTTP/2.
+fn builder(is_http2: bool) -> Builder<TokioExecutor> {
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+    // How long a client may take is known better by `Activity`.
+    builder.http1().header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
+        .max_send_buf_size(MAX_HEAD_BYTES)
+        .keep_alive_interval(PING_EVERY);
+    builder
+}
