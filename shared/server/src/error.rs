@@ -97,7 +97,11 @@ impl Error {
     /// Whether this refuses what was asked, for a reason that asking again does not change: an
     /// answer, not a failure. Who is only told to come later has no answer.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Api { .. } | Self::UnknownRoom) && self.retry_after_ms().is_none()
+        match self {
+            Self::Api { kind, .. } => !matches!(**kind, ErrorKind::LimitExceeded(_)),
+            Self::UnknownRoom => true,
+            Self::Uiaa(_) | Self::Conflict | Self::Internal(_) => false,
+        }
     }
 
     /// After how many milliseconds what was refused by a rate limit may be asked again.

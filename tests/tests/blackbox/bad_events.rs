@@ -166,18 +166,24 @@ async fn t3a_what_is_here_is_judged_before_a_state_is_believed_about_it(server: 
 async fn t3a_history_is_judged_before_a_state_is_believed_about_it(server: &Server) {
     let (alice, mut room, [closed, join, speech], claimed) = intruded(server).await;
     let carol = room.peer.user("carol");
-    let last = room.stray(Draft::message(&carol, "hello").after(&[&speech]));
+    let behind = room.stray(Draft::message(&carol, "harmless").after(&[&join]));
+    let parts = [&speech, &behind].map(|it| (it.clone(), Draft::message(&carol, "hello")));
+    let lasts = parts.map(|(before, draft)| (room.stray(draft.after(&[&before])), before));
     let held: Vec<_> = room.state_at(&closed.id).into_iter().map(|it| it.id).collect();
     let told = |after: &Event, state: &[String]| json!([{ "after": after.id, "state": state }]);
     let (peers, accepted) = ([&room.peer], json!({ "accepted": { "redacted": false } }));
-    let outcome = room.hand_with(server, "live", &[&last], told(&speech, &held), &peers).await;
-    assert_eq!(outcome, [accepted], "what came before it is not here");
-    let states = told(&join, &claimed);
-    let outcome = room.hand_with(server, "history", &[&speech], states, &peers).await;
-    assert_eq!(outcome, [json!({ "waits": { "auth": [], "prev": [join.id] } })]);
-    for outcome in room.hand(server, "history", &[&join, &speech]).await {
-        assert_eq!(outcome_name(&outcome), "rejected", "{outcome}");
+    for (last, before) in &lasts {
+        let outcome = room.hand_with(server, "live", &[last], told(before, &held), &peers).await;
+        assert_eq!(outcome, [accepted.clone()], "what came before it is not here");
     }
+    let states = told(&join, &claimed);
+    let outcome = room.hand_with(server, "history", &[&behind], states.clone(), &peers).await;
+    assert_eq!(outcome, [json!({ "waits": { "auth": [], "prev": [join.id] } })]);
+    // What authorizes an event is judged first, wherever the event goes.
+    let outcome = room.hand_with(server, "history", &[&speech], states, &peers).await.remove(0);
+    assert_eq!(outcome_name(&outcome), "rejected", "{outcome}");
+    assert_eq!(room.hand(server, "history", &[&join, &speech]).await, ["known", "known"]);
+    assert_eq!(outcome_name(&room.hand(server, "history", &[&behind]).await.remove(0)), "accepted");
     for event in [&join, &speech] {
         alice.is_not_shown(&room.id, &event.id).await;
     }
