@@ -8,7 +8,7 @@
 //! `self.directory`) are no locks of an object: they are held by who goes out, and only their like
 //! wait for them.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeSet,

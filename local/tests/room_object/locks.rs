@@ -25,7 +25,7 @@ async fn is_sent_meanwhile(stand: &Stand, under_way: impl Future) {
     let sending = tokio::time::timeout(PATIENCE, sending);
     match future::select(Box::pin(under_way), Box::pin(sending)).await {
         Either::Left(_) => panic!("it came to an end before the message was sent"),
-        Either::Right((sent, _)) => sent.expect("the message waits"),
+        Either::Right((sent, _)) => sent.unwrap(),
     }
 }
 

@@ -174,7 +174,7 @@ async fn t3a_history_is_judged_before_a_state_is_believed_about_it(server: &Serv
     let (peers, accepted) = ([&room.peer], json!({ "accepted": { "redacted": false } }));
     for (last, before) in &lasts {
         let outcome = room.hand_with(server, "live", &[last], told(before, &held), &peers).await;
-        assert_eq!(outcome, [accepted.clone()], "what came before it is not here");
+        assert_eq!(outcome, std::slice::from_ref(&accepted), "what came before it is not here");
     }
     let states = told(&join, &claimed);
     let outcome = room.hand_with(server, "history", &[&behind], states.clone(), &peers).await;
