@@ -14,7 +14,7 @@ use skerry::server::{
     Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
     RegistrationTokenTooShort, hash_registration_token,
 };
-use skerry_core::rate_limits::{Proxies, ProxiesError, RateLimitsError};
+use skerry_core::rate_limits::{Proxies, ProxiesError, RateLimits, RateLimitsError};
 
 use crate::sqlite::Synchronous;
 
@@ -211,7 +211,7 @@ impl Options {
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
             private_servers: self.private_servers.clone(),
             session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
-            rate_limits: self.rate_limits.as_deref().unwrap_or_default().parse()?,
+            rate_limits: RateLimits::of(name, self.rate_limits.as_deref().unwrap_or_default())?,
         })
     }
 }

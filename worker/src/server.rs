@@ -13,7 +13,7 @@ use skerry::{
         Server, hash_registration_token,
     },
 };
-use skerry_core::rate_limits::{RateLimits, RateLimitsError};
+use skerry_core::rate_limits::RateLimits;
 use worker::{Env, console_log};
 
 use crate::machine::{EdgeClock, EdgeRandom};
@@ -95,8 +95,8 @@ fn registration_token_hash(env: &Env) -> Result<Option<String>> {
 
 /// The rate limits that the operator has chosen.
 pub(crate) fn rate_limits(env: &Env) -> Result<RateLimits> {
-    let limits = variable(env, "RATE_LIMITS").unwrap_or_default().parse();
-    limits.map_err(|it: RateLimitsError| Error::internal(format!("RATE_LIMITS: {it}")))
+    let limits = RateLimits::of(&name(env)?, &variable(env, "RATE_LIMITS").unwrap_or_default());
+    limits.map_err(|it| Error::internal(format!("RATE_LIMITS: {it}")))
 }
 
 /// What stands between commas.

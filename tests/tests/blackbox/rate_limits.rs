@@ -46,9 +46,10 @@ const BURST: usize = 4;
 
 /// A server on which these buckets are small, and all others as they are by default.
 fn server_with(host: Host, rate_limits: &str) -> Server {
-    let rate_limits = rate_limits.to_owned();
+    let (server_name, rate_limits) = ("limits.example".to_owned(), rate_limits.to_owned());
     let trusted_proxies = vec!["127.0.0.0/8".to_owned()];
-    Server::start(host, Options { rate_limits, trusted_proxies, ..Options::default() })
+    let options = Options { server_name, rate_limits, trusted_proxies, ..Options::default() };
+    Server::start(host, options)
 }
 
 /// The headers that say from where a request comes: to the native server as its proxy, to the

@@ -11,6 +11,8 @@
 
 use std::str::FromStr;
 
+use ruma::ServerName;
+
 use super::{Bucket, Rate};
 
 /// The most requests that a rate or a burst may say.
@@ -37,9 +39,38 @@ impl RateLimits {
         Self(vec![None; Bucket::ALL.len()])
     }
 
+    /// Those of a server with this name, as the operator has changed them.
+    pub fn of(name: &ServerName, text: &str) -> Result<Self, RateLimitsError> {
+        let mut limits = Self::default();
+        if name.host() == "localhost" {
+            // Nobody else reaches it: whoever tries it out, and every test of a client, makes
+            // accounts by the dozen from one address.
+            limits.set(Bucket::Register, None);
+        }
+        limits.changed(text)
+    }
+
     /// The rate of a bucket; none: it is not limited.
     pub fn rate(&self, bucket: Bucket) -> Option<Rate> {
         self.0.get(bucket.index()).copied().flatten()
+    }
+
+    fn changed(mut self, text: &str) -> Result<Self, RateLimitsError> {
+        for item in text.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+            let (name, rate) = item.split_once('=').unwrap_or(("all", item));
+            let rate = match rate.trim() {
+                "off" => None,
+                rate => Some(rate.parse()?),
+            };
+            match name.trim() {
+                "all" => self.set_all(rate),
+                name => {
+                    let unknown = || RateLimitsError::Bucket(name.to_owned());
+                    self.set(Bucket::named(name).ok_or_else(unknown)?, rate);
+                }
+            }
+        }
+        Ok(self)
     }
 
     fn set(&mut self, bucket: Bucket, rate: Option<Rate>) {
@@ -64,22 +95,7 @@ impl FromStr for RateLimits {
     type Err = RateLimitsError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut limits = Self::default();
-        for item in text.split(',').map(str::trim).filter(|it| !it.is_empty()) {
-            let (name, rate) = item.split_once('=').unwrap_or(("all", item));
-            let rate = match rate.trim() {
-                "off" => None,
-                rate => Some(rate.parse()?),
-            };
-            match name.trim() {
-                "all" => limits.set_all(rate),
-                name => {
-                    let unknown = || RateLimitsError::Bucket(name.to_owned());
-                    limits.set(Bucket::named(name).ok_or_else(unknown)?, rate);
-                }
-            }
-        }
-        Ok(limits)
+        Self::default().changed(text)
     }
 }
 
@@ -140,6 +156,18 @@ mod tests {
             assert_eq!(limits.rate(messages), of_messages, "{text:?}");
             assert_eq!(limits.rate(joins), of_joins, "{text:?}");
         }
+    }
+
+    #[test]
+    fn who_tries_a_server_on_localhost_makes_accounts_by_the_dozen() {
+        let rate = |name: &str, text| {
+            RateLimits::of(name.try_into().unwrap(), text).unwrap().rate(Bucket::Register)
+        };
+        for name in ["localhost", "localhost:8448"] {
+            assert_eq!(rate(name, "messages=off"), None, "{name}");
+            assert_eq!(rate(name, "all=1/s:1"), "1/s:1".parse().ok(), "{name}");
+        }
+        assert!(rate("example.org", "").is_some());
     }
 
     #[test]
