@@ -248,8 +248,9 @@ fn behind(direction: Direction, position: Position) -> Position {
 /// Events in one read of a scan.
 const MIN_PAGE: u64 = 8;
 
-/// So many of the largest have 3 MiB.
-const MAX_PAGE: u64 = 50;
+/// The same, at most: a client's page of a hundred, and one more to know whether something is left.
+/// So many of the largest have 6 MiB.
+const MAX_PAGE: u64 = 101;
 
 /// Whether a filter lets a stored event of its room through.
 pub(crate) fn passes(matcher: &Matcher<'_>, event: &StoredEvent) -> bool {
