@@ -139,6 +139,18 @@ impl<R: Ord + Clone> Memberships<R> {
         self.queue(user, position, now_ms, false);
     }
 
+    /// The store has this membership as undelivered, and somebody waits for it to be. Whether it is
+    /// to be delivered right away: not, if this or a newer one was, or is under way.
+    #[must_use = "what is under way already is not delivered twice"]
+    pub fn wanted(&mut self, user: &R, position: u64, now_ms: u64) -> bool {
+        let is_known = self.marks.get(user).is_some_and(|it| *it >= position)
+            || self.under_way.get(user).is_some_and(|it| it.position >= position);
+        if !is_known {
+            self.queue(user, position, now_ms, false);
+        }
+        !is_known
+    }
+
     fn queue(&mut self, user: &R, position: u64, since_ms: u64, is_of_turn: bool) {
         let delivery = UnderWay { position, since_ms, has_begun: false, is_of_turn };
         self.under_way.insert(user.clone(), delivery);

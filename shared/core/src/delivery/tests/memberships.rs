@@ -59,6 +59,20 @@ fn a_membership_is_delivered_once_and_written_down_with_the_next_batch() {
 }
 
 #[test]
+fn a_membership_that_is_wanted_is_delivered_unless_it_was_or_is_under_way() {
+    let mut room = at_rest();
+    assert!(room.wanted(&"alice", 5, NOW), "a crash came before it was delivered");
+    assert!(!room.wanted(&"alice", 5, NOW), "it is under way");
+    assert!(!room.wanted(&"alice", 4, NOW), "a newer one is");
+    assert!(room.begin(&"alice", 5));
+    room.delivered(&"alice", 5);
+    room.ended(&[("alice", 5)], NOW);
+    assert_eq!(room.marks_for_batch(), [("alice", 5)]);
+    assert!(!room.wanted(&"alice", 5, NOW), "it was, and is yet to be written down");
+    assert!(room.wanted(&"alice", 6, NOW));
+}
+
+#[test]
 fn a_newer_membership_takes_the_place_of_the_older_one() {
     let mut room = at_rest();
     room.changed(&"alice", 5, NOW);

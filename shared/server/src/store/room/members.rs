@@ -100,6 +100,21 @@ pub async fn is_wanted(
     Ok(sql.row(stmt).await?.is_some())
 }
 
+/// A user's membership, if it was not delivered to them.
+pub async fn find_undelivered(
+    sql: &dyn Sql,
+    scope: i64,
+    user_id: &UserId,
+) -> Result<Option<Member>> {
+    let stmt = Stmt::new(
+        "SELECT user_id, membership, position, event FROM room_members \
+         WHERE scope = ? AND user_id = ? AND delivered < position",
+    )
+    .bind(scope)
+    .bind(user_id.as_str());
+    sql.row(stmt).await?.map(member).transpose()
+}
+
 /// Members to whom their membership after this position may not have been delivered, the oldest
 /// membership first.
 pub async fn list_undelivered(

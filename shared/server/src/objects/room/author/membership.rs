@@ -41,11 +41,19 @@ impl Room {
         let room = in_memory(&mut guard)?;
         let before = self.membership(room, &command.target).await?;
         let asker = self.asker(room, &command).await?;
-        match membership::answer(command.action, &asker, &before) {
-            Answer::Authorize => {}
-            Answer::Done if !self.says_the_same(room, &command).await? => {}
-            Answer::Done => return Ok(()),
-            Answer::Refuse(refusal) => return Err(Self::refused_change(refusal)),
+        let unchanged = match membership::answer(command.action, &asker, &before) {
+            Answer::Authorize => None,
+            Answer::Done if !self.says_the_same(room, &command).await? => None,
+            Answer::Done => Some(Ok(())),
+            Answer::Refuse(refusal) => Some(Err(Self::refused_change(refusal))),
+        };
+        if let Some(answer) = unchanged {
+            drop(guard);
+            // They may be what they are by a request that was cut short after its commit.
+            if command.caller.user_id == command.target {
+                self.deliver_again(&command.target).await?;
+            }
+            return answer;
         }
         let mut content = content_of(&command);
         if command.action == MembershipAction::Join {

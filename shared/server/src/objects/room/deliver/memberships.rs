@@ -15,7 +15,10 @@ use crate::{
     Error, Result,
     messages::{RawJson, room::Position, user},
     objects::room::{Room, limits, loaded::plan::Changed},
-    store::room::{events, members::Member},
+    store::room::{
+        events,
+        members::{self, Member},
+    },
 };
 
 impl Room {
@@ -93,6 +96,18 @@ impl Room {
         }
         stripped.push(client_event::strip(&pdu.json)?);
         Ok(stripped)
+    }
+
+    /// Delivers to a user the membership that they have, unless it was: what they do next may build
+    /// on it.
+    pub(crate) async fn deliver_again(self: &Arc<Self>, user_id: &UserId) -> Result<()> {
+        let found = members::find_undelivered(self.sql(), self.scope(), user_id).await?;
+        let Some(member) = found else { return Ok(()) };
+        let (user_id, position, now_ms) = (user_id.to_owned(), member.position, self.now_ms());
+        if !self.deliveries().memberships.wanted(&user_id, position, now_ms) {
+            return Ok(());
+        }
+        self.deliver_overdue_memberships(vec![member]).await
     }
 
     /// Delivers memberships that a crash or a failure kept from being delivered.
