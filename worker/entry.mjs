@@ -57,8 +57,16 @@ function answer(error) {
   if (!(error instanceof InstanceDied)) throw error;
   return Response.json(
     { errcode: "M_UNKNOWN", error: "Internal server error" },
-    // Without the header a browser would hide the error from a web client.
-    { status: 500, headers: { "Access-Control-Allow-Origin": "*" } },
+    // Without the first header a browser would hide the error from a web client.
+    {
+      status: 500,
+      headers: {
+        "Access-Control-Allow-Origin": "*",
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+      },
+    },
   );
 }
 

@@ -7,7 +7,7 @@ use axum::{
     body::{Body, Bytes, to_bytes},
 };
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::json;
+use ruma::api::error::ErrorKind;
 use skerry::{
     Error, Result,
     api::{self, ClientAddress, Cx},
@@ -42,10 +42,11 @@ thread_local! {
 
 /// Answers a request.
 pub(crate) async fn answer(request: Request, env: &Env) -> worker::Result<Response> {
-    match serve(request, env).await {
-        Ok(response) => Ok(response),
-        Err(error) => refuse(&error),
-    }
+    let answer = match serve(request, env).await {
+        Ok(answer) => Ok(answer),
+        Err(error) => to_platform(api::refuse(&refusal(error))).await,
+    };
+    answer.map_err(|error| worker::Error::RustError(error.to_string()))
 }
 
 async fn serve(request: Request, env: &Env) -> Result<Response> {
@@ -116,28 +117,14 @@ async fn to_platform(response: axum::response::Response) -> Result<Response> {
 }
 
 /// What goes out when the router could not be reached.
-fn refuse(error: &Error) -> worker::Result<Response> {
-    let cause = match error {
-        Error::Internal(source) => source.to_string(),
-        other => other.to_string(),
-    };
-    tracing::error!(cause, "a request could not be served");
-    let (status, message) = match cause.contains("no such table") {
-        true => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the database has no tables yet: run `npx wrangler d1 migrations apply DB`",
-        ),
-        false => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
-    };
-    let mut response = Response::from_json(&json!({ "errcode": "M_UNKNOWN", "error": message }))?;
-    let headers = [
-        ("Access-Control-Allow-Origin", "*"),
-        ("Cache-Control", "no-store"),
-        ("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'"),
-        ("X-Content-Type-Options", "nosniff"),
-    ];
-    for (name, value) in headers {
-        response.headers_mut().set(name, value)?;
+fn refusal(error: Error) -> Error {
+    match &error {
+        Error::Internal(source) if source.to_string().contains("no such table") => {
+            let message =
+                "the database has no tables yet: run `npx wrangler d1 migrations apply DB`";
+            tracing::error!(message);
+            Error::with_status(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message)
+        }
+        _ => error,
     }
-    Ok(response.with_status(status.as_u16()))
 }

@@ -2,17 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use skerry_core::rate_limits::network;
 
 use super::{activity::Activity, limits::Limits};
 
 /// Of this many places one more is freed at a time, so that the longest idle are not looked for
 /// among all connections for each new one.
 const ONE_FREED_OF: usize = 512;
-/// The part of an IPv6 address that one customer is given: the first 64 bits.
-const NETWORK_MASK: u128 = !0 << 64;
 
 /// All connections.
 pub(super) struct Connections {
@@ -132,13 +132,5 @@ impl State {
 impl Drop for Place {
     fn drop(&mut self) {
         self.connections.lock().remove(self.number);
-    }
-}
-
-/// What is counted as one address.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(it) => Ipv6Addr::from_bits(it.to_bits() & NETWORK_MASK).into(),
     }
 }

@@ -9,7 +9,7 @@ mod config;
 mod table;
 
 pub use self::{
-    address::{Proxies, ProxiesError, address_key},
+    address::{Proxies, ProxiesError, address_key, network},
     config::{RateLimits, RateLimitsError},
     table::{MAX_ENTRIES, Table},
 };

@@ -74,6 +74,11 @@ pub fn router() -> Router {
     routes.router.fallback(not_found).method_not_allowed_fallback(wrong_method)
 }
 
+/// Answers a request that does not come to the router, because the host has failed.
+pub fn refuse(error: &Error) -> axum::response::Response {
+    answer::refuse(error)
+}
+
 /// Answers a request whose target is no URL: two `Host` headers, `OPTIONS *`. For a host that has
 /// URLs and not heads of requests.
 pub fn no_url(is_preflight: bool) -> axum::response::Response {

@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
-use skerry_tests::{Host, Options, Server, User};
+use skerry_tests::{Host, Options, Server, User, raw};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::timeout,
 };
 
@@ -25,7 +24,6 @@ async fn slow_clients_keep_no_connection_and_nobody_from_being_served(host: Host
     let server = Server::start(host, Options::default());
     let alice = User::register(&server, "alice").await;
     let since = alice.sync().get().await.next_batch().to_owned();
-    let address = server.url().trim_start_matches("http://").to_owned();
     let mut held = Vec::new();
     for begun in [
         "",
@@ -33,7 +31,7 @@ async fn slow_clients_keep_no_connection_and_nobody_from_being_served(host: Host
         "POST /_matrix/client/v3/login HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{",
     ] {
         for _ in 0..EACH {
-            let mut stream = TcpStream::connect(&address).await.expect("a connection");
+            let mut stream = raw::connect(server.url()).await;
             stream.write_all(begun.as_bytes()).await.expect("it takes bytes");
             held.push(stream);
         }

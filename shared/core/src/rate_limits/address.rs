@@ -70,11 +70,15 @@ fn parse(text: &str) -> Option<IpAddr> {
 /// What an address is counted by: of IPv6 the network of 64 bits. What is no address is counted
 /// together with all that is none.
 pub fn address_key(address: Option<&str>) -> String {
+    address.and_then(parse).map_or_else(String::new, |it| network(it).to_string())
+}
+
+/// The addresses that one customer is given: of IPv6 a network of 64 bits.
+pub fn network(address: IpAddr) -> IpAddr {
     const NETWORK: u128 = !(u64::MAX as u128);
-    match address.and_then(parse) {
-        None => String::new(),
-        Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).to_string(),
+    match address.to_canonical() {
+        IpAddr::V6(it) => Ipv6Addr::from_bits(it.to_bits() & NETWORK).into(),
+        of_one @ IpAddr::V4(_) => of_one,
     }
 }
 
