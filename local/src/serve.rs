@@ -67,6 +67,7 @@ impl Http {
                 proxies: self.proxies.clone(),
                 address,
                 activity: place.activity.clone(),
+                connections: self.connections.clone(),
                 stop: stop.clone(),
             };
             tasks.spawn(async move {

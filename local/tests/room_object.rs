@@ -27,6 +27,7 @@ mod room_object {
     mod join_attempts;
     mod late_rejections;
     mod locks;
+    mod long_life;
     mod peer_room;
     mod removal;
     mod repeats;

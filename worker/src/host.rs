@@ -29,7 +29,7 @@ use crate::{
     http::EdgeHttp,
     js,
     limits::Charges,
-    machine::{EdgeClock, EdgeRandom},
+    machine::{EdgeClock, EdgeRandom, slot_ms},
     object_sql::ObjectSql,
     objects::EdgeObjects,
     server, sessions,
@@ -241,6 +241,14 @@ impl ObjectHost for EdgeHost {
 
     async fn sleep(&self, duration: Duration) {
         SendFuture::new(Delay::from(duration)).await;
+    }
+
+    async fn may_compute(&self, address: &str) -> bool {
+        let Some(wait_ms) = slot_ms(address) else { return false };
+        if wait_ms > 0 {
+            self.sleep(Duration::from_millis(wait_ms)).await;
+        }
+        true
     }
 
     fn objects(&self) -> &dyn Objects {

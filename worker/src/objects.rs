@@ -15,6 +15,7 @@ use skerry::{
         Ask as _, Command, room,
         user::{self, Changes, GetChanges},
     },
+    objects::user::limits,
     ports::{Clock as _, Objects},
 };
 use worker::{Delay, Env, Stub, WebsocketEvent, send::SendFuture};
@@ -27,9 +28,6 @@ pub(crate) const USER: &str = "USER";
 
 /// The longest wait for news that is granted, whatever was asked for.
 const MAX_WAIT: Duration = Duration::from_mins(5);
-
-/// How often somebody who waits without a place is looked after.
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// The status of an answer that comes with a socket.
 const SWITCHING_PROTOCOLS: u16 = 101;
@@ -141,7 +139,7 @@ impl EdgeObjects {
             if left_ms == 0 {
                 return Ok(None);
             }
-            Delay::from(PAUSE.min(Duration::from_millis(left_ms))).await;
+            Delay::from(Duration::from_millis(left_ms.min(limits::WAITING_LOOK_MS))).await;
             if let Some(changes) = self.look(user_id, question.clone()).await? {
                 return Ok(Some(changes));
             }

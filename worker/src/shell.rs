@@ -6,23 +6,19 @@ use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use skerry::{
     Error, Result,
-    objects::{CommandOf, Context as _, Object, ReplyOf},
+    objects::{ALARM_RETRY_MS, CommandOf, Context as _, Object, ReplyOf, user::limits},
     ports::{Clock as _, ObjectHost},
 };
 use worker::{Env, Request, Response, State, WebSocket, WebSocketPair};
 
 use crate::{host::EdgeHost, js::map_worker_error, machine::EdgeClock, wire};
 
-/// Clients of one object that wait at the same time. Who comes after them takes the place of the
-/// one who has waited longest. Tests take all places: a few are enough for them.
-const MAX_WAITING: usize = if cfg!(feature = "test-routes") { 16 } else { 1_000 };
-
 /// The largest answer that goes out on a socket; whoever waits for a larger one asks without
 /// waiting.
 const MAX_ANSWER_BYTES: usize = 512 * 1024;
 
-/// When an alarm that failed goes off again.
-const ALARM_RETRY: Duration = Duration::from_secs(30);
+/// Of those who wait, so many are answered before others have a turn: one thread serves them all.
+const ANSWERED_AT_ONCE: usize = 25;
 
 /// What the platform keeps of a client that waits.
 #[derive(Serialize, Deserialize)]
@@ -107,8 +103,7 @@ impl<O: Object> Shell<O> {
         self.host.alarm_was_heard();
         if let Err(error) = result {
             tracing::warn!(?error, kind = O::KIND, "an alarm failed and goes off again later");
-            let retry_ms = u64::try_from(ALARM_RETRY.as_millis()).unwrap_or(u64::MAX);
-            let at_ms = EdgeClock.now_ms().saturating_add(retry_ms);
+            let at_ms = EdgeClock.now_ms().saturating_add(ALARM_RETRY_MS);
             self.host.commit(Vec::new(), Some(at_ms)).await.map_err(wire::to_platform)?;
         }
         Response::empty()
@@ -126,7 +121,7 @@ impl<O: Object> Shell<O> {
         }
         let pair = WebSocketPair::new().map_err(map_worker_error)?;
         let sockets = self.host.state.get_websockets();
-        if sockets.len() >= MAX_WAITING {
+        if sockets.len() >= limits::WAITING {
             end_longest(&sockets);
         }
         let waiting = Waiting { since_ms: EdgeClock.now_ms(), command };
@@ -143,8 +138,13 @@ impl<O: Object> Shell<O> {
             Ok(object) => object,
             Err(error) => return tracing::warn!(%error, "those who wait cannot be answered"),
         };
-        for socket in self.host.state.get_websockets() {
-            self.answer_on(&socket, object).await;
+        for some in self.host.state.get_websockets().chunks(ANSWERED_AT_ONCE) {
+            for socket in some {
+                self.answer_on(socket, object).await;
+            }
+            if some.len() == ANSWERED_AT_ONCE {
+                self.host.sleep(Duration::ZERO).await;
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use std::{
 use futures_util::FutureExt as _;
 use skerry::{
     Error, Result,
-    objects::{Object as _, room::Room, user::User},
+    objects::{ALARM_RETRY_MS, Object as _, room::Room, user::User},
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -34,8 +34,6 @@ const PLACE_TIME: Duration = Duration::from_millis(100);
 const SLOW_AT_ONCE: usize = 256;
 /// Objects of which this is remembered.
 const MAX_SLOW: usize = 4_096;
-/// When an alarm that failed goes off again.
-const RETRY_MS: u64 = 10_000;
 /// The longest sleep: no alarm is missed for longer, even if the clock is set.
 const MAX_SLEEP_MS: u64 = 60_000;
 /// How long an alarm may take before it counts as failed.
@@ -165,7 +163,7 @@ pub(super) async fn work(registry: Arc<Registry>) {
             Ok(next_ms) => next_ms,
             Err(error) => {
                 tracing::error!(?error, "the alarms cannot be read");
-                registry.clock.now_ms() + RETRY_MS
+                registry.clock.now_ms() + ALARM_RETRY_MS
             }
         };
         registry.alarms.sleep_until(next_ms, registry.clock.now_ms()).await;
@@ -221,14 +219,14 @@ async fn set_off(mut ringing: Ringing, alarm: Alarm) {
         Ok(()) => store::remove_alarm(alarm.scope, alarm.at_ms),
         Err(error) => {
             tracing::warn!(?error, kind = alarm.kind, "an alarm failed and goes off again later");
-            let until_ms = registry.clock.now_ms() + RETRY_MS;
+            let until_ms = registry.clock.now_ms() + ALARM_RETRY_MS;
             store::delay_alarm(alarm.scope, alarm.at_ms, until_ms)
         }
     };
     if let Err(error) = registry.sql.batch(vec![write]).await {
         tracing::error!(?error, "an alarm cannot be written");
         // It is due still, and would go off at once.
-        sleep(Duration::from_millis(RETRY_MS)).await;
+        sleep(Duration::from_millis(ALARM_RETRY_MS)).await;
     }
 }
 

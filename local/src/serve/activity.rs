@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,6 +26,8 @@ const LOOKS: u32 = 4;
 /// What happens on one connection.
 pub(super) struct Activity {
     pub(super) limits: Arc<Limits>,
+    /// Bytes of the answers of all connections.
+    answers: Arc<AtomicU64>,
     state: Mutex<State>,
     /// No further request is taken.
     closing: CancellationToken,
@@ -44,6 +49,8 @@ struct Running {
     stage: Stage,
     /// When the connection is closed if the request is still running.
     until: Instant,
+    /// Bytes of its answer, however many of them were taken: memory has them to the end.
+    answer: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +64,7 @@ enum Stage {
 }
 
 impl Activity {
-    pub(super) fn new(limits: Arc<Limits>) -> Self {
+    pub(super) fn new(limits: Arc<Limits>, answers: Arc<AtomicU64>) -> Self {
         let state = State {
             running: BTreeMap::new(),
             next: 0,
@@ -66,6 +73,7 @@ impl Activity {
         };
         Self {
             limits,
+            answers,
             state: Mutex::new(state),
             closing: CancellationToken::new(),
             evicted: CancellationToken::new(),
@@ -80,7 +88,7 @@ impl Activity {
         state.next += 1;
         state.since = now;
         let until = now + self.limits.request;
-        state.running.insert(number, Running { stage: Stage::Receiving, until });
+        state.running.insert(number, Running { stage: Stage::Receiving, until, answer: 0 });
         Arc::new(Request { activity: self.clone(), number })
     }
 
@@ -112,6 +120,16 @@ impl Activity {
         let state = self.lock();
         let is_working = state.running.values().any(|it| it.stage == Stage::Working);
         (!is_working).then_some(state.since)
+    }
+
+    /// Bytes of the answers that it holds.
+    pub(super) fn answer_bytes(&self) -> u64 {
+        self.lock().running.values().map(|it| it.answer).sum()
+    }
+
+    /// When the last step came to its end.
+    pub(super) fn last_step(&self) -> Instant {
+        self.lock().since
     }
 
     /// Returns when something has not come in time.
@@ -160,12 +178,13 @@ impl Request {
         }
     }
 
-    /// Its answer is there.
-    pub(super) fn answered(&self) {
+    /// Its answer is there, of so many bytes.
+    pub(super) fn answered(&self, bytes: u64) {
         let until = Instant::now() + self.limits().answer;
         let mut state = self.activity.lock();
         if let Some(running) = state.running.get_mut(&self.number) {
-            *running = Running { stage: Stage::Answering, until };
+            *running = Running { stage: Stage::Answering, until, answer: bytes };
+            self.activity.answers.fetch_add(bytes, Ordering::Relaxed);
         }
         state.since = Instant::now();
     }
@@ -183,7 +202,8 @@ impl Request {
 impl Drop for Request {
     fn drop(&mut self) {
         let mut state = self.activity.lock();
-        state.running.remove(&self.number);
+        let answer = state.running.remove(&self.number).map_or(0, |it| it.answer);
+        self.activity.answers.fetch_sub(answer, Ordering::Relaxed);
         state.since = Instant::now();
         if !self.activity.closing.is_cancelled() {
             state.idle = self.activity.limits.idle;

@@ -91,7 +91,8 @@ pub(super) struct AnswerBody {
 
 impl AnswerBody {
     pub(super) fn new(body: AxumBody, request: Arc<Request>) -> Self {
-        request.answered();
+        let size = body.size_hint();
+        request.answered(size.upper().unwrap_or_else(|| size.lower()));
         Self { body, rest: Bytes::new(), request }
     }
 }

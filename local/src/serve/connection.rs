@@ -27,6 +27,7 @@ use tower::{ServiceExt as _, service_fn};
 use super::{
     activity::Activity,
     bodies::{AnswerBody, RequestBody},
+    connections::Connections,
 };
 use crate::tls;
 
@@ -46,6 +47,7 @@ pub(super) struct Connection {
     pub(super) proxies: Arc<Proxies>,
     pub(super) address: SocketAddr,
     pub(super) activity: Arc<Activity>,
+    pub(super) connections: Arc<Connections>,
     /// The server stops.
     pub(super) stop: CancellationToken,
 }
@@ -86,7 +88,7 @@ impl Connection {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         is_http2: bool,
     ) {
-        let Self { router, activity, proxies, address, .. } = self;
+        let Self { router, activity, connections, proxies, address, .. } = self;
         let running = activity.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let forwarded_for = request.headers().get_all(FORWARDED_FOR).iter();
@@ -96,9 +98,12 @@ impl Connection {
             let running = running.begin();
             let request = request.map(|it| Body::new(RequestBody::new(it, running.clone())));
             let answer = router.clone().oneshot(request);
+            let connections = connections.clone();
             async move {
                 let answer: Response<Body> = answer.await?;
-                Ok::<_, std::convert::Infallible>(answer.map(|it| AnswerBody::new(it, running)))
+                let answer = answer.map(|it| AnswerBody::new(it, running));
+                connections.bound_answers();
+                Ok::<_, std::convert::Infallible>(answer)
             }
         });
         let builder = builder(is_http2);

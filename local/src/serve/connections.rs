@@ -3,10 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use skerry_core::rate_limits::network;
+use tokio::time::Instant;
 
 use super::{activity::Activity, limits::Limits};
 
@@ -17,6 +21,8 @@ const ONE_FREED_OF: usize = 512;
 /// All connections.
 pub(super) struct Connections {
     limits: Arc<Limits>,
+    /// Bytes of the answers that they hold.
+    answers: Arc<AtomicU64>,
     state: Mutex<State>,
 }
 
@@ -34,6 +40,23 @@ struct Entry {
     activity: Arc<Activity>,
 }
 
+/// A connection with answers that are not taken to their ends.
+struct Holding {
+    origin: Option<IpAddr>,
+    bytes: u64,
+    last_step: Instant,
+    number: u64,
+}
+
+impl Holding {
+    fn of((number, entry): (&u64, &Entry)) -> Option<Self> {
+        let Entry { origin, activity } = entry;
+        let bytes = activity.answer_bytes();
+        let last_step = activity.last_step();
+        (bytes > 0).then_some(Self { origin: *origin, bytes, last_step, number: *number })
+    }
+}
+
 /// A connection's place, until it is dropped.
 pub(super) struct Place {
     connections: Arc<Connections>,
@@ -43,7 +66,11 @@ pub(super) struct Place {
 
 impl Connections {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits: Arc::new(limits), state: Mutex::default() })
+        Arc::new(Self {
+            limits: Arc::new(limits),
+            answers: Arc::default(),
+            state: Mutex::default(),
+        })
     }
 
     /// A place for a connection from this address. None: there is none, and no other connection
@@ -72,7 +99,7 @@ impl Connections {
         }
         let number = state.next;
         state.next += 1;
-        let activity = Arc::new(Activity::new(self.limits.clone()));
+        let activity = Arc::new(Activity::new(self.limits.clone(), self.answers.clone()));
         state.all.insert(number, Entry { origin, activity: activity.clone() });
         if let Some(origin) = origin {
             state.by_origin.entry(origin).or_default().insert(number);
@@ -86,6 +113,28 @@ impl Connections {
         let count = (self.limits.connections / ONE_FREED_OF).max(1);
         let idlest = state.idlest(state.all.keys(), count);
         state.evict(idlest);
+    }
+
+    /// Where the answers take too much memory, closes connections that hold them: of the address
+    /// whose clients hold the most, the one that has waited longest.
+    pub(super) fn bound_answers(&self) {
+        if self.answers.load(Ordering::Relaxed) <= self.limits.answers_bytes {
+            return;
+        }
+        let mut state = self.lock();
+        let mut holding: Vec<_> = state.all.iter().filter_map(Holding::of).collect();
+        // Those that were closed already are no longer among them.
+        while holding.iter().map(|it| it.bytes).sum::<u64>() > self.limits.answers_bytes {
+            let mut by_origin = BTreeMap::<_, u64>::new();
+            for it in &holding {
+                *by_origin.entry(it.origin).or_default() += it.bytes;
+            }
+            let most = by_origin.into_iter().max_by_key(|(_, bytes)| *bytes).map(|it| it.0);
+            let of_most = holding.iter().enumerate().filter(|(_, it)| Some(it.origin) == most);
+            let Some((slowest, _)) = of_most.min_by_key(|(_, it)| it.last_step) else { return };
+            state.evict(vec![holding.swap_remove(slowest).number]);
+            tracing::debug!("a connection was closed: answers take too much memory");
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

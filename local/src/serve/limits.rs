@@ -23,6 +23,9 @@ const ANSWER: Duration = Duration::from_mins(1);
 const BYTES_PER_SECOND: u32 = 4 * 1024;
 /// From a request's head to its answer. The longest wait for news is half of it.
 const REQUEST: Duration = Duration::from_mins(10);
+/// Bytes of answers at a time: a hundred clients may take their time over a page each, and a small
+/// machine has as much.
+const ANSWERS_BYTES: u64 = 128 * 1024 * 1024;
 /// For the network to take any byte at all.
 const WRITE: Duration = Duration::from_secs(30);
 
@@ -47,6 +50,8 @@ pub struct Limits {
     pub answer: Duration,
     /// Bytes of a body or an answer that earn a second.
     pub bytes_per_second: u32,
+    /// Bytes of answers that clients have not taken to their ends, in all.
+    pub answers_bytes: u64,
     /// From a request's head to the beginning of its answer.
     pub request: Duration,
     /// For the network to take any byte at all.
@@ -67,6 +72,7 @@ impl Limits {
             body: BODY,
             answer: ANSWER,
             bytes_per_second: BYTES_PER_SECOND,
+            answers_bytes: ANSWERS_BYTES,
             request: REQUEST,
             write: WRITE,
         }

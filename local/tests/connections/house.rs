@@ -38,6 +38,7 @@ pub(super) fn limits() -> Limits {
         body: Duration::from_millis(500),
         answer: Duration::from_millis(500),
         bytes_per_second: 1 << 30,
+        answers_bytes: u64::MAX,
         request: Duration::from_secs(5),
         write: Duration::from_millis(500),
         ..Limits::within(10_000)
@@ -92,6 +93,8 @@ impl House {
 
 /// Asks for a short answer, and for the connection's end.
 pub(super) const GET_QUICK: &[u8] = b"GET /quick HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+/// Asks for a large answer, and for the connection's end.
+pub(super) const GET_LARGE: &[u8] = b"GET /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 /// Asks for an answer that takes its time.
 pub(super) const GET_WAIT: &[u8] = b"GET /wait HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 

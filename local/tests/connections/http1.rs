@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::house::{GET_WAIT, House, LARGE, WAIT, dribble, limits, read_to_end};
+use super::house::{GET_LARGE, GET_WAIT, House, LARGE, WAIT, dribble, limits, read_to_end};
 
 #[tokio::test]
 async fn a_head_that_does_not_come_to_its_end_ends_the_connection() {
@@ -99,8 +99,7 @@ async fn an_answer_that_nobody_takes_ends_the_connection() {
     sleep(limits().write * 4).await;
     assert!(read_to_end(&mut stream).await.len() < LARGE);
     // Who takes it gets it.
-    let get_large = b"GET /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    let mut stream = house.sent(get_large).await;
+    let mut stream = house.sent(GET_LARGE).await;
     assert!(read_to_end(&mut stream).await.len() > LARGE);
 }
 

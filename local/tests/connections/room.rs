@@ -7,8 +7,9 @@ use std::{
 };
 
 use skerry_local::serve::Limits;
+use tokio::io::AsyncReadExt as _;
 
-use super::house::{GET_WAIT, House, limits, read_to_end};
+use super::house::{GET_LARGE, GET_WAIT, House, LARGE, limits, read_to_end};
 
 /// A body that does not come.
 const HALF_BODY: &[u8] = b"POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nx";
@@ -91,4 +92,26 @@ async fn a_proxy_may_have_any_number_of_connections() {
     for mut stream in working {
         assert!(read_to_end(&mut stream).await.ends_with(b"waited"));
     }
+}
+
+#[tokio::test]
+async fn who_takes_their_answers_is_not_closed_for_those_who_do_not() {
+    let large = u64::try_from(LARGE).unwrap();
+    let house = House::start(Limits { answers_bytes: 3 * large, ..patient() }, None).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(house.sent(GET_LARGE).await);
+        // The answer has begun.
+        held.last_mut().unwrap().read_u8().await.unwrap();
+    }
+    for _ in 0..2 {
+        let mut stream = house.sent(GET_LARGE).await;
+        assert!(read_to_end(&mut stream).await.len() > LARGE, "it is being taken");
+    }
+    let mut ended = Vec::new();
+    for mut stream in held {
+        ended.push(read_to_end(&mut stream).await.len() < LARGE);
+    }
+    assert_eq!(ended, [true, false, false], "one had to go, the one that waited longest");
+    assert!(house.serves().await);
 }

@@ -31,6 +31,19 @@ fn set(room_id: Option<&RoomId>, event_type: &str, content: &JsonValue) -> SetAc
     }
 }
 
+/// Whoever may ban may invent names.
+#[tokio::test]
+async fn of_whom_nobody_has_registered_nothing_is_stored() {
+    let world = World::new().await;
+    let before = world.host.commits();
+    for membership in [MembershipState::Ban, MembershipState::Invite, MembershipState::Leave] {
+        world.membership(a_room(), membership, 3).await;
+    }
+    world.activity(4).await;
+    assert_eq!(world.host.commits(), before);
+    assert_eq!(world.count("SELECT COUNT(*) FROM user_rooms").await, 0);
+}
+
 #[tokio::test]
 async fn a_profile_has_a_size() {
     let world = lived_in().await;

@@ -6,6 +6,8 @@ use ruma::{OwnedUserId, events::TimelineEventType};
 use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
 
+use crate::relation::Relation;
+
 /// Mentions that are kept of one event; beyond that the rest is not highlighted.
 pub const MAX_MENTIONS: usize = 50;
 
@@ -30,7 +32,7 @@ struct Content {
     #[serde(rename = "m.mentions")]
     mentions: Option<Mentions>,
     #[serde(rename = "m.relates_to")]
-    relates_to: Option<RelatesTo>,
+    relates_to: Option<Relation>,
 }
 
 #[derive(Default, Deserialize)]
@@ -38,13 +40,6 @@ struct Content {
 struct Mentions {
     user_ids: Vec<OwnedUserId>,
     room: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RelatesTo {
-    rel_type: Option<String>,
-    event_id: Option<String>,
 }
 
 /// Evaluates the default rules on one event. `may_notify_room` says whether the sender has the
@@ -67,10 +62,7 @@ pub fn evaluate(
     // `.m.rule.suppress_notices` stands before the mentions, `.m.rule.suppress_edits` after them.
     let is_notice = content.msgtype.as_deref() == Some("m.notice");
     let relation = content.relates_to.unwrap_or_default();
-    let thread = match relation.rel_type.as_deref() {
-        Some("m.thread") => relation.event_id,
-        _ => None,
-    };
+    let thread = relation.thread_root().map(ToOwned::to_owned);
     if is_notice && *event_type == TimelineEventType::RoomMessage {
         return Notifies { thread, ..Notifies::default() };
     }
@@ -78,8 +70,7 @@ pub fn evaluate(
     let highlight_all = mentions.room && may_notify_room();
     let mut highlights = mentions.user_ids;
     highlights.truncate(MAX_MENTIONS);
-    let is_edit = relation.rel_type.as_deref() == Some("m.replace");
-    let all = highlight_all || (notifying && !is_edit);
+    let all = highlight_all || (notifying && !relation.is_edit());
     Notifies { all, highlight_all, highlights, thread }
 }
 

@@ -17,8 +17,8 @@ use ruma::events::room::{history_visibility::HistoryVisibility, member::Membersh
 pub struct Timeline {
     /// The memberships of the user, or of the server as a whole, in order.
     pub memberships: Vec<(u64, MembershipState)>,
-    /// History visibilities, in order.
-    pub visibilities: Vec<(u64, HistoryVisibility)>,
+    /// History visibilities, in order; the same for everybody in the room.
+    pub visibilities: Arc<[(u64, HistoryVisibility)]>,
 }
 
 /// How far a requester may look into a room at all.
@@ -187,7 +187,7 @@ mod tests {
         visibilities: &[(u64, HistoryVisibility)],
         memberships: &[(u64, MembershipState)],
     ) -> Timeline {
-        Timeline { memberships: memberships.to_vec(), visibilities: visibilities.to_vec() }
+        Timeline { memberships: memberships.to_vec(), visibilities: visibilities.into() }
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
 
     /// The timeline of a server with so many joined and invited users at these positions.
     fn server(visibility: HistoryVisibility, counts: &[(u64, u64, u64)]) -> ServerTimeline {
-        let visibilities = vec![(1, visibility)];
+        let visibilities = [(1, visibility)].into();
         let timeline = Arc::new(Timeline { visibilities, ..Timeline::default() });
         let mut server = ServerTimeline { timeline, ..ServerTimeline::default() };
         for &(position, joined, invited) in counts {

@@ -9,6 +9,8 @@
 pub mod absent_rooms;
 pub mod agenda;
 pub mod room;
+#[cfg(feature = "test-routes")]
+pub mod test_alarms;
 pub mod user;
 
 use std::{error::Error as StdError, future::Future, sync::Arc};
@@ -22,6 +24,10 @@ use crate::{
     server::Server,
     store::migrations::Migration,
 };
+
+/// How long after it has failed an alarm goes off again, on every host, in milliseconds. Tests do
+/// not wait so long.
+pub const ALARM_RETRY_MS: u64 = if cfg!(feature = "test-routes") { 200 } else { 10_000 };
 
 /// One kind of object: all that a host must know to keep and to reach objects of it.
 pub trait Object: Send + Sync + Sized + 'static {

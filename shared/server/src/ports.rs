@@ -205,6 +205,13 @@ pub trait ObjectHost: Send + Sync {
     /// what can wait longer than seconds waits for the alarm.
     async fn sleep(&self, duration: Duration);
 
+    /// Waits until a computation of tens of milliseconds may begin, for somebody at this address;
+    /// false: too many wait. Where one thread serves everybody, there are pauses between such
+    /// computations. A host with a thread for them has nobody wait.
+    async fn may_compute(&self, _address: &str) -> bool {
+        true
+    }
+
     /// The other objects.
     fn objects(&self) -> &dyn Objects;
 

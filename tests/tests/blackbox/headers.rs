@@ -1,4 +1,4 @@
-//! Headers that keep browsers and caches from making more of an answer than it is.
+//! S-X3: headers that keep browsers and caches from making more of an answer than it is.
 
 use skerry_tests::{Client, Reply, Server, User, json, path, unique};
 

@@ -41,6 +41,7 @@ macro_rules! private_server {
 }
 
 mod account_data;
+mod alarms;
 mod aliases;
 mod answer_sizes;
 mod authorization;
@@ -61,6 +62,7 @@ mod effects;
 mod event_format;
 mod event_order;
 mod filters;
+mod flooding;
 mod forks;
 mod headers;
 mod hidden_history;

@@ -8,6 +8,7 @@ both_hosts![
     a_newer_receipt_replaces_the_older,
     threads_have_receipts_of_their_own,
     a_thread_must_be_named_properly,
+    a_receipt_is_at_an_event_of_its_thread,
     the_initial_sync_has_the_receipts,
     an_unknown_receipt_type_or_event_is_refused,
 ];
@@ -116,6 +117,47 @@ async fn a_thread_must_be_named_properly(server: &Server) {
     let reply = marker.json(&json!({ "thread_id": "main" })).send().await;
     assert_eq!(reply.status, 400, "{reply}");
     reply.client_error();
+}
+
+/// Whoever invents threads would fill the room with receipts.
+async fn a_receipt_is_at_an_event_of_its_thread(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let (root, other) = (alice.say(&room, "root").await, alice.say(&room, "other").await);
+    let relate = async |rel_type: &str, event: &str| {
+        let relation = json!({ "rel_type": rel_type, "event_id": event });
+        let content = json!({ "msgtype": "m.text", "body": "text", "m.relates_to": relation });
+        alice.send(&room, "m.room.message", &content).await
+    };
+    let reply = relate("m.thread", &root).await;
+    let of_reply = relate("m.reference", &reply).await;
+    let of_root = relate("m.reference", &root).await;
+    let of_other = relate("m.reference", &other).await;
+    let of_unknown = relate("m.reference", "$unknown").await;
+    let cases = [
+        ("a reply", &reply, root.as_str(), true),
+        ("a reply as if it were in none", &reply, "main", false),
+        ("a reply in another thread", &reply, other.as_str(), false),
+        ("what relates to a reply", &of_reply, root.as_str(), true),
+        ("what relates to a reply, in none", &of_reply, "main", false),
+        ("what a thread began with", &root, root.as_str(), true),
+        ("what a thread began with, in none", &root, "main", true),
+        ("what relates to that", &of_root, root.as_str(), true),
+        ("what relates to that, in none", &of_root, "main", true),
+        ("no thread's event", &other, root.as_str(), false),
+        ("no thread's event in an invented thread", &other, "$invented", false),
+        ("what relates to no thread's event", &of_other, root.as_str(), false),
+        ("what relates to no thread's event, in none", &of_other, "main", true),
+        ("what relates to nothing known", &of_unknown, root.as_str(), false),
+        ("what relates to nothing known, in none", &of_unknown, "main", true),
+    ];
+    for (what, event, thread, is_right) in cases {
+        let request = receipt(&alice, &room, "m.read", event);
+        let reply = request.json(&json!({ "thread_id": thread })).send().await;
+        let expected = if is_right { 200 } else { 400 };
+        assert_eq!(reply.status, expected, "{what}: {reply}");
+        assert!(is_right || reply.errcode() == "M_INVALID_PARAM", "{what}: {reply}");
+    }
 }
 
 async fn the_initial_sync_has_the_receipts(server: &Server) {

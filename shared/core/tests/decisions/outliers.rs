@@ -1,5 +1,5 @@
-//! Outliers that come before an event or authorize it: they are judged first, where they can be; and
-//! what is rejected late goes out of every state.
+//! Outliers that come before an event or authorize it: they are judged first, where they can be;
+//! and what is rejected late goes out of every state.
 
 use super::*;
 

@@ -3,6 +3,8 @@
 //! - `POST /_skerry/test/room/{roomId}` carries a command to a room object and answers with its
 //!   reply: what the federation API will bring.
 //! - `POST /_skerry/test/sign/{roomVersion}` hashes and signs an event as this server.
+//! - `POST /_skerry/test/alarm/{roomId}/{failures}` lets the next alarms of a room fail; `GET
+//!   /_skerry/test/alarm/{roomId}` tells what has become of them.
 //! - `GET /_skerry/test/routes` lists the routes of all endpoints.
 
 use axum::{
@@ -17,7 +19,7 @@ use ruma::{CanonicalJsonObject, OwnedRoomId, RoomVersionId, signatures::hash_and
 use skerry_core::room_version;
 
 use super::{Cx, answer, mount::Routes};
-use crate::{Error, Result, messages::room::Command};
+use crate::{Error, Result, messages::room::Command, objects::test_alarms};
 
 /// Mounts them.
 pub(super) fn routes(Routes { router, mounted }: Routes) -> Routes {
@@ -25,6 +27,8 @@ pub(super) fn routes(Routes { router, mounted }: Routes) -> Routes {
     let router = router
         .route("/_skerry/test/room/{room_id}", post(ask_room))
         .route("/_skerry/test/sign/{room_version}", post(sign))
+        .route("/_skerry/test/alarm/{room_id}/{failures}", post(let_alarms_fail))
+        .route("/_skerry/test/alarm/{room_id}", get(find_alarms))
         .route("/_skerry/test/routes", get(async move || list));
     Routes { router, mounted }
 }
@@ -54,6 +58,18 @@ fn try_sign(cx: &Cx, room_version: &RoomVersionId, body: &[u8]) -> Result<String
 
 fn json(body: String) -> Response {
     (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn let_alarms_fail(Path((room_id, failures)): Path<(OwnedRoomId, u64)>) -> Response {
+    test_alarms::let_fail(room_id, failures);
+    json("{}".to_owned())
+}
+
+async fn find_alarms(Path(room_id): Path<OwnedRoomId>) -> Response {
+    match test_alarms::find(&room_id) {
+        Some(alarms) => Json(alarms).into_response(),
+        None => answer::refuse(&Error::not_found("no alarm of this room was to fail")),
+    }
 }
 
 async fn ask_room(

@@ -133,6 +133,8 @@ impl Object for Room {
     }
 
     async fn alarm(self: &Arc<Self>) -> Result<()> {
+        #[cfg(feature = "test-routes")]
+        super::test_alarms::goes_off(&self.id)?;
         let delivered = match self.on_alarm().await {
             Err(Error::UnknownRoom) => self.go_on_removing().await,
             other => other,

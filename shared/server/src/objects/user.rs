@@ -90,6 +90,11 @@ pub mod limits {
     pub const EPHEMERAL_DEVICES: NonZeroUsize = NonZeroUsize::new(100).unwrap();
     /// How long after it has asked a device counts as there: longer than a client waits for news.
     pub const PRESENT_MS: u64 = 100_000;
+    /// Clients that hear at once of what is new, at a time. Who comes after them takes the place of
+    /// the one that has waited longest. Tests take all places: a few are enough for them.
+    pub const WAITING: usize = if cfg!(feature = "test-routes") { 16 } else { 1_000 };
+    /// How often a client that waits without a place looks, in milliseconds.
+    pub const WAITING_LOOK_MS: u64 = 5_000;
     /// Bytes of the names and values of a profile together.
     pub const PROFILE_BYTES: usize = 64 * 1024;
     /// How long the access token of a session may have been expired before the session ends, in

@@ -4,13 +4,26 @@ use std::num::NonZeroUsize;
 
 /// State keys whose events are kept in memory: those that were used last.
 pub const CACHED_STATE: NonZeroUsize = NonZeroUsize::new(5_000).unwrap();
+/// Bytes of these events, about.
+pub const CACHED_STATE_BYTES: usize = 4 << 20;
+/// Bytes of these events in all rooms of a process, about: beyond, a room that remembers one more
+/// keeps to its share.
+pub const ALL_CACHED_STATE_BYTES: usize = 32 << 20;
+/// The share: bytes of these events that a room has whatever others have.
+pub const CACHED_STATE_SHARE_BYTES: usize = 64 << 10;
 /// Members of whom it is kept in memory what they may see and have not read: those that were
 /// active last.
 pub const CACHED_MEMBERS: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
 /// Servers of which it is kept in memory what they may see: those that asked last.
 pub const CACHED_SERVERS: NonZeroUsize = NonZeroUsize::new(500).unwrap();
+/// Changes of the history's visibility, and of the membership of each user, that are looked at to
+/// find out what somebody may see: the newest. Before them history counts as closed to newcomers,
+/// and the user as not there.
+pub const TIMELINE_CHANGES: usize = 1_000;
 /// The newest events that are kept in memory.
 pub const RECENT_EVENTS: usize = 20;
+/// Bytes of these events.
+pub const RECENT_EVENTS_BYTES: usize = 64 << 10;
 /// Events of a timeline in `/sync`, whatever the filter asks for.
 pub const TIMELINE_EVENTS: u64 = 100;
 /// Events of a timeline in `/sync` when the filter does not say.

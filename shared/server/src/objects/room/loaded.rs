@@ -11,6 +11,7 @@ pub(super) mod engine_memory;
 pub(super) mod memory;
 pub(super) mod outgoing;
 pub(super) mod plan;
+mod state_cache;
 pub(super) mod state_event;
 pub(super) mod typing;
 

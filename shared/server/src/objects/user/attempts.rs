@@ -64,7 +64,7 @@ impl User {
         hash: Option<&Secret>,
     ) -> Result<bool> {
         let Attempt { key, asker } = attempt;
-        let result = password::verify(given, hash, asker).await;
+        let result = password::verify(&*self.host, given, hash, asker).await;
         if !matches!(result, Ok(false)) {
             let now_ms = self.host.clock().now_ms();
             self.host.limits().give_back(Bucket::LoginFailed, &key, 1, now_ms);

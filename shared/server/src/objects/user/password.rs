@@ -14,7 +14,7 @@ use skerry_core::{
 };
 use tokio::sync::oneshot;
 
-use crate::{Error, Result, limits, messages::secret::Secret, ports::Random};
+use crate::{Error, Result, limits, messages::secret::Secret, ports::ObjectHost};
 
 /// The fewest characters of a new password.
 pub const MIN_PASSWORD_CHARS: usize = 8;
@@ -50,22 +50,27 @@ pub fn check(password: &str) -> Result<()> {
 }
 
 /// Hashes a new password, if it is one.
-pub(super) async fn hash(random: &dyn Random, password: &Secret, asker: Asker) -> Result<Secret> {
+pub(super) async fn hash(host: &dyn ObjectHost, password: &Secret, asker: Asker) -> Result<Secret> {
     check(password.expose())?;
-    let _turn = turn(asker).await?;
+    let _turn = turn(host, asker).await?;
     let mut salt = [0; SALT_BYTES];
-    random.fill(&mut salt)?;
+    host.random().fill(&mut salt)?;
     hash_with(password.expose(), &salt).map(Secret::new)
 }
 
 /// Whether the password is the one that was hashed. Without a hash it is not, which takes the
 /// same time, so that nobody learns which accounts exist.
-pub(super) async fn verify(password: &Secret, hash: Option<&Secret>, asker: Asker) -> Result<bool> {
+pub(super) async fn verify(
+    host: &dyn ObjectHost,
+    password: &Secret,
+    hash: Option<&Secret>,
+    asker: Asker,
+) -> Result<bool> {
     let password = password.expose();
     if password.len() > MAX_PASSWORD_BYTES {
         return Ok(false);
     }
-    let _turn = turn(asker).await?;
+    let _turn = turn(host, asker).await?;
     let Some(hash) = hash else {
         hash_with(password, &[0; SALT_BYTES])?;
         return Ok(false);
@@ -86,9 +91,17 @@ fn argon2() -> Result<Argon2<'static>> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-/// Waits for a turn. At the edge nobody ever waits: a turn is held across no await, and there is
-/// one thread.
-async fn turn(asker: Asker) -> Result<Turn> {
+/// Waits until a password may be hashed.
+async fn turn(host: &dyn ObjectHost, asker: Asker) -> Result<Turn> {
+    match host.may_compute(&asker.address).await {
+        true => turn_of_thread(asker).await,
+        false => Err(no_place()),
+    }
+}
+
+/// Waits for a turn of the thread that hashes. At the edge nobody ever waits here: a turn is held
+/// across no await, and there is one thread.
+async fn turn_of_thread(asker: Asker) -> Result<Turn> {
     let (ticket, given) = {
         let mut queue = queue();
         if !queue.is_busy {
@@ -193,10 +206,10 @@ mod tests {
             account: "@ann:x".to_owned(),
             is_known: true,
         };
-        let busy = turn(asker("a")).now_or_never().unwrap().unwrap();
-        let mut many: Vec<_> = (0..3).map(|_| begin(turn(asker("a")))).collect();
-        let mut once = begin(turn(asker("b")));
-        let gone = begin(turn(asker("c")));
+        let busy = turn_of_thread(asker("a")).now_or_never().unwrap().unwrap();
+        let mut many: Vec<_> = (0..3).map(|_| begin(turn_of_thread(asker("a")))).collect();
+        let mut once = begin(turn_of_thread(asker("b")));
+        let gone = begin(turn_of_thread(asker("c")));
         drop(busy);
         let first = ready(&mut many[0]).unwrap().unwrap();
         drop(gone);
@@ -208,7 +221,7 @@ mod tests {
         drop(many.remove(1));
         let last = ready(&mut many[1]).unwrap().unwrap();
         drop(last);
-        drop(turn(asker("a")).now_or_never().unwrap().unwrap());
+        drop(turn_of_thread(asker("a")).now_or_never().unwrap().unwrap());
     }
 
     #[test]

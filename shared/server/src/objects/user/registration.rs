@@ -26,7 +26,7 @@ impl User {
         let Register { password, is_admin, reservation, session, address } = register;
         self.refuse_taken(&mut *self.lock().await?).await?;
         let asker = self.at_address(address.as_deref());
-        let password_hash = Some(password::hash(self.host.random(), &password, asker).await?);
+        let password_hash = Some(password::hash(&*self.host, &password, asker).await?);
         let mut state = self.lock().await?;
         // Another registration may have come in between.
         self.refuse_taken(&mut state).await?;

@@ -18,9 +18,15 @@ use crate::{
 
 impl User {
     /// A room tells of a membership. What it shows to be out of date in the room is for the outbox.
+    /// Of whom nobody has registered nothing is stored: any name may be banned.
     pub(super) async fn take_membership(self: &Arc<Self>, told: Membership) -> Result<()> {
         let Membership { room_id, membership, position, sender, mut stripped_state, shown } = told;
         let mut state = self.lock().await?;
+        let account = self.account(&mut state).await?;
+        if account.account.is_none() {
+            return Ok(());
+        }
+        let is_closed = account.is_closed();
         let room = rooms::find(self.sql(), self.scope(), &room_id).await?;
         let entry = room.map(|it| it.entry);
         let seq = state.seq + 1;
@@ -30,7 +36,7 @@ impl User {
             return Ok(());
         };
         let is_over = matches!(entry.membership, MembershipState::Leave | MembershipState::Ban);
-        let effect = match self.account(&mut state).await?.is_closed() {
+        let effect = match is_closed {
             // By then nobody is in any room. That they left by themselves and it is known is what
             // was to be.
             true if is_over && is_known && sender == self.id => None,

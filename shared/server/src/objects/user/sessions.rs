@@ -162,7 +162,7 @@ impl User {
     /// Changes the password, and ends other sessions if so wished.
     pub(super) async fn change_password(&self, change: ChangePassword) -> Result<()> {
         let ChangePassword { password, only_device } = change;
-        let hash = password::hash(self.host.random(), &password, self.in_session()).await?;
+        let hash = password::hash(&*self.host, &password, self.in_session()).await?;
         let mut state = self.lock().await?;
         let loaded = self.account(&mut state).await?;
         let Some(old) = loaded.active() else {

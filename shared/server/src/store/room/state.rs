@@ -113,23 +113,27 @@ pub async fn list(sql: &dyn Sql, scope: i64, at: StateAt, part: Part) -> Result<
     Ok(events)
 }
 
-/// Every event that one key of the current state has had, oldest first: position and PDU; none
-/// where a fork took the key away.
-pub async fn history(
+/// What the newest events that one key of the current state has had say at `path` (a JSON path) of
+/// their PDUs, newest first, with positions; none where they do not say it, and where a fork took
+/// the key away. Text stays text; whatever else is there becomes text.
+pub async fn list_newest(
     sql: &dyn Sql,
     scope: i64,
-    event_type: &str,
-    state_key: &str,
+    (event_type, state_key): (&str, &str),
+    path: &'static str,
+    limit: u64,
 ) -> Result<Vec<(Position, Option<String>)>> {
     let stmt = Stmt::new(
-        "SELECT d.state_group, e.json FROM room_state_deltas d \
+        "SELECT d.state_group, CAST(json_extract(e.json, ?) AS TEXT) FROM room_state_deltas d \
          LEFT JOIN room_events e ON e.scope = d.scope AND e.num = d.event \
          WHERE d.scope = ? AND d.chain = 0 AND d.type = ? AND d.state_key = ? \
-         ORDER BY d.state_group",
+         ORDER BY d.state_group DESC LIMIT ?",
     )
+    .bind(path)
     .bind(scope)
     .bind(event_type)
-    .bind(state_key);
+    .bind(state_key)
+    .bind(limit);
     sql.rows(stmt).await?.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
 }
 

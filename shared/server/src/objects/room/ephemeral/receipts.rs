@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::{UserId, events::receipt::ReceiptThread};
+use ruma::{EventId, UserId, events::receipt::ReceiptThread};
 use serde_json::{Value as JsonValue, json, value::to_raw_value};
+use skerry_core::relation::{self, Relation};
 
 use crate::{
     Error, Result,
@@ -15,7 +16,10 @@ use crate::{
         Room, limits,
         loaded::{Loaded, deliveries::EphemeralNews, in_memory},
     },
-    store::room::receipts::{self, Receipt},
+    store::room::{
+        events::StoredEvent,
+        receipts::{self, Receipt},
+    },
 };
 
 impl Room {
@@ -36,6 +40,9 @@ impl Room {
             let event = event.ok_or_else(unseen)?;
             if !self.may_user_see(room, &user_id, &event).await? {
                 return Err(unseen());
+            }
+            if !self.is_in_thread(&event, &thread).await? {
+                return Err(Error::invalid_param("the event is not in this thread"));
             }
             let (kind_text, thread) = (text_of(kind), thread_of(&thread));
             let is_same = |it: &Receipt| it.kind == kind_text && it.thread == thread;
@@ -74,6 +81,34 @@ impl Room {
             self.announce(EphemeralNews { receipt: public, own: [user_id].into() });
         }
         Ok(())
+    }
+
+    /// Whether a receipt of a thread may be at an event: it is in that thread, or it is what the
+    /// thread began with, or it relates to such an event over a few others. Whether anything but
+    /// the root is in the thread is not asked: it may have been read before the rest came.
+    async fn is_in_thread(&self, event: &StoredEvent, thread: &ReceiptThread) -> Result<bool> {
+        let root = match thread {
+            ReceiptThread::Unthreaded => return Ok(true),
+            ReceiptThread::Thread(root) => Some(&**root),
+            _ => None,
+        };
+        let is_root = |event_id: &EventId| Some(event_id) == root;
+        if is_root(&event.event_id) {
+            return Ok(true);
+        }
+        let mut relation = Relation::of(&event.json);
+        for _ in 0..relation::MAX_HOPS {
+            if let Some(thread_root) = relation.thread_root() {
+                return Ok(root.is_some_and(|it| it == thread_root));
+            }
+            let Some(parent) = relation.parent() else { break };
+            if is_root(parent) {
+                return Ok(true);
+            }
+            let Some(parent) = self.stored_event(parent).await? else { break };
+            relation = Relation::of(&parent.json);
+        }
+        Ok(root.is_none())
     }
 
     /// The `m.receipt` event of receipts that are new after a position, when there are any.

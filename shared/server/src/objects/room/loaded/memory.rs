@@ -7,7 +7,10 @@ use std::{
 };
 
 use lru::LruCache;
-use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
+use ruma::{
+    OwnedServerName, OwnedUserId, ServerName, UserId,
+    events::room::history_visibility::HistoryVisibility,
+};
 use skerry_core::{
     authorize::StateKey,
     visibility::{ServerTimeline, Timeline},
@@ -15,7 +18,10 @@ use skerry_core::{
 
 use crate::{
     messages::room::{Position, UnreadCount},
-    objects::room::{limits, loaded::state_event::StateEvent},
+    objects::room::{
+        limits,
+        loaded::{state_cache::StateCache, state_event::StateEvent},
+    },
     store::room::{events::StoredEvent, unread::Unread},
 };
 
@@ -56,8 +62,10 @@ pub(crate) struct Memory(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Pieces of the current state that were needed; none: there is no such piece.
-    state: LruCache<StateKey, Option<StateEvent>>,
+    /// Pieces of the current state that were needed.
+    state: StateCache,
+    /// How visible the history was over the life of the room.
+    visibilities: Option<Arc<[(Position, HistoryVisibility)]>>,
     timelines: LruCache<OwnedUserId, Arc<Timeline>>,
     /// Each as far as it goes: a change of the state comes after its end, and a redaction leaves
     /// memberships and visibilities as they are.
@@ -65,6 +73,8 @@ struct Inner {
     tallies: LruCache<OwnedUserId, Tally>,
     /// Every event after `complete_after`, oldest first.
     recent: VecDeque<Recent>,
+    /// Bytes of the JSON of these.
+    recent_bytes: usize,
     complete_after: Position,
 }
 
@@ -72,11 +82,13 @@ impl Memory {
     /// Remembers nothing of what stands at or before `head`.
     pub(crate) fn new(head: Position) -> Self {
         Self(Mutex::new(Inner {
-            state: LruCache::sparse(limits::CACHED_STATE),
+            state: StateCache::default(),
+            visibilities: None,
             timelines: LruCache::sparse(limits::CACHED_MEMBERS),
             server_timelines: LruCache::sparse(limits::CACHED_SERVERS),
             tallies: LruCache::sparse(limits::CACHED_MEMBERS),
             recent: VecDeque::new(),
+            recent_bytes: 0,
             complete_after: head,
         }))
     }
@@ -109,7 +121,10 @@ impl Memory {
                     inner.tallies.pop(&user_id);
                 }
             }
-            "m.room.history_visibility" => inner.timelines.clear(),
+            "m.room.history_visibility" => {
+                inner.visibilities = None;
+                inner.timelines.clear();
+            }
             _ => {}
         }
         inner.state.put(key, event);
@@ -119,10 +134,22 @@ impl Memory {
     pub(crate) fn redacted(&self, head: Position) {
         let mut inner = self.inner();
         inner.state.clear();
+        inner.visibilities = None;
         inner.timelines.clear();
         inner.tallies.clear();
         inner.recent.clear();
+        inner.recent_bytes = 0;
         inner.complete_after = head;
+    }
+
+    /// How visible the history was over the life of the room, when it is known.
+    pub(crate) fn visibilities(&self) -> Option<Arc<[(Position, HistoryVisibility)]>> {
+        self.inner().visibilities.clone()
+    }
+
+    /// How visible the history was over the life of the room.
+    pub(crate) fn remember_visibilities(&self, all: &Arc<[(Position, HistoryVisibility)]>) {
+        self.inner().visibilities = Some(Arc::clone(all));
     }
 
     /// What a member may see, when it is known.
@@ -167,12 +194,15 @@ impl Memory {
     /// The room has a new newest event.
     pub(crate) fn append(&self, event: Recent) {
         let mut inner = self.inner();
-        if inner.recent.len() >= limits::RECENT_EVENTS
-            && let Some(oldest) = inner.recent.pop_front()
+        inner.recent_bytes += event.stored.json.len();
+        inner.recent.push_back(event);
+        while inner.recent.len() > limits::RECENT_EVENTS
+            || inner.recent_bytes > limits::RECENT_EVENTS_BYTES
         {
+            let Some(oldest) = inner.recent.pop_front() else { break };
+            inner.recent_bytes -= oldest.stored.json.len();
             inner.complete_after = oldest.stored.position;
         }
-        inner.recent.push_back(event);
     }
 
     /// The newest events with `after < position <= upto`, newest first, when memory has `limit` of
@@ -259,6 +289,27 @@ mod tests {
         memory.redacted(50);
         assert_eq!(after(49), None);
         assert_eq!(newest(0, 60, 1), None);
+    }
+
+    #[test]
+    fn the_newest_events_are_remembered_in_bytes_too() {
+        let memory = Memory::new(0);
+        let after = |position| memory.events_after(position, |it| Some(it.stored.position));
+        let large = |position| {
+            let mut event = recent(position);
+            event.stored.json = "x".repeat(limits::RECENT_EVENTS_BYTES / 2);
+            event
+        };
+        for position in 1..=3 {
+            memory.append(large(position));
+        }
+        assert_eq!((after(0), after(1)), (None, Some(vec![2, 3])));
+        let mut largest = recent(4);
+        largest.stored.json = "x".repeat(limits::RECENT_EVENTS_BYTES + 1);
+        memory.append(largest);
+        assert_eq!((after(3), after(4)), (None, Some(vec![])), "it is not remembered");
+        memory.append(recent(5));
+        assert_eq!(after(4), Some(vec![5]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     Result,
     messages::room::Position,
     objects::room::{
-        Room,
+        Room, limits,
         loaded::{Loaded, state_event::membership_of},
         read::render::content_of,
     },
@@ -32,14 +32,12 @@ impl Room {
         if let Some(known) = room.memory.timeline(user_id) {
             return Ok(known);
         }
-        let (sql, scope) = (self.sql(), self.scope());
-        let memberships = state::history(sql, scope, "m.room.member", user_id.as_str()).await?;
-        let membership = |(at, json): (Position, Option<String>)| {
-            (at, json.map_or(MembershipState::Leave, |it| membership_in(&it)))
-        };
+        let key = ("m.room.member", user_id.as_str());
+        let (memberships, _) = self.changes(key, "$.content.membership").await?;
+        let membership = |word: Option<String>| word.map_or(MembershipState::Leave, Into::into);
         let timeline = Arc::new(Timeline {
-            memberships: memberships.into_iter().map(membership).collect(),
-            visibilities: self.visibilities().await?,
+            memberships: memberships.into_iter().map(|(at, it)| (at, membership(it))).collect(),
+            visibilities: self.visibilities(room).await?,
         });
         if !timeline.memberships.is_empty() {
             room.memory.remember_timeline(user_id, &timeline);
@@ -71,7 +69,7 @@ impl Room {
             timeline.record(position, present);
         }
         timeline.upto = room.state.group;
-        Arc::make_mut(&mut timeline.timeline).visibilities = self.visibilities().await?;
+        Arc::make_mut(&mut timeline.timeline).visibilities = self.visibilities(room).await?;
         let timeline = Arc::new(timeline);
         // Whoever was never here shall not drive out others.
         if !timeline.timeline.memberships.is_empty() {
@@ -81,13 +79,36 @@ impl Room {
     }
 
     /// The history's visibilities over the life of the room.
-    async fn visibilities(&self) -> Result<Vec<(Position, HistoryVisibility)>> {
+    async fn visibilities(&self, room: &Loaded) -> Result<Arc<[(Position, HistoryVisibility)]>> {
+        if let Some(known) = room.memory.visibilities() {
+            return Ok(known);
+        }
+        let key = ("m.room.history_visibility", "");
+        let (changes, is_whole) = self.changes(key, "$.content.history_visibility").await?;
+        let visibility = |word: Option<String>| word.map_or(HistoryVisibility::Shared, Into::into);
+        let oldest = (!is_whole).then_some((0, HistoryVisibility::Joined));
+        let changes = changes.into_iter().map(|(at, word)| (at, visibility(word)));
+        let visibilities: Arc<[_]> = oldest.into_iter().chain(changes).collect();
+        room.memory.remember_visibilities(&visibilities);
+        Ok(visibilities)
+    }
+
+    /// What a word of a piece of the current state has been, oldest first, each with the position
+    /// from which on; and whether these are all. A room may have had any number of them: what is
+    /// read does not grow with it.
+    async fn changes(
+        &self,
+        key: (&str, &str),
+        path: &'static str,
+    ) -> Result<(Vec<(Position, Option<String>)>, bool)> {
+        let limit = limits::TIMELINE_CHANGES;
         let (sql, scope) = (self.sql(), self.scope());
-        let visibilities = state::history(sql, scope, "m.room.history_visibility", "").await?;
-        let visibility = |(at, json): (Position, Option<String>)| {
-            (at, json.map_or(HistoryVisibility::Shared, |it| visibility_in(&it)))
-        };
-        Ok(visibilities.into_iter().map(visibility).collect())
+        let mut changes = state::list_newest(sql, scope, key, path, limit as u64).await?;
+        let is_whole = changes.len() < limit;
+        changes.reverse();
+        // A membership is also repeated with another name.
+        changes.dedup_by(|later, earlier| later.1 == earlier.1);
+        Ok((changes, is_whole))
     }
 }
 
