@@ -124,6 +124,24 @@ pub fn check_by_state<'a>(
     check_state_dependent_auth_rules(&rules.authorization, event, fetch).map_err(Refusal::Forbidden)
 }
 
+/// The event of a key among these, which are a state or what of it an event needs: of those types
+/// of which the rules ask.
+pub(crate) fn find_in_state<'a>(
+    mut state: impl Iterator<Item = &'a Pdu>,
+    event_type: &StateEventType,
+    state_key: &str,
+) -> Option<&'a Pdu> {
+    let event_type = match event_type {
+        StateEventType::RoomCreate => TimelineEventType::RoomCreate,
+        StateEventType::RoomMember => TimelineEventType::RoomMember,
+        StateEventType::RoomPowerLevels => TimelineEventType::RoomPowerLevels,
+        StateEventType::RoomJoinRules => TimelineEventType::RoomJoinRules,
+        StateEventType::RoomThirdPartyInvite => TimelineEventType::RoomThirdPartyInvite,
+        _ => return None,
+    };
+    state.find(|it| it.state_key.as_deref() == Some(state_key) && it.event_type == event_type)
+}
+
 /// "If `content.room_version` is present and is not a recognised version, reject." ruma leaves this
 /// rule to its caller.
 fn check_room_version(create: &Pdu) -> Result<(), Refusal> {

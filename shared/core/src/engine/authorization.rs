@@ -122,15 +122,8 @@ pub(super) fn check_by_state(
         if *event_type == StateEventType::RoomCreate {
             return create.map(|it| &*it.pdu);
         }
-        let event_type = TimelineEventType::from(event_type.to_string());
-        state
-            .iter()
-            .find(|event| {
-                event.verdict != Verdict::Rejected
-                    && event.pdu.event_type == event_type
-                    && event.pdu.state_key.as_deref() == Some(state_key)
-            })
-            .map(|it| &*it.pdu)
+        let not_rejected = state.iter().filter(|it| it.verdict != Verdict::Rejected);
+        authorize::find_in_state(not_rejected.map(|it| &*it.pdu), event_type, state_key)
     };
     authorize::check_by_state(&event.pdu, by_key, rules)
 }

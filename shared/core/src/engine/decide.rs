@@ -82,7 +82,7 @@ pub fn decide(
     };
     let refusal = match refusal {
         Some(reason) => Some(reason),
-        None => by_state(view, head, event, &before)?,
+        None => by_state(view, head, event, &auth_nums, &before)?,
     };
     if let Some(reason) = refusal {
         return Ok(rejected(reason, Some(before))?);
@@ -98,7 +98,7 @@ pub fn decide(
     };
     let soft_failed = match before == current {
         true => None,
-        false => by_state(view, head, event, &current)?,
+        false => by_state(view, head, event, &auth_nums, &current)?,
     };
     let verdict = match soft_failed {
         Some(reason) => (Verdict::SoftFailed, Some(reason)),
@@ -130,19 +130,29 @@ fn before(
 }
 
 /// Checks 5 and 6: by a state. The reason, when the state does not allow the event.
+///
+/// `auth` are the events that it names and that allow it. A state that has the same for it says no
+/// more than they do, and is that of most events.
 fn by_state(
     view: &impl View,
     head: &Head<'_>,
     event: &Event,
+    auth: &[Num],
     state: &State,
 ) -> Result<Option<String>, Incomplete> {
     let mut gather = Gather::default();
-    let mut needed = Vec::with_capacity(event.needs.len());
-    for key in &event.needs {
-        if let Some(Some(num)) = gather.take(lookup(view, state, *key)) {
-            needed.extend(gather.take(view.event(num)));
-        }
+    let in_state: Vec<Num> = (event.needs.iter())
+        .filter_map(|key| gather.take(lookup(view, state, *key)).flatten())
+        .collect();
+    // The create event authorizes all, named or not.
+    let besides_create = |it: &[Num]| -> BTreeSet<Num> {
+        it.iter().copied().filter(|it| *it != head.create).collect()
+    };
+    if gather.done().is_ok() && besides_create(&in_state) == besides_create(auth) {
+        return Ok(None);
     }
+    let needed: Vec<_> =
+        in_state.into_iter().filter_map(|num| gather.take(view.event(num))).collect();
     let create = match event.num == head.create {
         true => None,
         false => gather.take(view.event(head.create)),

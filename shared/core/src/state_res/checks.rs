@@ -4,15 +4,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::{
-    events::{StateEventType, TimelineEventType},
-    state_res::check_state_dependent_auth_rules,
-};
+use ruma::state_res::check_state_dependent_auth_rules;
 use rustc_hash::FxHashMap;
 
 use super::context::Context;
 use crate::{
-    Pdu,
+    Pdu, authorize,
     engine::{Event, Incomplete, KeyId, Num, Verdict, View},
 };
 
@@ -131,23 +128,7 @@ impl<'a, 'b, V: View> Checks<'a, 'b, V> {
 /// Whether these events, as the state, allow an event.
 pub(super) fn is_allowed<V: View>(cx: &Context<'_, V>, pdu: &Pdu, state: &[Arc<Event>]) -> bool {
     check_state_dependent_auth_rules(&cx.rules.authorization, pdu, |event_type, key| {
-        let wanted = timeline_type(event_type)?;
-        state
-            .iter()
-            .map(|it| &*it.pdu)
-            .find(|it| it.state_key.as_deref() == Some(key) && it.event_type == wanted)
+        authorize::find_in_state(state.iter().map(|it| &*it.pdu), event_type, key)
     })
     .is_ok()
-}
-
-/// The types that auth rules ask for.
-fn timeline_type(event_type: &StateEventType) -> Option<TimelineEventType> {
-    match event_type {
-        StateEventType::RoomCreate => Some(TimelineEventType::RoomCreate),
-        StateEventType::RoomMember => Some(TimelineEventType::RoomMember),
-        StateEventType::RoomPowerLevels => Some(TimelineEventType::RoomPowerLevels),
-        StateEventType::RoomJoinRules => Some(TimelineEventType::RoomJoinRules),
-        StateEventType::RoomThirdPartyInvite => Some(TimelineEventType::RoomThirdPartyInvite),
-        _ => None,
-    }
 }
