@@ -2,9 +2,9 @@
 //! some of them hostile, all from one number.
 //!
 //! A seed that fails names itself; `SKERRY_SEED=123` replays it. `SKERRY_SEEDS=0..100000` runs
-//! many, on all processors (`SKERRY_THREADS`). Hostile servers do what
-//! [`simulation::byzantine::Behavior`] lists. What must hold afterwards is in
-//! [`simulation::verdict`].
+//! many, on all processors (`SKERRY_THREADS`); with `SKERRY_KEEP_GOING` beyond one that fails.
+//! Hostile servers do what [`simulation::byzantine::Behavior`] lists. What must hold afterwards is
+//! in [`simulation::verdict`].
 
 #![expect(
     unreachable_pub,
@@ -31,6 +31,9 @@ use std::{
     thread,
     time::Instant,
 };
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Seeds of a run that nobody asked more of.
 const DEFAULT_SEEDS: u64 = 300;
@@ -88,7 +91,9 @@ fn servers_agree_whatever_the_network_and_the_hostile_do() {
                         }
                     }
                     if seed % 1_000 == 999 {
-                        println!("{} seeds in {:?}", seed + 1 - from, start.elapsed());
+                        let failed = failed.load(Ordering::Relaxed);
+                        let time = start.elapsed();
+                        println!("{} seeds in {time:?}, {failed} failed", seed + 1 - from);
                     }
                 }
             });

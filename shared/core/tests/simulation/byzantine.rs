@@ -217,13 +217,15 @@ impl Attack {
 
     fn make_with(
         &self,
-        world: &World,
+        world: &mut World,
         draft: Draft<'_>,
         prev: &[Arc<Event>],
         auth: &[Arc<Event>],
     ) -> Option<Arc<Pdu>> {
         let server = &world.servers[self.server];
-        craft(self.room(world), draft, prev, auth, (&server.name, &server.key))
+        let pdu = craft(self.room(world), draft, prev, auth, (&server.name, server.key))?;
+        world.remember_signed(self.server, &pdu);
+        Some(pdu)
     }
 
     fn send(&self, world: &mut World, pdu: &Arc<Pdu>, to: &[usize]) {
@@ -270,7 +272,7 @@ impl Attack {
         let name = forger.user.server_name().to_owned();
         // By its own name, or by the name of the victim's server with its own key.
         let name = if draft.unique.is_multiple_of(2) { own.name.clone() } else { name };
-        let forged = craft(room, draft, &prev, &auth, (&name, &own.key));
+        let forged = craft(room, draft, &prev, &auth, (&name, own.key));
         if let Some(forged) = forged {
             let to = self.others(world);
             self.send(world, &forged, &to);

@@ -2,7 +2,7 @@
 //! whole states.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -15,6 +15,7 @@ use ruma::{
         utils::event_id_set::EventIdSet,
     },
 };
+use rustc_hash::FxHashSet;
 use skerry_core::{
     Pdu,
     engine::{Event, Verdict},
@@ -73,18 +74,24 @@ impl state_res::Event for Read<'_> {
 ///
 /// [spec]: https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 ///
-/// `signed`: what has been found to be signed before.
+/// `signed`: what is known to be signed. `checked`: how much of the timeline was checked before.
+/// Of that only the verdict can have changed: the states are those of then, and what was rejected
+/// since counts as what it was.
 pub fn check_visible(
     room: &Store,
     keys: &PublicKeyMap,
-    signed: &mut HashSet<Arc<str>>,
+    signed: &mut FxHashSet<Arc<str>>,
+    checked: usize,
 ) -> Result<(), String> {
     let rules = &room.rules;
-    for (num, states) in &room.timeline {
+    for (index, (num, states)) in room.timeline.iter().enumerate() {
         let known = room.get(*num);
         let id = &known.pdu.event_id;
         if known.verdict != Verdict::Accepted {
             return Err(format!("{id} is visible and {:?}", known.verdict));
+        }
+        if index < checked {
+            continue;
         }
         if !signed.contains(&*known.pdu.json) {
             let object = serde_json::from_str(&known.pdu.json).unwrap();

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod byzantine;
+pub mod identity;
 pub mod oracle;
 pub mod rng;
 pub mod server;

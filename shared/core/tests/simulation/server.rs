@@ -64,7 +64,7 @@ pub struct Server {
     pub index: usize,
     pub name: OwnedServerName,
     pub users: Vec<OwnedUserId>,
-    pub key: SigningKey,
+    pub key: &'static SigningKey,
     /// The room, once it knows it.
     pub room: Option<Store>,
     pub waiting: BTreeMap<OwnedEventId, Waiting>,
@@ -358,7 +358,7 @@ impl Server {
         for it in &auth {
             assert_ne!(it.verdict, Verdict::Rejected, "a rejected event authorizes an own one");
         }
-        let pdu = craft(room, draft, &prev, &auth, (&self.name, &self.key))?;
+        let pdu = craft(room, draft, &prev, &auth, (&self.name, self.key))?;
         let (event, decision) = match decide(self.room.as_mut()?, cold, &pdu, &[], Mode::Live) {
             Err(Undecided::Authorizing(ids)) => {
                 // The client tries again.

@@ -323,7 +323,7 @@ pub enum Eye<'a> {
     /// Knows all.
     Warm(&'a Store),
     /// Knows what is loaded, and notes what else it is asked.
-    Cold { store: &'a Store, loaded: BTreeSet<Ask>, noted: RefCell<BTreeSet<Ask>> },
+    Cold { store: &'a Store, loaded: &'a BTreeSet<Ask>, noted: RefCell<BTreeSet<Ask>> },
 }
 
 impl<'a> Eye<'a> {
@@ -412,7 +412,7 @@ pub fn ask<T, E: Missed>(
     let mut loaded = BTreeSet::new();
     for _ in 0..10_000 {
         let eye = match cold {
-            true => Eye::Cold { store, loaded: loaded.clone(), noted: RefCell::default() },
+            true => Eye::Cold { store, loaded: &loaded, noted: RefCell::default() },
             false => Eye::Warm(store),
         };
         match question(&eye) {

@@ -1,6 +1,6 @@
 //! What must hold once everything that servers know has reached all of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use ruma::{OwnedEventId, OwnedUserId, UserId};
 use skerry_core::engine::Verdict;
@@ -110,12 +110,15 @@ fn disagreement(world: &World, all: &[usize]) -> Option<String> {
 /// Checks all that must hold.
 pub fn check(world: &mut World) {
     let seed = world.seed;
-    let mut signed = std::mem::take(&mut world.signed);
+    let mut signed = mem::take(&mut world.signed);
+    let mut checked = mem::take(&mut world.checked);
     for server in (0..world.servers.len()).filter(|it| world.is_honest(*it)) {
         let Some(room) = &world.servers[server].room else { continue };
-        if let Err(it) = oracle::check_visible(room, &world.keys, &mut signed) {
+        let before = if world.is_thorough() { 0 } else { checked[server] };
+        if let Err(it) = oracle::check_visible(room, &world.keys, &mut signed, before) {
             panic!("seed {seed}, version {}, server {server}: {it}", world.version);
         }
+        checked[server] = room.timeline.len();
         let comparable = !room.was_told && world.rules.state_res.v2_rules().is_some();
         if comparable
             && seed.is_multiple_of(4)
@@ -124,7 +127,7 @@ pub fn check(world: &mut World) {
             panic!("seed {seed}, version {}, server {server}: {it}", world.version);
         }
     }
-    world.signed = signed;
+    (world.signed, world.checked) = (signed, checked);
     if world.lied {
         return;
     }
