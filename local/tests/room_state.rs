@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use ruma::EventId;
+use ruma::{EventId, user_id};
 use skerry::{
     ports::{Sql as _, Stmt},
     store::room::{
         events::{self, Judgment, StoredEvent},
         state::{self, Part},
         stored_us,
-        unread::Unread,
+        unread::{self, Unread},
     },
 };
 use skerry_core::engine::{StateAt, States};
@@ -31,6 +31,10 @@ fn event(position: u64, name: &str) -> Stmt {
 }
 
 fn event_stored_at(position: u64, name: &str, stored_us: u64) -> Stmt {
+    event_that_notifies(position, name, 0, stored_us)
+}
+
+fn event_that_notifies(position: u64, name: &str, notifies: i64, stored_us: u64) -> Stmt {
     let stored = StoredEvent {
         num: position,
         position,
@@ -45,13 +49,8 @@ fn event_stored_at(position: u64, name: &str, stored_us: u64) -> Stmt {
         sent_by: None,
         replaces: None,
     };
-    let unread = Unread {
-        position,
-        sender: stored.sender.clone(),
-        notifies: 0,
-        mentions: None,
-        thread: None,
-    };
+    let unread =
+        Unread { position, sender: stored.sender.clone(), notifies, mentions: None, thread: None };
     events::insert(SCOPE, &stored, &Judgment::MESSAGE, &unread, stored_us)
 }
 
@@ -141,4 +140,26 @@ async fn where_the_room_was_at_a_time() {
     }
     assert_eq!(stored_us::find_newest(&sqlite, SCOPE).await.unwrap(), 400);
     assert_eq!(stored_us::find_newest(&sqlite, SCOPE + 1).await.unwrap(), 0);
+}
+
+/// However much comes that notifies nobody, no more of it is read than this.
+#[tokio::test]
+async fn what_counts_as_unread_is_looked_for_among_the_newest_events() {
+    let (_directory, sqlite) = fresh().await;
+    let events = (1..=9).map(|at| event_that_notifies(at, "m", i64::from(at % 3 == 0), 0));
+    sqlite.batch(events.collect()).await.unwrap();
+    let bob = user_id!("@bob:localhost");
+    let cases = [
+        ((0, 9, 9), vec![9, 6, 3]),
+        ((3, 9, 9), vec![9, 6]),
+        ((0, 9, 2), vec![9, 6]),
+        ((0, 4, 9), vec![9, 6]),
+        ((0, 3, 9), vec![9]),
+    ];
+    for ((after, scanned, given), expected) in cases {
+        let most = unread::Limits { scanned, given };
+        let found = unread::list(&sqlite, SCOPE, after, bob, &[], most).await.unwrap();
+        let found: Vec<_> = found.iter().map(|it| it.position).collect();
+        assert_eq!(found, expected, "{after} {most:?}");
+    }
 }

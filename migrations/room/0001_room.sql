@@ -1,4 +1,5 @@
 -- The private store of a Room object. `scope` tells objects apart where they share a database.
+-- Long texts stand last in their rows: what is read of many rows is found without reading those.
 
 -- One row: what cannot be derived from the events.
 CREATE TABLE room_meta (
@@ -27,8 +28,6 @@ CREATE TABLE room_events (
     -- When it was stored, in microseconds since the Unix epoch: never less than what the number
     -- before has, so that it is found by halving where the room was at a time.
     stored_us INTEGER NOT NULL,
-    -- The signed PDU. Redacted in place: what a redaction removes is gone.
-    json TEXT NOT NULL,
     -- 0: accepted, 1: soft-failed, 2: rejected.
     verdict INTEGER NOT NULL,
     -- Its position in the room's stream, where that is not its number: history that came later
@@ -43,8 +42,6 @@ CREATE TABLE room_events (
     -- The numbers of the events that authorize it, a JSON array; of state events that were not
     -- rejected.
     auth_events TEXT,
-    -- Of a redacted event: what authorization reads of the content it had.
-    auth_content TEXT,
     -- The number of the event whose place in the state this one took.
     replaces INTEGER,
     -- The number of the event that redacted this one.
@@ -57,6 +54,10 @@ CREATE TABLE room_events (
     thread TEXT,
     -- The transaction that made this event: device and transaction ID, as JSON.
     sent_by TEXT,
+    -- Of a redacted event: what authorization reads of the content it had.
+    auth_content TEXT,
+    -- The signed PDU. Redacted in place: what a redaction removes is gone.
+    json TEXT NOT NULL,
     PRIMARY KEY (scope, num)
 ) STRICT, WITHOUT ROWID;
 
@@ -189,10 +190,12 @@ CREATE TABLE room_gaps (
 CREATE TABLE room_pending (
     scope INTEGER NOT NULL,
     event_id TEXT NOT NULL,
-    json TEXT NOT NULL,
     received_ms INTEGER NOT NULL,
     -- Whose events wait: a flood of one server pushes out its own.
     server TEXT NOT NULL,
+    -- The IDs of the events that it waits for, a JSON array: its rows in `room_awaited`.
+    awaited TEXT NOT NULL,
+    json TEXT NOT NULL,
     PRIMARY KEY (scope, event_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -208,13 +211,13 @@ CREATE TABLE room_staged (
     scope INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     event_id TEXT NOT NULL,
-    json TEXT NOT NULL,
     type TEXT NOT NULL,
     state_key TEXT,
-    -- The IDs of the events that authorize it, a JSON array.
-    auth_events TEXT NOT NULL,
     -- Whether it is part of the state, or else only of its auth chain.
     is_state INTEGER NOT NULL,
+    -- The IDs of the events that authorize it, a JSON array.
+    auth_events TEXT NOT NULL,
+    json TEXT NOT NULL,
     PRIMARY KEY (scope, seq)
 ) STRICT, WITHOUT ROWID;
 

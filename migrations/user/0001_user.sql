@@ -17,19 +17,19 @@ CREATE TABLE user_rooms (
     membership_seq INTEGER NOT NULL,
     -- Who set it.
     sender TEXT NOT NULL,
-    -- What an invitation or a knock shows of the room, a JSON array.
-    stripped_state TEXT,
     -- The highest position of the room that the stream has heard of, and when.
     known_position INTEGER NOT NULL,
     known_seq INTEGER NOT NULL,
     -- The furthest that any client has read since the user joined; NULL: nothing.
     read_position INTEGER,
-    -- How far the room was read, and when: a JSON array of [seq, position], "whoever has seen the
-    -- stream at seq has read the room up to position".
-    marks TEXT NOT NULL,
     forgotten INTEGER NOT NULL,
     -- When anything of this row or of the room's account data changed last.
     last_seq INTEGER NOT NULL,
+    -- How far the room was read, and when: a JSON array of [seq, position], "whoever has seen the
+    -- stream at seq has read the room up to position".
+    marks TEXT NOT NULL,
+    -- What an invitation or a knock shows of the room, a JSON array.
+    stripped_state TEXT,
     PRIMARY KEY (scope, room_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -47,6 +47,8 @@ pub const SCANNED_BYTES: usize = 8 << 20;
 pub const SCANNED_STATES: usize = 200;
 /// Unread events that are counted; more are as good as this many.
 pub const UNREAD_EVENTS: u64 = 1_000;
+/// The newest events among which those are looked for: what notifies nobody can be many.
+pub const UNREAD_SCANNED_EVENTS: u64 = 5_000;
 /// Threads of which a user's receipts are kept; of the others they are as if never set.
 pub const RECEIPT_THREADS: usize = 500;
 /// Receipts in one `/sync` response.

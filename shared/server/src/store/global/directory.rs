@@ -5,11 +5,13 @@ use ruma::{OwnedRoomId, RoomId};
 use crate::{
     Error, Result,
     messages::room::PublicInfo,
-    ports::{Row, Sql, Stmt},
+    ports::{Row, Sql, Stmt, sql::MAX_SAFE_INTEGER},
 };
 
 /// The most rooms of one page.
 pub const MAX_PAGE: u64 = 500;
+/// The most rooms that are counted.
+pub const MAX_COUNTED: u64 = 10_000;
 
 /// A room as the directory shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,26 +53,29 @@ pub struct Page {
     pub limit: u64,
 }
 
-/// The number of listed rooms.
+/// The number of listed rooms, [`MAX_COUNTED`] if there are more: it is asked with every page.
 pub async fn count(global: &dyn Sql) -> Result<u64> {
-    let count = Stmt::new("SELECT count(*) FROM room_directory");
-    global.row(count).await?.map_or(Ok(0), |mut row| row.take(0))
+    let count = Stmt::new("SELECT count(*) FROM (SELECT 1 FROM room_directory LIMIT ?)");
+    global.row(count.bind(MAX_COUNTED)).await?.map_or(Ok(0), |mut row| row.take(0))
 }
 
 /// A page of listed rooms, in the directory's order. One more than `limit` is never given: ask
 /// for one more to learn whether there is more.
 pub async fn list(global: &dyn Sql, page: &Page) -> Result<Vec<Entry>> {
+    let first = Place { joined_members: MAX_MEMBERS, room_id: String::new() };
     let (sql, place) = match (&page.before, &page.after) {
-        (Some(before), _) => (LIST_BEFORE, Some(before)),
-        (None, after) => (LIST_AFTER, after.as_ref()),
+        (Some(before), _) => (LIST_BEFORE, before),
+        (None, after) => (LIST_AFTER, after.as_ref().unwrap_or(&first)),
     };
-    let members = place.map(|it| it.joined_members);
-    let room_id = place.map(|it| it.room_id.as_str());
     let search = page.search.as_deref().map(searchable);
     let types = page.room_types.as_ref().map(|it| serde_json::to_string(&with_blanks(it)));
     let types = types.transpose()?;
-    let list = Stmt::new(sql).bind(members).bind(members).bind(members).bind(room_id);
-    let list = list.bind(search.clone()).bind(search).bind(types.clone()).bind(types);
+    let wanted = |list: Stmt| {
+        let list = list.bind(search.clone()).bind(search.clone());
+        list.bind(types.clone()).bind(types.clone())
+    };
+    let beside = Stmt::new(sql).bind(place.joined_members).bind(place.room_id.as_str());
+    let list = wanted(wanted(beside).bind(place.joined_members));
     let rows = global.rows(list.bind(page.limit.min(MAX_PAGE))).await?;
     let entries = rows.into_iter().map(entry).collect::<Result<Vec<_>>>();
     match page.before {
@@ -116,30 +121,48 @@ pub fn remove(room_id: &RoomId) -> Stmt {
     Stmt::new("DELETE FROM room_directory WHERE room_id = ?").bind(room_id.as_str())
 }
 
+/// Members that no room has.
+const MAX_MEMBERS: u64 = MAX_SAFE_INTEGER.unsigned_abs();
+
+/// A page beside a place: what is beside it among rooms of that size, and among others. Two ranges
+/// of the index: with one condition, each page would read all that stand before it.
 macro_rules! list {
-    ($place:literal, $order:literal) => {
+    ($of_that_size:literal, $of_others:literal, $order:literal) => {
+        concat!(
+            in_range!($of_that_size),
+            " UNION ALL ",
+            in_range!($of_others),
+            " ORDER BY ",
+            $order,
+            " LIMIT ?"
+        )
+    };
+}
+
+/// The rooms of a range that are wanted.
+macro_rules! in_range {
+    ($range:literal) => {
         concat!(
             "SELECT room_id, name, topic, avatar_url, canonical_alias, joined_members, join_rule, \
                  world_readable, guest_can_join, room_type \
              FROM room_directory \
              WHERE ",
-            $place,
+            $range,
             " AND (? IS NULL OR instr(search, ?) > 0) \
-             AND (? IS NULL OR coalesce(room_type, '') IN (SELECT value FROM json_each(?))) \
-             ORDER BY ",
-            $order,
-            " LIMIT ?",
+             AND (? IS NULL OR coalesce(room_type, '') IN (SELECT value FROM json_each(?)))"
         )
     };
 }
 
 const LIST_AFTER: &str = list!(
-    "(? IS NULL OR joined_members < ? OR (joined_members = ? AND room_id > ?))",
+    "joined_members = ? AND room_id > ?",
+    "joined_members < ?",
     "joined_members DESC, room_id"
 );
 
 const LIST_BEFORE: &str = list!(
-    "(? IS NULL OR joined_members > ? OR (joined_members = ? AND room_id < ?))",
+    "joined_members = ? AND room_id < ?",
+    "joined_members > ?",
     "joined_members, room_id DESC"
 );
 

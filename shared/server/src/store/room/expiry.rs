@@ -36,9 +36,10 @@ pub fn remove_page(scope: i64, ages: &Ages, now_ms: u64, limit: u64) -> [Stmt; 4
             ages.transactions_ms,
         ),
         page(
-            "DELETE FROM room_awaited WHERE scope = ? AND awaited_by IN \
-             (SELECT event_id FROM room_pending \
-             WHERE scope = ? AND received_ms <= ? ORDER BY event_id LIMIT ?)",
+            "DELETE FROM room_awaited WHERE scope = ? AND (event_id, awaited_by) IN \
+             (SELECT j.value, p.event_id FROM (SELECT event_id, awaited FROM room_pending \
+             WHERE scope = ? AND received_ms <= ? ORDER BY event_id LIMIT ?) p \
+             CROSS JOIN json_each(p.awaited) j)",
             ages.pending_ms,
         ),
         page(

@@ -158,15 +158,21 @@ pub async fn list(
     sql.rows(stmt).await?.into_iter().map(member).collect()
 }
 
-/// Joined members of this server. `local`: how their IDs end.
-pub async fn list_joined_local(sql: &dyn Sql, scope: i64, local: &str) -> Result<Vec<OwnedUserId>> {
+/// Some joined members of this server, `limit` at most. `local`: how their IDs end.
+pub async fn list_joined_local(
+    sql: &dyn Sql,
+    scope: i64,
+    local: &str,
+    limit: usize,
+) -> Result<Vec<OwnedUserId>> {
     let stmt = Stmt::new(
         "SELECT user_id FROM room_members WHERE scope = ? AND membership = 'join' \
-         AND substr(user_id, -length(?)) = ?",
+         AND substr(user_id, -length(?)) = ? LIMIT ?",
     )
     .bind(scope)
     .bind(local)
-    .bind(local);
+    .bind(local)
+    .bind(limit as u64);
     let read = |mut row: Row| {
         let user_id: String = row.take(0)?;
         UserId::parse(user_id).map_err(Error::internal)

@@ -23,29 +23,39 @@ pub fn insert(
     now_ms: u64,
 ) -> Result<[Stmt; 3]> {
     let event_id = &*event.event_id;
+    let awaited = serde_json::to_string(awaited)?;
     let row = Stmt::new(
-        "INSERT OR IGNORE INTO room_pending (scope, event_id, json, received_ms, server) \
-         VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO room_pending (scope, event_id, received_ms, server, awaited, json) \
+         VALUES (?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (scope, event_id) DO UPDATE SET awaited = excluded.awaited",
     )
     .bind(scope)
     .bind(event_id.as_str())
-    .bind(&*event.json)
     .bind(now_ms)
-    .bind(server.as_str());
+    .bind(server.as_str())
+    .bind(awaited.as_str())
+    .bind(&*event.json);
     let waits = Stmt::new(
         "INSERT OR IGNORE INTO room_awaited (scope, event_id, awaited_by) \
          SELECT ?, value, ? FROM json_each(?)",
     )
     .bind(scope)
     .bind(event_id.as_str())
-    .bind(serde_json::to_string(awaited)?);
+    .bind(awaited);
     Ok([remove_waits(scope, event_id), row, waits])
 }
 
+/// By what the row of the event says that it waits for: that is to be there still.
 fn remove_waits(scope: i64, event_id: &EventId) -> Stmt {
-    Stmt::new("DELETE FROM room_awaited WHERE scope = ? AND awaited_by = ?")
-        .bind(scope)
-        .bind(event_id.as_str())
+    Stmt::new(
+        "DELETE FROM room_awaited WHERE scope = ? AND awaited_by = ? AND event_id IN \
+         (SELECT j.value FROM room_pending p CROSS JOIN json_each(p.awaited) j \
+         WHERE p.scope = ? AND p.event_id = ?)",
+    )
+    .bind(scope)
+    .bind(event_id.as_str())
+    .bind(scope)
+    .bind(event_id.as_str())
 }
 
 /// An event waits no longer.
@@ -53,7 +63,7 @@ pub fn remove(scope: i64, event_id: &EventId) -> [Stmt; 2] {
     let event = Stmt::new("DELETE FROM room_pending WHERE scope = ? AND event_id = ?")
         .bind(scope)
         .bind(event_id.as_str());
-    [event, remove_waits(scope, event_id)]
+    [remove_waits(scope, event_id), event]
 }
 
 /// The event that waited the longest of those of the server that has the most waiting.

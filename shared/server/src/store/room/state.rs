@@ -69,15 +69,19 @@ pub async fn find(sql: &dyn Sql, scope: i64, at: StateAt, keys: &[StateKey]) -> 
     if keys.is_empty() {
         return Ok(Vec::new());
     }
+    // Of each chain the last delta alone is read, however often the key has changed.
     let stmt = Stmt::new(concat!(
         lineage!(),
         "SELECT k.value ->> 0, k.value ->> 1, (SELECT d.event FROM lineage l \
          CROSS JOIN room_state_deltas d ON d.scope = ? AND d.chain = l.chain \
-         AND d.type = k.value ->> 0 AND d.state_key = k.value ->> 1 AND d.state_group <= l.upto \
-         ORDER BY d.state_group DESC LIMIT 1) FROM json_each(?) k"
+         AND d.type = k.value ->> 0 AND d.state_key = k.value ->> 1 AND d.state_group = \
+         (SELECT max(n.state_group) FROM room_state_deltas n WHERE n.scope = ? \
+         AND n.chain = l.chain AND n.type = k.value ->> 0 AND n.state_key = k.value ->> 1 \
+         AND n.state_group <= l.upto) ORDER BY d.state_group DESC LIMIT 1) FROM json_each(?) k"
     ))
     .bind(at.chain)
     .bind(at.group)
+    .bind(scope)
     .bind(scope)
     .bind(scope)
     .bind(serde_json::to_string(keys)?);

@@ -23,6 +23,15 @@ pub struct Unread {
     pub thread: Option<String>,
 }
 
+/// How many events one reading may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The newest events that are looked at, whatever they are.
+    pub scanned: u64,
+    /// Those that are given.
+    pub given: u64,
+}
+
 /// Events after a position that count for a user, newest first: those of others that notify
 /// somebody, and those that the user sent, but for their own membership. What ignored users send
 /// does not, save for state.
@@ -32,20 +41,22 @@ pub async fn list(
     after: Position,
     user_id: &UserId,
     ignored: &[OwnedUserId],
-    limit: u64,
+    limits: Limits,
 ) -> Result<Vec<Unread>> {
     let stmt = Stmt::new(
-        "SELECT num, sender, notifies, mentions, thread FROM room_events \
-         WHERE scope = ? AND num > ? AND iif(sender = ?, \
+        "SELECT num, sender, notifies, mentions, thread FROM (\
+         SELECT num, sender, type, state_key, notifies, mentions, thread FROM room_events \
+         WHERE scope = ? AND num > ? ORDER BY num DESC LIMIT ?) WHERE iif(sender = ?, \
          type <> 'm.room.member' OR state_key <> sender, \
          notifies > 0 OR mentions IS NOT NULL) AND (state_key IS NOT NULL OR sender NOT IN \
          (SELECT value FROM json_each(?))) ORDER BY num DESC LIMIT ?",
     )
     .bind(scope)
     .bind(after)
+    .bind(limits.scanned)
     .bind(user_id.as_str())
     .bind(serde_json::to_string(ignored)?)
-    .bind(limit);
+    .bind(limits.given);
     let read = |mut row: Row| {
         Ok(Unread {
             position: row.take(0)?,

@@ -145,6 +145,8 @@ impl Room {
         let power = self.power_levels(room).await?;
         let creators = power.rules.privileged_creators.iter().flatten();
         let candidates: Vec<_> = power.users.keys().chain(creators).cloned().collect();
+        // Of so many one is not among them.
+        let enough = candidates.len() + 1;
         for user_id in candidates {
             if self.server.is_local(&user_id)
                 && power.user_can_invite(&user_id)
@@ -158,7 +160,7 @@ impl Room {
         }
         // Whoever is not named among the powers may invite as well.
         let local = format!(":{}", self.server.name);
-        let local = members::list_joined_local(self.sql(), self.scope(), &local).await?;
+        let local = members::list_joined_local(self.sql(), self.scope(), &local, enough).await?;
         Ok(local.into_iter().find(|it| power.user_can_invite(it)))
     }
 }

@@ -120,7 +120,7 @@ impl Room {
         if !exists {
             return self.begin(room, create, pdu).await;
         }
-        let local = members::list_joined_local(sql, scope, &self.local()).await?;
+        let local = members::list_joined_local(sql, scope, &self.local(), 1).await?;
         match local.is_empty() {
             true => self.rejoin(room, create, pdu, intake).await,
             false => self.join_others(room, create, pdu, intake).await,

@@ -74,9 +74,13 @@ impl Room {
         let events = match known {
             Some(events) => events,
             None => {
-                let (sql, scope, limit) = (self.sql(), self.scope(), limits::UNREAD_EVENTS);
+                let (sql, scope) = (self.sql(), self.scope());
+                let most = unread::Limits {
+                    scanned: limits::UNREAD_SCANNED_EVENTS,
+                    given: limits::UNREAD_EVENTS,
+                };
                 let mut events =
-                    unread::list(sql, scope, tally.upto, user_id, reader.ignored, limit).await?;
+                    unread::list(sql, scope, tally.upto, user_id, reader.ignored, most).await?;
                 events.reverse();
                 events
             }
