@@ -3,8 +3,9 @@
 //! or lost as in a crash.
 
 use std::{
+    collections::HashSet,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -227,6 +228,21 @@ impl Host {
     }
 }
 
+/// Every statement that an object executes is among those whose plans are known: they were found
+/// by reading the sources.
+fn assert_planned(stmts: &[Stmt]) {
+    const PLANS: &str = include_str!("../query_plans/plans.txt");
+    static PLANNED: LazyLock<HashSet<&str>> =
+        LazyLock::new(|| PLANS.lines().map(str::trim).collect());
+    static SEEN: LazyLock<Mutex<HashSet<(usize, usize)>>> = LazyLock::new(Mutex::default);
+    for Stmt { sql, .. } in stmts {
+        if SEEN.lock().unwrap().insert((sql.as_ptr().addr(), sql.len())) {
+            let sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(PLANNED.contains(sql.as_str()), "its plan is not known: {sql}");
+        }
+    }
+}
+
 struct MovableClock(AtomicU64);
 
 impl Clock for MovableClock {
@@ -246,6 +262,7 @@ struct OwnStore {
 impl Sql for OwnStore {
     async fn rows(&self, stmt: Stmt) -> Result<Vec<Row>> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        assert_planned(std::slice::from_ref(&stmt));
         match self.fails.load(Ordering::Relaxed) {
             true => Err(Error::internal("the store cannot be read")),
             false => self.sqlite.rows(stmt).await,
@@ -272,6 +289,7 @@ impl Global {
 #[async_trait]
 impl Sql for Global {
     async fn rows(&self, stmt: Stmt) -> Result<Vec<Row>> {
+        assert_planned(std::slice::from_ref(&stmt));
         match self.is() {
             GlobalStore::Up => self.sqlite.rows(stmt).await,
             GlobalStore::WriteOnly => Err(Error::internal("it must not be read")),
@@ -281,6 +299,7 @@ impl Sql for Global {
     }
 
     async fn batch(&self, stmts: Vec<Stmt>) -> Result<Vec<Vec<Row>>> {
+        assert_planned(&stmts);
         match self.is() {
             GlobalStore::Up | GlobalStore::WriteOnly => self.sqlite.batch(stmts).await,
             GlobalStore::Down => Err(Error::internal("the global store is out of reach")),
@@ -305,6 +324,7 @@ impl ObjectHost for Host {
             return Err(Error::internal("the store is full"));
         }
         self.commits.fetch_add(1, Ordering::Relaxed);
+        assert_planned(&stmts);
         let results = self.sqlite.batch(stmts).await?;
         if let Some(by_ms) = alarm_by_ms {
             self.set_alarm(by_ms);
@@ -325,6 +345,7 @@ impl ObjectHost for Host {
     }
 
     async fn destroy(&self, pages: Vec<Stmt>) -> Result<()> {
+        assert_planned(&pages);
         for page in pages {
             while !self.sqlite.batch(vec![page.clone()]).await?.concat().is_empty() {
                 match &mut *self.destroyed_pages.lock().unwrap() {

@@ -1,0 +1,110 @@
+//! Statements that read all rows of a table or of an object, or all from somewhere on, and why they
+//! may. Each is named without its number, where a function has several.
+
+// What has a bound. Names in capitals are those of the limits.
+
+const REMOVES_ALL: &str = "everything is removed";
+const ONE_ROW: &str = "the first or the last row of an index";
+const PAGE: &str = "a page in the order of an index, as large as its limit says";
+const ANY_PAGE: &str = "any rows, so many as its limit says";
+const BY_OPERATOR: &str = "rows that the operator makes: a few";
+const STAGED: &str = "once for a join: STAGED_EVENTS";
+const PENDING: &str = "PENDING_EVENTS";
+const EXPIRY: &str = "hourly: what a day brought; an index would cost a row with every message";
+const DEVICES: &str = "DEVICES";
+const FILTERS: &str = "FILTERS";
+const ACCOUNT_DATA: &str = "ACCOUNT_DATA_TOTAL_BYTES";
+
+// What grows, with what, and how often it is read.
+
+const DIRECTORY: &str = "a page in the order of an index, but a search may find none: the bucket \
+                         `directory` says how often";
+const STATE: &str = "a whole state is wanted: grows with all changes there were of it";
+const CHANGES: &str = "what changed of the state was asked for: grows with that";
+const MEMBERSHIPS: &str = "for other servers: grows with all changes of memberships";
+const MEMBERS: &str = "all members: once when a room is loaded, or somebody asked for them";
+const ROOMS: &str = "grows with the rooms of the user";
+const PASSED_OVER: &str = "a page in the order of an index: what was not accepted is passed over";
+
+/// Name and reason.
+pub(crate) const WHOLE_READS: &[(&str, &str)] = &[
+    ("agenda::list", "a row for each kind of thing that an object has to do"),
+    ("agenda::remove_all", REMOVES_ALL),
+    ("global::accounts::exist", ONE_ROW),
+    ("global::directory::LIST_AFTER", DIRECTORY),
+    ("global::directory::LIST_BEFORE", DIRECTORY),
+    ("global::directory::count", "MAX_COUNTED"),
+    ("global::registration_tokens::insert_for_admin", BY_OPERATOR),
+    ("global::registration_tokens::remove_for_admin", BY_OPERATOR),
+    ("global::registration_tokens::reserve_first", ONE_ROW),
+    ("global::signing_keys::find", BY_OPERATOR),
+    ("global::signing_keys::insert_first", BY_OPERATOR),
+    ("local::src::store::last_scope", ONE_ROW),
+    ("local::src::store::list_alarms", PAGE),
+    ("migrations::find_table", "the tables of the schema"),
+    ("room::events::find_head", ONE_ROW),
+    ("room::events::find_newest", PASSED_OVER),
+    ("room::events::page", PASSED_OVER),
+    ("room::expiry::find_next", EXPIRY),
+    ("room::expiry::remove_page", EXPIRY),
+    ("room::gaps::list", "grows with events that other servers name and that never come"),
+    ("room::given::adopt", STAGED),
+    ("room::given::insert", STAGED),
+    ("room::given::insert_removed", STATE),
+    ("room::given::list", STAGED),
+    ("room::given::remove", STAGED),
+    ("room::given::upsert_members", STAGED),
+    ("room::graph::find_tip", "the chain of a fork, which has what differs: never chain 0"),
+    ("room::graph::list_changed", CHANGES),
+    ("room::graph::list_entries", STATE),
+    ("room::members::count", MEMBERS),
+    ("room::members::is_wanted", "when somebody forgets a room: up to the first of this server"),
+    ("room::members::list", PAGE),
+    ("room::members::list_joined_events", MEMBERS),
+    ("room::members::list_joined_local", "index entries, up to so many of this server"),
+    ("room::members::list_undelivered", "all members: by an alarm, until all have heard"),
+    ("room::meta::find", PENDING),
+    ("room::meta::remove_beginnings", REMOVES_ALL),
+    ("room::pending::count", PENDING),
+    ("room::pending::find_excess", PENDING),
+    ("room::readers::list", MEMBERS),
+    ("room::receipts::list_after", PAGE),
+    ("room::redactions::remove_excess", "WAITING_REDACTIONS"),
+    ("room::removal::PAGES", ANY_PAGE),
+    ("room::staged::find_ambiguous", STAGED),
+    ("room::staged::find_attempt", ONE_ROW),
+    ("room::staged::list_links", PAGE),
+    ("room::staged::remove_attempt", REMOVES_ALL),
+    ("room::state::find_head", ONE_ROW),
+    ("room::state::has_member", MEMBERSHIPS),
+    ("room::state::list", STATE),
+    ("room::state::list_changes", CHANGES),
+    ("room::state::list_present", MEMBERSHIPS),
+    ("room::state::list_present_after", MEMBERSHIPS),
+    ("room::state::withdraw", "when an event is rejected late: a row for each fork there was"),
+    ("room::stored_us::find_newest", ONE_ROW),
+    ("room::stored_us::find_position_before", ONE_ROW),
+    ("room::unread::list", "UNREAD_SCANNED_EVENTS"),
+    ("user::account_data::find_bytes", ACCOUNT_DATA),
+    ("user::account_data::list_since", ACCOUNT_DATA),
+    ("user::account_data::remove_all", REMOVES_ALL),
+    ("user::devices::list", DEVICES),
+    ("user::devices::remove_all", REMOVES_ALL),
+    ("user::filters::find_by_json", FILTERS),
+    ("user::filters::list_sizes", FILTERS),
+    ("user::filters::remove_all", REMOVES_ALL),
+    ("user::filters::remove_until", FILTERS),
+    ("user::meta::find_seq", ROOMS),
+    ("user::outbox::find_next_due_ms", ROOMS),
+    ("user::outbox::list_due", ROOMS),
+    ("user::outbox::remove_kind", ROOMS),
+    ("user::outbox::upsert_all", ROOMS),
+    ("user::outbox::upsert_joined", ROOMS),
+    ("user::profile::list", "PROFILE_BYTES"),
+    ("user::profile::remove_all", REMOVES_ALL),
+    ("user::rooms::list", ROOMS),
+    ("user::rooms::list_by_membership", ROOMS),
+    ("user::rooms::list_for_index", ROOMS),
+    ("user::tokens::list", DEVICES),
+    ("user::tokens::remove_all", REMOVES_ALL),
+];
