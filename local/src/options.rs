@@ -73,8 +73,8 @@ pub struct Options {
     /// How the log looks [default: text]
     #[arg(long, env = "SKERRY_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// What is logged: a level, or `tracing` directives such as `warn,skerry=debug`
-    /// [default: info]
+    /// What is logged: a level, or `tracing` directives such as `warn,skerry=debug`; of libraries
+    /// warnings and errors at most [default: info]
     #[arg(long, env = "SKERRY_LOG_LEVEL")]
     pub log_level: Option<String>,
     /// A TOML file with the same options
@@ -117,13 +117,16 @@ pub enum OptionsError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is no TOML, or has options that do not exist.
-    #[error("{}: {source}", .path.display())]
+    /// The file is no TOML, or has options that do not exist. The line is not shown: it may be that
+    /// of the registration token.
+    #[error("{}: line {line}: {cause}", .path.display())]
     Parse {
         /// Which file.
         path: PathBuf,
-        /// Where and why. Boxed, for it is large.
-        source: Box<toml::de::Error>,
+        /// Where, counted from one.
+        line: usize,
+        /// Why.
+        cause: String,
     },
     /// A file with secrets in it is open to others.
     #[error("{} can be read by other users: chmod 600 {}", .0.display(), .0.display())]
@@ -164,8 +167,18 @@ impl Options {
     fn read(path: &Path) -> Result<Self, OptionsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| OptionsError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| OptionsError::Parse { path: path.to_owned(), source: source.into() })
+        toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|it| text.get(..it.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            // "invalid type: integer `12345`, expected a string"
+            let cause = match error.message().rsplit_once(", expected ") {
+                Some((found, expected)) if found.starts_with("invalid ") => {
+                    format!("expected {expected}")
+                }
+                _ => error.message().to_owned(),
+            };
+            OptionsError::Parse { path: path.to_owned(), line, cause }
+        })
     }
 
     fn or(self, other: Self) -> Self {
@@ -294,8 +307,23 @@ mod tests {
     }
 
     #[test]
-    fn an_option_that_does_not_exist_is_refused() {
-        let found = toml::from_str::<Options>("listne = \"127.0.0.1:1\"");
-        assert!(found.unwrap_err().to_string().contains("listne"));
+    fn what_is_wrong_with_a_file_is_told_without_what_may_be_a_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("skerry.toml");
+        let cases = [
+            ("\nlistne = \"127.0.0.1:1\"", "line 2: unknown field `listne`"),
+            ("\n\nregistration-token = swordfish", "line 3: "),
+            ("registration-token = \"swordfish", "line 1: "),
+            ("registration-token = [\"swordfish\"]", "line 1: expected a string"),
+            ("registration-token = 1234567890", "line 1: expected a string"),
+        ];
+        for (text, expected) in cases {
+            std::fs::write(&path, text).unwrap();
+            let options = Options { config: Some(path.clone()), ..Options::default() };
+            let said = options.with_file().unwrap_err().to_string();
+            assert!(said.contains(expected), "{text}: {said}");
+            let secret = ["swordfish", "1234567890"].into_iter().find(|it| said.contains(it));
+            assert_eq!(secret, None, "{text}: {said}");
+        }
     }
 }

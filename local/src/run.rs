@@ -25,7 +25,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{LevelFilter, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
     dns::NameServers,
@@ -38,6 +44,8 @@ use crate::{
     store, tls,
 };
 
+/// The crates of this server, by what they call themselves in the log.
+const OWN: [&str; 3] = ["skerry", "skerry_core", "skerry_local"];
 /// How long requests may take to finish when the server stops.
 const REQUEST_GRACE: Duration = Duration::from_secs(10);
 /// How long the objects may then take for work they put off.
@@ -47,16 +55,22 @@ const OBJECT_GRACE: Duration = Duration::from_secs(10);
 pub fn start_log(options: &Options) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let level = options.log_level.as_deref().unwrap_or("info");
     let directives = match level.parse::<LevelFilter>() {
-        // Libraries tell at `info` what passes through them, and that is what users write.
-        Ok(level) => format!("warn,skerry={level},skerry_core={level},skerry_local={level}"),
+        Ok(level) => OWN.map(|it| format!("{it}={level}")).join(",") + ",warn",
         Err(_) => level.to_owned(),
     };
+    // Whatever is asked for: libraries tell what passes through them, and that is what users write.
+    let is_own = |target: &str| OWN.contains(&target.split("::").next().unwrap_or_default());
+    let discreet = filter_fn(move |it| is_own(it.target()) || *it.level() <= Level::WARN);
     let filter = EnvFilter::try_new(directives)?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match options.log_format.unwrap_or_default() {
-        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
-        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => {
+            let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+            log.with_ansi(is_terminal).finish().with(discreet).try_init()?;
+        }
+        LogFormat::Json => log.json().finish().with(discreet).try_init()?,
     }
+    Ok(())
 }
 
 /// Serves until the process is asked to stop.

@@ -94,7 +94,7 @@ fn error(status: u16, body: &str) -> Error {
     if status == UNKNOWN_ROOM.as_u16() {
         return Error::UnknownRoom;
     }
-    let unexpected = || Error::internal(format!("an object answered {status}: {body}"));
+    let unexpected = || Error::internal(format!("an object answered {status}"));
     let (Ok(status), Ok(kind), Ok(fields)) = (
         StatusCode::from_u16(status),
         serde_json::from_str::<ErrorKind>(body),

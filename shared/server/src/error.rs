@@ -9,7 +9,7 @@ use ruma::api::{
     client::uiaa::UiaaInfo,
     error::{ErrorKind, RetryAfter, UnknownTokenErrorData},
 };
-use serde_json::{Value as JsonValue, json};
+use serde_json::{Value as JsonValue, error::Category, json};
 
 /// What every fallible function of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -89,9 +89,13 @@ impl Error {
         Self::api(ErrorKind::UnknownToken(data), message)
     }
 
-    /// A fault of ours.
+    /// A fault of ours. What an error of JSON quotes is left out: users wrote it, or it is a token or
+    /// a password, and this is logged.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::Internal(source.into())
+        match source.into().downcast::<serde_json::Error>() {
+            Ok(json) => Self::Internal(Box::new(JsonFault::from(&*json))),
+            Err(other) => Self::Internal(other),
+        }
     }
 
     /// Whether this refuses what was asked, for a reason that asking again does not change: an
@@ -145,6 +149,21 @@ impl Error {
     }
 }
 
+/// What was wrong with JSON, and where: all that may be said of it.
+#[derive(Debug, thiserror::Error)]
+#[error("JSON cannot be read or written ({category:?}), line {line} column {column}")]
+struct JsonFault {
+    category: Category,
+    line: usize,
+    column: usize,
+}
+
+impl From<&serde_json::Error> for JsonFault {
+    fn from(error: &serde_json::Error) -> Self {
+        Self { category: error.classify(), line: error.line(), column: error.column() }
+    }
+}
+
 impl From<serde_json::Error> for Error {
     /// For JSON of our own making only; what a client sent is parsed by the `api` layer.
     fn from(error: serde_json::Error) -> Self {
@@ -170,5 +189,24 @@ fn default_status(kind: &ErrorKind) -> StatusCode {
         ErrorKind::LimitExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T13
+    #[test]
+    fn what_could_not_be_read_is_not_quoted() {
+        let number = |json| serde_json::from_str::<u64>(json).unwrap_err();
+        let json = r#""swordfish""#;
+        assert!(number(json).to_string().contains("swordfish"), "it is why this is needed");
+        for error in [Error::internal(number(json)), number(json).into()] {
+            let Error::Internal(source) = &error else { panic!("{error:?}") };
+            let said = format!("{source} {source:?} {error} {error:?}");
+            assert!(!said.contains("swordfish"), "{said}");
+            assert!(said.contains("line 1 column 11"), "{said}");
+        }
     }
 }
