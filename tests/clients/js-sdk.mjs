@@ -68,6 +68,7 @@ async function logIn(userId, initialSyncLimit) {
     initial_device_display_name: "matrix-js-sdk",
   });
   const { access_token: accessToken, device_id: deviceId } = login;
+  if (process.env.SKERRY_TELL_TOKENS) console.log(`token: ${accessToken}`);
   const client = sdk.createClient({ baseUrl, userId, accessToken, deviceId });
   started.push(client);
   await client.startClient({ initialSyncLimit, lazyLoadMembers: true });

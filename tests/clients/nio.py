@@ -72,6 +72,8 @@ async def register(base_url, name):
 async def log_in(base_url, user_id):
     client = nio.AsyncClient(base_url, user_id)
     good(await client.login(PASSWORD, device_name="matrix-nio"), nio.LoginResponse)
+    if os.environ.get("SKERRY_TELL_TOKENS"):
+        print(f"token: {client.access_token}", flush=True)
     whoami = good(await client.whoami(), nio.WhoamiResponse)
     assert whoami.user_id == user_id and whoami.device_id == client.device_id, whoami
     good(await client.sync(full_state=True), nio.SyncResponse)

@@ -1,7 +1,7 @@
 //! A small HTTP client: a base address, perhaps a token, and requests that are built and judged
 //! in one line.
 
-use crate::{Reply, encode};
+use crate::{Reply, encode, secrets};
 use serde_json::Value;
 use std::{fmt::Display, panic::Location, time::Duration};
 
@@ -142,6 +142,7 @@ impl Request {
     /// Sends it; an error means that no complete answer came.
     pub async fn try_send(self) -> Result<Reply, reqwest::Error> {
         let (asked, target) = (self.asked(), self.target());
+        self.note();
         let method = reqwest::Method::from_bytes(self.method.as_bytes()).expect("a method");
         let mut request = self.client.http.request(method, format!("{}{target}", self.client.base));
         if let Some(token) = &self.client.token {
@@ -161,6 +162,7 @@ impl Request {
         let headers = headers.collect();
         let text = response.text().await?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        secrets::note_answer(&json);
         Ok(Reply { asked, status, headers, text, json })
     }
 
@@ -172,6 +174,19 @@ impl Request {
     /// Sends it and asserts exactly this refusal.
     pub async fn refused(self, status: u16, errcode: &str) -> Value {
         self.send().await.refused(status, errcode)
+    }
+
+    /// Notes all of it that no log may have.
+    fn note(&self) {
+        let headers = self.headers.iter().map(|(_, value)| value.trim_start_matches("Bearer "));
+        headers.chain(self.client.token.as_deref()).for_each(secrets::note_text);
+        for (_, value) in &self.query {
+            secrets::note_json(value.as_bytes());
+            secrets::note_text(value);
+        }
+        if let Some(body) = &self.body {
+            secrets::note_json(body);
+        }
     }
 
     fn asked(&self) -> String {

@@ -10,12 +10,14 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
     time::Duration,
 };
+
+use crate::secrets;
 
 /// A cold start may have to compile Wasm beside other tests; a broken one is reported at once.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
@@ -108,6 +110,7 @@ impl Server {
     /// Starts a server with fresh data and waits until it listens.
     pub fn start(host: Host, options: Options) -> Self {
         let data = DataDir::new();
+        options.registration_token.as_deref().into_iter().for_each(secrets::note_secret);
         let process = Some(Process::start(host, &options, data.path()));
         Self { host, options, data, process }
     }
@@ -124,7 +127,7 @@ impl Server {
 
     /// What the server has printed and logged, over all its starts.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.data.path().with_extension("log")).expect("a log file")
+        read_log(&self.data.path().with_extension("log"))
     }
 
     /// Where it keeps its data.
@@ -158,7 +161,8 @@ impl Server {
     /// The same for an object that may have left memory by itself: `false` when it had.
     pub fn evict_if_awake(&mut self, class: &str, name: &str) -> bool {
         let process = self.process.as_mut().expect("a running server");
-        let stdin = process.stdin.as_mut().expect("standard input");
+        let stdin = process.stdin.get_mut().expect("nobody panicked while writing");
+        let stdin = stdin.as_mut().expect("standard input");
         writeln!(stdin, "evict {class} {name}").expect("the host listens");
         let answer =
             process.line(|it| it.starts_with("evicted ") || it.starts_with("not evicted "));
@@ -169,12 +173,37 @@ impl Server {
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("a running server").child.id()
     }
+
+    /// Ends a server that others may still name, as [`Server::kill`] does, and leaves its log to
+    /// the search for secrets.
+    pub fn end(&self) {
+        if let Some(process) = &self.process {
+            process.end();
+        }
+        self.keep_log("shared by the tests");
+    }
+
+    fn keep_log(&self, whose: &str) {
+        secrets::keep_log(&format!("{:?}, {whose}", self.host), self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        self.keep_log(std::thread::current().name().unwrap_or_default());
+    }
+}
+
+/// A log; of one that cannot be read, nothing.
+fn read_log(path: &Path) -> String {
+    fs::read(path).map(|it| String::from_utf8_lossy(&it).into_owned()).unwrap_or_default()
 }
 
 #[derive(Debug)]
 struct Process {
     child: Child,
-    stdin: Option<ChildStdin>,
+    stdin: Mutex<Option<ChildStdin>>,
     /// The lines on standard output.
     lines: Mutex<mpsc::Receiver<String>>,
     urls: Vec<String>,
@@ -191,14 +220,13 @@ impl Process {
         let copy = stderr.try_clone().expect("a log file");
         command.current_dir(repository()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(stderr).spawn().expect("the server can be spawned");
-        let stdin = child.stdin.take();
+        let stdin = Mutex::new(child.stdin.take());
         let stdout = BufReader::new(child.stdout.take().expect("standard output"));
         let lines = Mutex::new(lines(stdout, copy));
         let mut process = Self { child, stdin, lines, urls: Vec::new() };
         let Some(line) = process.line(|it| it.contains(LISTENING)) else {
             drop(process);
-            let log = fs::read_to_string(&log).unwrap_or_default();
-            panic!("{host:?} did not start: {command:?}\n{log}");
+            panic!("{host:?} did not start: {command:?}\n{}", read_log(&log));
         };
         process.urls = addresses(&line);
         process
@@ -211,14 +239,26 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Ends it, and waits until all that it has printed is in the log.
+    fn end(&self) {
+        drop(self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        while lines.recv_timeout(START_TIMEOUT).is_ok() {}
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
-        self.stdin = None;
+        self.end();
         if let Err(error) = self.child.wait() {
             eprintln!("the server did not end: {error}");
         }
     }
 }
+
+/// As much as an operator can have logged, of libraries too.
+const MOST_TALKATIVE: &str = "trace,skerry=trace";
 
 fn native_command(options: &Options, data: &Path) -> Command {
     let binary = std::env::var_os("SKERRY_BIN")
@@ -228,6 +268,7 @@ fn native_command(options: &Options, data: &Path) -> Command {
     command.args(["-c", GUARD, "guard"]).arg(binary).arg("--data-dir").arg(data);
     command.args(["--listen", "127.0.0.1:0", "--server-name", &options.server_name]);
     command.args(["--registration", &options.registration]);
+    command.args(["--log-level", MOST_TALKATIVE]);
     if let Some(token) = &options.registration_token {
         command.args(["--registration-token", token]);
     }

@@ -1,6 +1,6 @@
 //! Requests that no HTTP client would send, byte by byte over a connection of their own.
 
-use crate::Reply;
+use crate::{Reply, secrets};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::{
@@ -21,6 +21,7 @@ pub async fn connect(url: &str) -> TcpStream {
 /// Sends these bytes and reads the answer up to the end of the connection, for which the request
 /// is to ask (`Connection: close`).
 pub async fn send(url: &str, request: &[u8]) -> Reply {
+    secrets::note_json(request);
     let mut connection = connect(url).await;
     connection.write_all(request).await.expect("the server reads");
     let mut answer = Vec::new();
@@ -32,6 +33,7 @@ pub async fn send(url: &str, request: &[u8]) -> Reply {
 
 /// The head of a request to `localhost`, without its end: `PUT /path`, a token, a body's length.
 pub fn head(line: &str, token: Option<&str>) -> String {
+    token.into_iter().for_each(secrets::note_secret);
     let token = token.map(|it| format!("Authorization: Bearer {it}\r\n")).unwrap_or_default();
     format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}")
 }

@@ -1,13 +1,19 @@
 //! Running one test on one host.
 
 use crate::{Host, Options, Server};
-use std::{future::Future, sync::OnceLock};
+use std::{
+    future::Future,
+    process::Command,
+    sync::{Condvar, Mutex, OnceLock},
+};
+
+static NATIVE: OnceLock<Server> = OnceLock::new();
+static WORKER: OnceLock<Server> = OnceLock::new();
 
 /// Runs a test on the server that all ordinary tests of this host share, unless `SKERRY_HOSTS`
 /// leaves the host out.
 pub fn on_shared<F: Future<Output = ()>>(host: Host, test: impl FnOnce(&'static Server) -> F) {
-    static NATIVE: OnceLock<Server> = OnceLock::new();
-    static WORKER: OnceLock<Server> = OnceLock::new();
+    let _ended = CountsAtItsEnd;
     if !host.selected() {
         return;
     }
@@ -21,9 +27,51 @@ pub fn on_shared<F: Future<Output = ()>>(host: Host, test: impl FnOnce(&'static 
 
 /// Runs a test that starts its own servers.
 pub fn on_private<F: Future<Output = ()>>(host: Host, test: impl FnOnce(Host) -> F) {
+    let _ended = CountsAtItsEnd;
     if host.selected() {
         block_on(test(host));
     }
+}
+
+/// Runs a test after all others of this run, whose shared servers have ended then. It is the last
+/// one by its name, since tests begin in the order of their names; so it has to wait only for those
+/// that run beside it.
+pub fn after_all_others(test: impl FnOnce()) {
+    let tests = tests_of_this_run();
+    let own = std::thread::current();
+    if let (Some(own), Some(last)) = (own.name().filter(|it| *it != "main"), tests.last()) {
+        assert_eq!(own, last, "it waits for the others, and so has to begin after them");
+    }
+    let ended = ENDED.0.lock().expect("nobody panics while counting");
+    let others = |ended: &mut usize| *ended + 1 < tests.len();
+    let ended = ENDED.1.wait_while(ended, others).expect("nobody panics while counting");
+    drop(ended);
+    for shared in [&NATIVE, &WORKER].into_iter().filter_map(OnceLock::get) {
+        shared.end();
+    }
+    test();
+}
+
+/// How many tests have ended, however they did.
+static ENDED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+struct CountsAtItsEnd;
+
+impl Drop for CountsAtItsEnd {
+    fn drop(&mut self) {
+        if let Ok(mut ended) = ENDED.0.lock() {
+            *ended += 1;
+            ENDED.1.notify_all();
+        }
+    }
+}
+
+/// The names of the tests that this run was asked for, in their order.
+fn tests_of_this_run() -> Vec<String> {
+    let mut list = Command::new(std::env::current_exe().expect("a path"));
+    let output = list.args(std::env::args_os().skip(1)).arg("--list").output().expect("a list");
+    let list = String::from_utf8_lossy(&output.stdout).into_owned();
+    list.lines().filter_map(|it| it.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
 /// One thread per test, with its own connections: nothing is shared but the server.
