@@ -29,7 +29,7 @@ mod room;
 #[path = "../../shared/core/tests/simulation/run.rs"]
 mod simulation;
 
-use std::env;
+use self::simulation::seeds;
 
 /// Seeds of a run that nobody asked more of.
 const DEFAULT_SEEDS: u64 = 40;
@@ -42,16 +42,11 @@ const TELLING_SEEDS: [u64; 7] = [327, 393, 782, 3849, 11107, 202_933, 209_758];
 
 #[tokio::test]
 async fn a_room_comes_to_what_the_simulation_came_to() {
-    let seeds: Vec<u64> = match (env::var("SKERRY_SEED"), env::var("SKERRY_SEEDS")) {
-        (Ok(seed), _) => vec![seed.parse().unwrap()],
-        (_, Ok(range)) => {
-            let (from, to) = range.split_once("..").unwrap();
-            (from.parse().unwrap()..to.parse().unwrap()).collect()
-        }
-        _ => {
-            let first = simulation::first_seed();
-            let fresh = first..first + DEFAULT_SEEDS;
-            simulation::announce("simulation of the room", &fresh);
+    let seeds: Vec<u64> = match seeds::chosen() {
+        Some(chosen) => chosen.collect(),
+        None => {
+            let fresh = seeds::fresh(DEFAULT_SEEDS);
+            seeds::announce("simulation of the room", &fresh);
             fresh.chain(TELLING_SEEDS).collect()
         }
     };

@@ -32,6 +32,8 @@ use std::{
     time::Instant,
 };
 
+use self::simulation::seeds;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -56,24 +58,14 @@ telling_seeds! {
 
 #[test]
 fn servers_agree_whatever_the_network_and_the_hostile_do() {
-    let (from, to) = match (env::var("SKERRY_SEED"), env::var("SKERRY_SEEDS")) {
-        (Ok(seed), _) => {
-            let seed = seed.parse().unwrap();
-            simulation::run(seed);
-            return;
-        }
-        (_, Ok(range)) => {
-            let (from, to) = range.split_once("..").unwrap();
-            (from.parse().unwrap(), to.parse().unwrap())
-        }
-        _ => (simulation::first_seed(), simulation::first_seed() + DEFAULT_SEEDS),
-    };
+    let seeds = seeds::chosen().unwrap_or_else(|| seeds::fresh(DEFAULT_SEEDS));
+    seeds::announce("simulation of the engine", &seeds);
+    let (from, to) = (seeds.start, seeds.end);
     let threads = env::var("SKERRY_THREADS").ok().and_then(|it| it.parse().ok());
     let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
     let keep_going = env::var("SKERRY_KEEP_GOING").is_ok();
     let (next, failed) = (AtomicU64::new(from), AtomicU64::new(0));
     let tally = Mutex::new(simulation::Tally::default());
-    simulation::announce("simulation of the engine", &(from..to));
     let start = Instant::now();
     thread::scope(|scope| {
         for _ in 0..threads {

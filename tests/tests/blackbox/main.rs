@@ -67,6 +67,7 @@ mod forks;
 mod headers;
 mod hidden_history;
 mod history_visibility;
+mod hostile;
 mod ignored_users;
 mod input;
 mod joins;

@@ -5,12 +5,11 @@ pub mod byzantine;
 pub mod identity;
 pub mod oracle;
 pub mod rng;
+pub mod seeds;
 pub mod server;
 pub mod store;
 pub mod verdict;
 pub mod world;
-
-use std::io::Write as _;
 
 use skerry_core::engine::Verdict;
 
@@ -87,16 +86,4 @@ pub fn run(seed: u64) -> (Tally, World) {
         tally.add(&world);
     }
     (tally, world)
-}
-
-/// Says which seeds a run tries, past the capture of what tests print: also where none fails.
-pub fn announce(what: &str, seeds: &std::ops::Range<u64>) {
-    let _ = writeln!(std::io::stderr(), "{what}: seeds {seeds:?}");
-}
-
-/// Where the seeds of a run begin that nobody asked more of: `SKERRY_SEED_BASE`, any text, moves
-/// them, so that a gate which says its commit meets seeds that nobody has run before.
-pub fn first_seed() -> u64 {
-    let base = std::env::var("SKERRY_SEED_BASE").unwrap_or_default();
-    base.bytes().fold(0, |base, byte| (base * 31 + u64::from(byte)) % (1 << 32))
 }

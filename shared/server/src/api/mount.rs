@@ -43,7 +43,8 @@ pub struct Routes {
     pub(super) mounted: Vec<Mounted>,
 }
 
-/// A method of a path that an endpoint answers.
+/// A method of a path that an endpoint answers. The arguments in the path have the names that ruma
+/// gives them.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Mounted {
     method: String,
@@ -80,7 +81,8 @@ impl Routes {
 
     fn add(self, endpoint: &Endpoint, paths: Vec<String>, empty_tail: bool) -> Self {
         paths.into_iter().fold(self, |Self { router, mut mounted }, path| {
-            let router = router.route(&path, method_router(endpoint.clone(), empty_tail));
+            let answer = method_router(endpoint.clone(), empty_tail);
+            let router = router.route(&positional(&path), answer);
             mounted.push(Mounted { method: endpoint.method.to_string(), path });
             Self { router, mounted }
         })
@@ -173,15 +175,16 @@ impl Endpoint {
     }
 }
 
-/// The paths of an endpoint, with arguments named by their position: endpoints that share a path
-/// need not agree on names.
+/// The paths of an endpoint.
 fn paths<R: IncomingRequest>() -> Vec<String> {
-    let mut paths: Vec<_> = R::PATH_BUILDER.all_paths().map(positional).collect();
+    let mut paths: Vec<_> = R::PATH_BUILDER.all_paths().map(ToOwned::to_owned).collect();
     paths.sort_unstable();
     paths.dedup();
     paths
 }
 
+/// A path whose arguments are named by their position: endpoints that share a path need not agree
+/// on names.
 fn positional(path: &str) -> String {
     let segments = path.split('/').enumerate().map(|(index, segment)| match segment {
         _ if segment.starts_with('{') => format!("{{{index}}}"),

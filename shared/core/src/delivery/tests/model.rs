@@ -25,8 +25,6 @@
 //! text: the name of a commit), which ones depends on it, so that each commit tries others.
 
 use std::{
-    env,
-    io::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -43,6 +41,8 @@ use crate::sync_token::SyncToken;
 mod checks;
 mod dice;
 mod room;
+#[path = "../../../tests/simulation/seeds.rs"]
+mod seeds;
 mod user;
 
 const DEFAULT_SEEDS: u64 = 300;
@@ -356,23 +356,11 @@ fn run(seed: u64) {
     world.finish();
 }
 
-fn seeds() -> (u64, u64) {
-    if let Ok(range) = env::var("SKERRY_SEEDS") {
-        let (from, to) = range.split_once("..").unwrap();
-        return (from.parse().unwrap(), to.parse().unwrap());
-    }
-    let base = env::var("SKERRY_SEED_BASE").unwrap_or_default();
-    let base = base.bytes().fold(0, |base, byte| (base * 31 + u64::from(byte)) % (1 << 32));
-    (base, base + DEFAULT_SEEDS)
-}
-
 #[test]
 fn nobody_misses_an_event_whatever_crashes_and_whatever_is_lost() {
-    if let Ok(seed) = env::var("SKERRY_SEED") {
-        return run(seed.parse().unwrap());
-    }
-    let (from, to) = seeds();
-    let _ = writeln!(io::stderr(), "model of the deliveries: seeds {from}..{to}");
+    let seeds = seeds::chosen().unwrap_or_else(|| seeds::fresh(DEFAULT_SEEDS));
+    seeds::announce("model of the deliveries", &seeds);
+    let (from, to) = (seeds.start, seeds.end);
     let (next, failed) = (AtomicU64::new(from), AtomicU64::new(0));
     let work = || {
         loop {

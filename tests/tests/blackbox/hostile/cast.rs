@@ -1,0 +1,215 @@
+//! Who and what there is: the one who asks, those who are asked about, and the names of all that a
+//! request may be about. Anew for every seed, but for the victim, whom all of them try to harm.
+
+use super::{one_of, rng::Rng};
+use skerry_tests::{Client, PASSWORD, Server, User, json, message, path, unique};
+
+/// The device that one gets who logs in.
+pub(super) const DEVICE: &str = "DEVICE";
+/// What the victim has said in each room.
+const SAID: usize = 5;
+
+/// Somebody who uses the server, and what they have.
+pub(super) struct Victim {
+    user: User,
+    /// A room that everybody joins, and one of theirs alone.
+    shared: String,
+    private: String,
+    said: Vec<String>,
+}
+
+impl Victim {
+    pub(super) async fn new(server: &Server) -> Self {
+        let user = User::register(server, "victim").await;
+        let shared = user.public_room(&[]).await;
+        let private = user.create_room(&json!({ "preset": "private_chat" })).await;
+        let mut said = user.say_many(&shared, SAID).await;
+        said.extend(user.say_many(&private, SAID).await);
+        Self { user, shared, private, said }
+    }
+
+    /// Everything is as it was, and goes on.
+    pub(super) async fn expect_unharmed(&self) {
+        for (room, said) in
+            [(&self.shared, &self.said[..SAID]), (&self.private, &self.said[SAID..])]
+        {
+            for event in said {
+                let event = self.user.event(room, event).ok().await;
+                assert!(event["content"]["body"].is_string(), "it was redacted: {event}");
+            }
+        }
+        let since = self.user.sync().get().await;
+        let new = self.user.say(&self.private, "still here").await;
+        let news = self.user.sync().since(since.next_batch());
+        let is_new = |it: &skerry_tests::Sync| it.joined(&self.private)?.event(&new).map(drop);
+        news.until("their own message", is_new).await;
+    }
+}
+
+/// A user who asks, in rooms of every kind. What is listed is listed as often as it is wanted.
+pub(super) struct Cast {
+    pub(super) asker: User,
+    pub(super) peer: User,
+    pub(super) victim: String,
+    pub(super) own_room: String,
+    pub(super) alias: String,
+    pub(super) message: String,
+    pub(super) refresh_token: String,
+    pub(super) filter: String,
+    pub(super) places: Places,
+    rooms: Vec<String>,
+    events: Vec<String>,
+    users: Vec<String>,
+}
+
+/// Tokens of a sync and of pages.
+pub(super) struct Places {
+    pub(super) since: String,
+    pub(super) before: String,
+    pub(super) end: String,
+}
+
+impl Cast {
+    /// Makes one around a peer.
+    pub(super) async fn new(server: &Server, victim: &Victim, peer: User, rng: &mut Rng) -> Self {
+        let client = Client::new(server.url());
+        let account = json!({ "username": unique("hostile"), "password": PASSWORD,
+            "refresh_token": true });
+        let dummy = json!({ "type": "m.login.dummy" });
+        let session = client.post("/register").uia(account, dummy).await.ok();
+        let asker = User::from_session(&client, &session);
+        let alias_name = unique("alias");
+        let version = one_of(rng, &["1", "3", "6", "9", "10", "11", "12"]);
+        let own = json!({ "preset": "public_chat", "room_version": version,
+            "room_alias_name": alias_name, "name": "of the hostile" });
+        let own_room = asker.create_room(&own).await;
+        peer.join(&own_room).await;
+        asker.join(&victim.shared).await;
+        let left = peer.public_room(&[&asker]).await;
+        asker.leave(&left).await;
+        let invited = peer.create_room(&json!({ "invite": [asker.id] })).await;
+        let restricted = json!({ "type": "m.room.join_rules", "state_key": "", "content": {
+            "join_rule": "restricted",
+            "allow": [{ "type": "m.room_membership", "room_id": own_room }] } });
+        let restricted = peer.create_room(&json!({ "initial_state": [restricted] })).await;
+        let said = asker.say(&own_room, "mine").await;
+        let topic = json!({ "topic": "mine" });
+        let topic = asker.set_state(&own_room, "m.room.topic", "", &topic).await;
+        let reply = peer.say(&own_room, "theirs").await;
+        let sync = asker.get("/sync").ok().await;
+        let text = |json: &skerry_tests::Value| json.as_str().unwrap_or_default().to_owned();
+        let before = text(&sync["rooms"]["join"][&own_room]["timeline"]["prev_batch"]);
+        let page = asker.messages(&own_room, "f").query("limit", 2).ok().await;
+        let filter = json!({ "room": { "timeline": { "limit": 5 } } });
+        let filter = asker.post(path(["user", &asker.id, "filter"])).json(&filter).ok().await;
+        Self {
+            victim: victim.user.id.clone(),
+            alias: format!("#{alias_name}:localhost"),
+            refresh_token: text(&session["refresh_token"]),
+            filter: text(&filter["filter_id"]),
+            places: Places { since: text(&sync["next_batch"]), before, end: text(&page["end"]) },
+            rooms: vec![
+                own_room.clone(),
+                own_room.clone(),
+                own_room.clone(),
+                victim.shared.clone(),
+                victim.shared.clone(),
+                victim.private.clone(),
+                left,
+                invited,
+                restricted,
+                "!nowhere:localhost".to_owned(),
+                "!elsewhere:other.example".to_owned(),
+            ],
+            events: vec![
+                said.clone(),
+                said.clone(),
+                topic,
+                reply,
+                victim.said[0].clone(),
+                victim.said[SAID].clone(),
+                "$nothing".to_owned(),
+                "$elsewhere:other.example".to_owned(),
+            ],
+            users: vec![
+                asker.id.clone(),
+                asker.id.clone(),
+                asker.id.clone(),
+                peer.id.clone(),
+                victim.user.id.clone(),
+                "@nobody:localhost".to_owned(),
+                "@somebody:other.example".to_owned(),
+            ],
+            message: said,
+            own_room,
+            asker,
+            peer,
+        }
+    }
+
+    /// Something that fits an argument or parameter of that name; anything that there is, where
+    /// nobody has thought of the name.
+    pub(super) fn fitting(&self, name: &str, rng: &mut Rng) -> String {
+        let pick = |rng: &mut Rng, of: &[String]| one_of(rng, of).clone();
+        match name {
+            "room_id" => pick(rng, &self.rooms),
+            "user_id" => pick(rng, &self.users),
+            "event_id" => pick(rng, &self.events),
+            "room_alias" => match rng.below(4) {
+                0 => self.alias.clone(),
+                1 => "#nothing:localhost".to_owned(),
+                2 => "#elsewhere:other.example".to_owned(),
+                _ => format!("#{}:localhost", unique("alias")),
+            },
+            "room_id_or_alias" if rng.percent(30) => self.fitting("room_alias", rng),
+            "room_id_or_alias" => self.fitting("room_id", rng),
+            "device_id" if rng.percent(70) => DEVICE.to_owned(),
+            "device_id" => self.asker.device.clone(),
+            "txn_id" if rng.percent(80) => unique("txn"),
+            "txn_id" => "again".to_owned(),
+            "filter_id" => self.filter.clone(),
+            "event_type" => one_of(rng, &EVENT_TYPES).to_string(),
+            "state_key" if rng.percent(60) => String::new(),
+            "state_key" => self.fitting("user_id", rng),
+            "receipt_type" => one_of(rng, &RECEIPT_TYPES).to_string(),
+            "field" => one_of(rng, &PROFILE_FIELDS).to_string(),
+            "tag" => one_of(rng, &["m.favourite", "m.lowpriority", "u.some"]).to_string(),
+            "place" => {
+                let Places { since, before, end } = &self.places;
+                one_of(rng, &[since, before, end]).to_string()
+            }
+            _ => {
+                let names = ["room_id", "user_id", "event_id", "device_id", "event_type", "place"];
+                let name = *one_of(rng, &names);
+                self.fitting(name, rng)
+            }
+        }
+    }
+
+    /// The content of a message.
+    pub(super) fn message_content(&self) -> skerry_tests::Value {
+        let mut content = message("hostile");
+        content["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": self.message, "is_falling_back": true,
+                "m.in_reply_to": { "event_id": self.message } });
+        content["m.mentions"] = json!({ "user_ids": [self.peer.id], "room": true });
+        content
+    }
+
+    /// The authentication data that lets the asker do anything.
+    pub(super) fn password(&self) -> &'static str {
+        PASSWORD
+    }
+}
+
+const EVENT_TYPES: [&str; 8] = [
+    "m.room.message",
+    "m.room.member",
+    "m.room.power_levels",
+    "m.room.create",
+    "m.room.name",
+    "m.direct",
+    "m.ignored_user_list",
+    "org.example.some",
+];
+const RECEIPT_TYPES: [&str; 4] = ["m.read", "m.read.private", "m.fully_read", "org.example.seen"];
+const PROFILE_FIELDS: [&str; 4] = ["displayname", "avatar_url", "m.tz", "org.example.mood"];

@@ -1,0 +1,299 @@
+//! Requests that endpoints expect. A request that is odd in one part gets far only if the rest of
+//! it is right. An endpoint that has no example is asked with what others expect.
+
+use super::{
+    Route,
+    cast::{Cast, DEVICE},
+    one_of,
+    rng::Rng,
+    states,
+};
+use skerry_tests::{Value, json, unique};
+
+/// What an endpoint expects.
+#[derive(Default)]
+pub(super) struct Example {
+    /// Arguments in the path that go with the rest.
+    pub(super) arguments: Vec<(&'static str, String)>,
+    /// Parameters that the query may have.
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Option<Value>,
+}
+
+impl Example {
+    /// One with that argument in the path.
+    pub(super) fn at(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.arguments.push((name, value.into()));
+        self
+    }
+
+    fn query(mut self, parameters: &[(&'static str, &str)]) -> Self {
+        self.query = parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self
+    }
+}
+
+/// One with that body.
+pub(super) fn body(body: Value) -> Example {
+    Example { body: Some(body), ..Example::default() }
+}
+
+fn query(parameters: &[(&'static str, &str)]) -> Example {
+    Example::default().query(parameters)
+}
+
+/// Method, the end of the path as the router names its arguments, and what is expected there in
+/// any version of the API.
+type Row = (&'static str, &'static str, fn(&Cast) -> Vec<Example>);
+
+const TABLE: [Row; 43] = [
+    ("POST", "/register", register),
+    ("GET", "/register/available", |_| vec![query(&[("username", "somebody")])]),
+    ("GET", "/validity", |_| vec![query(&[("token", "some")])]),
+    ("POST", "/login", login),
+    ("POST", "/logout", |_| vec![body(json!({}))]),
+    ("POST", "/refresh", |it| vec![body(json!({ "refresh_token": it.refresh_token }))]),
+    ("POST", "/account/password", |it| {
+        let change = json!({ "new_password": it.password(), "logout_devices": false,
+            "auth": auth(it) });
+        vec![body(change)]
+    }),
+    ("POST", "/account/deactivate", |it| {
+        vec![body(json!({ "erase": true, "id_server": "x.y", "auth": auth(it) }))]
+    }),
+    ("POST", "/delete_devices", |it| {
+        vec![body(json!({ "devices": [DEVICE, "OTHER"], "auth": auth(it) }))]
+    }),
+    ("DELETE", "/devices/{device_id}", |it| vec![body(json!({ "auth": auth(it) }))]),
+    ("PUT", "/devices/{device_id}", |_| vec![body(json!({ "display_name": "renamed" }))]),
+    ("PUT", "/user/{user_id}/account_data/{event_type}", account_data),
+    ("PUT", "/user/{user_id}/rooms/{room_id}/account_data/{event_type}", |_| vec![anything()]),
+    ("PUT", "/tags/{tag}", |_| vec![body(json!({ "order": 0.5 }))]),
+    ("PUT", "/profile/{user_id}/{field}", profile),
+    ("POST", "/user/{user_id}/filter", |it| vec![body(filter(it))]),
+    ("POST", "/rooms/{room_id}/receipt/{receipt_type}/{event_id}", |it| {
+        vec![body(json!({ "thread_id": it.message })), body(json!({}))]
+    }),
+    ("POST", "/rooms/{room_id}/read_markers", |it| {
+        let markers = json!({ "m.fully_read": it.message, "m.read": it.message,
+            "m.read.private": it.message });
+        vec![body(markers)]
+    }),
+    ("PUT", "/rooms/{room_id}/typing/{user_id}", |_| {
+        vec![body(json!({ "typing": true, "timeout": 1_000 }))]
+    }),
+    ("POST", "/createRoom", create_room),
+    ("PUT", "/rooms/{room_id}/send/{event_type}/{txn_id}", send),
+    ("PUT", "/rooms/{room_id}/state/{event_type}/{state_key}", states::all),
+    // Their last argument may be empty.
+    ("PUT", "/rooms/{room_id}/state/{event_type}", states::all),
+    ("PUT", "/rooms/{room_id}/state/{event_type}/", states::all),
+    ("PUT", "/rooms/{room_id}/redact/{event_id}/{txn_id}", |_| {
+        vec![body(json!({ "reason": "none" }))]
+    }),
+    ("PUT", "/directory/room/{room_alias}", |it| vec![body(json!({ "room_id": it.own_room }))]),
+    ("PUT", "/directory/list/room/{room_id}", |_| vec![body(json!({ "visibility": "public" }))]),
+    ("GET", "/publicRooms", |_| vec![query(&[("limit", "5"), ("since", ""), ("server", "x.y")])]),
+    ("POST", "/publicRooms", |_| {
+        let search = json!({ "limit": 5, "since": "", "include_all_networks": true,
+            "filter": { "generic_search_term": "a", "room_types": ["m.space", null] } });
+        vec![body(search).query(&[("server", "localhost")])]
+    }),
+    ("POST", "/join/{room_id_or_alias}", |it| vec![join(it).query(&VIA)]),
+    ("POST", "/knock/{room_id_or_alias}", |_| vec![body(json!({ "reason": "none" })).query(&VIA)]),
+    ("GET", "/room_summary/{room_id_or_alias}", |_| vec![query(&VIA)]),
+    ("POST", "/rooms/{room_id}/join", |it| vec![join(it)]),
+    ("POST", "/rooms/{room_id}/leave", |_| vec![body(json!({ "reason": "none" }))]),
+    ("POST", "/rooms/{room_id}/invite", |it| {
+        let third_party = json!({ "id_server": "x.y", "id_access_token": "x", "medium": "email",
+            "address": "a@b.example" });
+        vec![whom(it), body(third_party)]
+    }),
+    ("POST", "/rooms/{room_id}/kick", |it| vec![whom(it)]),
+    ("POST", "/rooms/{room_id}/ban", |it| vec![whom(it)]),
+    ("POST", "/rooms/{room_id}/unban", |it| vec![whom(it)]),
+    ("GET", "/sync", sync),
+    ("GET", "/rooms/{room_id}/messages", messages),
+    ("GET", "/rooms/{room_id}/context/{event_id}", |it| {
+        vec![query(&[("limit", "5"), ("filter", &room_filter(it).to_string())])]
+    }),
+    ("GET", "/rooms/{room_id}/members", |it| {
+        let at = &it.places.since;
+        vec![query(&[("at", at), ("membership", "join"), ("not_membership", "leave")])]
+    }),
+    ("GET", "/rooms/{room_id}/state/{event_type}/{state_key}", |it| {
+        let member = query(&[("format", "event")]).at("event_type", "m.room.member");
+        vec![member.at("state_key", &it.asker.id)]
+    }),
+];
+
+const VIA: [(&str, &str); 3] =
+    [("via", "localhost"), ("via", "other.example"), ("server_name", "localhost")];
+
+fn is_of((method, end, _): &Row, route: &Route) -> bool {
+    *method == route.method && route.path.ends_with(end)
+}
+
+/// Asserts that the examples are all of endpoints that there are.
+pub(super) fn check(routes: &[Route]) {
+    for row in &TABLE {
+        assert!(routes.iter().any(|it| is_of(row, it)), "there is no {} {}", row.0, row.1);
+    }
+}
+
+/// An example for an endpoint; any, where there is none.
+pub(super) fn of(route: &Route, cast: &Cast, rng: &mut Rng) -> Example {
+    let own = TABLE.iter().find(|it| is_of(it, route));
+    let (_, _, examples) = own.unwrap_or_else(|| one_of(rng, &TABLE));
+    let mut examples = examples(cast);
+    examples.swap_remove(rng.below(examples.len()))
+}
+
+/// The authentication data that lets the asker do anything.
+fn auth(cast: &Cast) -> Value {
+    json!({ "type": "m.login.password", "password": cast.password(),
+        "identifier": { "type": "m.id.user", "user": cast.asker.id } })
+}
+
+fn register(_: &Cast) -> Vec<Example> {
+    let account = json!({ "username": unique("new"), "password": "correct horse battery 42!",
+        "device_id": DEVICE, "initial_device_display_name": "new", "refresh_token": true,
+        "inhibit_login": false, "auth": { "type": "m.login.dummy" } });
+    vec![body(account).query(&[("kind", "user")])]
+}
+
+fn login(cast: &Cast) -> Vec<Example> {
+    let identifiers = [
+        json!({ "type": "m.id.user", "user": cast.asker.id }),
+        json!({ "type": "m.id.user", "user": cast.peer.localpart() }),
+        json!({ "type": "m.id.phone", "country": "GB", "phone": "07000000000" }),
+        json!({ "type": "m.id.thirdparty", "medium": "email", "address": "a@b.example" }),
+    ];
+    let by_password = identifiers.into_iter().map(|identifier| {
+        body(json!({ "type": "m.login.password", "identifier": identifier,
+            "password": cast.password(), "device_id": DEVICE, "refresh_token": true,
+            "initial_device_display_name": "of the hostile" }))
+    });
+    by_password.chain([body(json!({ "type": "m.login.token", "token": "some" }))]).collect()
+}
+
+/// Content of which nobody expects anything.
+fn anything() -> Example {
+    body(json!({ "any": { "thing": [1, true, null, "text"] } }))
+}
+
+fn account_data(cast: &Cast) -> Vec<Example> {
+    let direct = json!({ (cast.peer.id.as_str()): [cast.own_room] });
+    let ignored = json!({ "ignored_users": { (cast.peer.id.as_str()): {} } });
+    vec![
+        body(direct).at("event_type", "m.direct"),
+        body(ignored).at("event_type", "m.ignored_user_list"),
+        anything(),
+    ]
+}
+
+fn profile(_: &Cast) -> Vec<Example> {
+    let fields = [
+        ("displayname", json!("Hostile")),
+        ("avatar_url", json!("mxc://localhost/a")),
+        ("m.tz", json!("Europe/Berlin")),
+        ("org.example.mood", json!({ "any": [1, "thing"] })),
+    ];
+    fields.map(|(field, value)| body(json!({ (field): value })).at("field", field)).into()
+}
+
+fn filter(cast: &Cast) -> Value {
+    json!({
+        "event_fields": ["content.body", "sender", "content.m\\.relates_to"],
+        "event_format": "client",
+        "presence": { "types": ["m.*"], "not_senders": [cast.victim] },
+        "account_data": { "types": ["m.*", "org.*.some"], "limit": 5 },
+        "room": {
+            "rooms": [cast.own_room],
+            "not_rooms": [],
+            "include_leave": true,
+            "ephemeral": { "types": ["m.receipt"], "limit": 5 },
+            "state": { "lazy_load_members": true, "include_redundant_members": false },
+            "timeline": room_filter(cast),
+            "account_data": { "not_types": ["m.fully_read"] },
+        },
+    })
+}
+
+fn room_filter(cast: &Cast) -> Value {
+    json!({ "limit": 5, "types": ["m.room.*"], "not_types": ["m.room.topic"],
+        "senders": [cast.asker.id, cast.peer.id], "not_senders": [cast.victim],
+        "contains_url": false, "lazy_load_members": true, "related_by_rel_types": ["m.thread"],
+        "unread_thread_notifications": true })
+}
+
+fn create_room(cast: &Cast) -> Vec<Example> {
+    let levels = json!({ "users": { (cast.asker.id.as_str()): 100 }, "ban": 50,
+        "events": { "m.room.name": 50 }, "notifications": { "room": 20 } });
+    let room = json!({
+        "creation_content": { "m.federate": false, "type": "m.space",
+            "predecessor": { "room_id": cast.own_room, "event_id": cast.message } },
+        "initial_state": [{ "type": "m.room.history_visibility", "state_key": "",
+            "content": { "history_visibility": "joined" } }],
+        "invite": [cast.peer.id, cast.victim],
+        "is_direct": true,
+        "name": "a room",
+        "topic": "a topic",
+        "preset": "private_chat",
+        "room_alias_name": unique("made"),
+        "room_version": "11",
+        "visibility": "public",
+        "power_level_content_override": levels,
+    });
+    vec![body(room), body(json!({ "preset": "public_chat" }))]
+}
+
+fn send(cast: &Cast) -> Vec<Example> {
+    let reaction = json!({ "m.relates_to":
+        { "rel_type": "m.annotation", "event_id": cast.message, "key": "👍" } });
+    let edit = json!({ "body": "* new", "msgtype": "m.text",
+        "m.new_content": { "body": "new", "msgtype": "m.text" },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": cast.message } });
+    let redaction = json!({ "redacts": cast.message, "reason": "none" });
+    vec![
+        body(cast.message_content()).at("event_type", "m.room.message"),
+        body(reaction).at("event_type", "m.reaction"),
+        body(edit).at("event_type", "m.room.message"),
+        body(redaction).at("event_type", "m.room.redaction"),
+        anything(),
+    ]
+}
+
+fn join(cast: &Cast) -> Example {
+    let signed = json!({ "sender": cast.peer.id, "mxid": cast.asker.id, "token": "x",
+        "signatures": { "x.y": { "ed25519:1": "x" } } });
+    body(json!({ "reason": "none", "third_party_signed": signed }))
+}
+
+fn whom(cast: &Cast) -> Example {
+    body(json!({ "user_id": cast.peer.id, "reason": "none" }))
+}
+
+fn sync(cast: &Cast) -> Vec<Example> {
+    let parameters = [
+        ("since", cast.places.since.as_str()),
+        ("timeout", "50"),
+        ("filter", &filter(cast).to_string()),
+        ("full_state", "false"),
+        ("set_presence", "online"),
+        ("use_state_after", "true"),
+    ];
+    vec![query(&parameters), query(&[("filter", &cast.filter), ("full_state", "true")])]
+}
+
+fn messages(cast: &Cast) -> Vec<Example> {
+    let (places, filter) = (&cast.places, room_filter(cast).to_string());
+    let backward = [
+        ("dir", "b"),
+        ("from", places.before.as_str()),
+        ("to", &places.end),
+        ("limit", "5"),
+        ("filter", &filter),
+    ];
+    vec![query(&backward), query(&[("dir", "f"), ("from", &places.since), ("limit", "1000")])]
+}

@@ -1,0 +1,33 @@
+//! What must hold of every answer, whatever was asked.
+
+use super::sent::Sent;
+use skerry_tests::Reply;
+
+/// What no answer lacks.
+const HEADERS: [(&str, &str); 2] =
+    [("access-control-allow-origin", "*"), ("x-content-type-options", "nosniff")];
+
+/// What is wrong with an answer, if anything is.
+pub(super) fn fault(sent: &Sent, reply: &Reply) -> Option<String> {
+    if !(200..500).contains(&reply.status) {
+        return Some(format!("the server says {}", reply.status));
+    }
+    let lacks = HEADERS.iter().find(|(name, value)| reply.header(name) != Some(value));
+    if let Some((name, value)) = lacks {
+        return Some(format!("there is no `{name}: {value}`"));
+    }
+    let has_no_body = sent.method == "HEAD" || [204, 304].contains(&reply.status);
+    if has_no_body {
+        return (!reply.text.is_empty()).then(|| "there should be no body".to_owned());
+    }
+    let kind = reply.header("content-type").unwrap_or_default();
+    if !kind.starts_with("application/json") || reply.json.is_null() {
+        return Some(format!("this is no JSON, and called {kind:?}"));
+    }
+    let asks_for_authentication = reply.status == 401 && reply.json["flows"].is_array();
+    let says_why = reply.errcode().starts_with("M_") && reply.json["error"].is_string();
+    if reply.status >= 400 && !says_why && !asks_for_authentication {
+        return Some("it does not say why it was refused".to_owned());
+    }
+    None
+}
