@@ -13,6 +13,7 @@ both_hosts![
     an_event_type_or_state_key_over_255_bytes_is_refused,
     a_body_of_megabytes_is_refused,
     numbers_outside_canonical_json_are_refused,
+    what_some_clients_cannot_read_is_not_kept,
     unusual_text_survives_the_round_trip,
     a_bad_query_parameter_is_refused,
     injections_in_paths_are_refused,
@@ -206,6 +207,30 @@ async fn numbers_outside_canonical_json_are_refused(server: &Server) {
         json!({ "number": 9_007_199_254_740_991_i64, "least": -9_007_199_254_740_991_i64 });
     let event = alice.send(&room, "org.example.number", &largest).await;
     assert_eq!(alice.event(&room, &event).ok().await["content"], largest);
+}
+
+/// S-I1. Account data goes out as it came, in the middle of everything that a client begins with.
+async fn what_some_clients_cannot_read_is_not_kept(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let many_digits = "9".repeat(400);
+    for value in ["\"\\ud800\"", "\"\\udc00x\"", "{\"\\ud800\": 1}", "1e400", &many_digits] {
+        let body = format!("{{\"value\": [{value}], \"user_id\": \"@x:y\"}}");
+        let writes = [
+            alice.put(path(["user", &alice.id, "account_data", "org.example"])),
+            alice.put(path(["user", &alice.id, "rooms", &room, "account_data", "org.example"])),
+            alice.put(path(["profile", &alice.id, "org.example"])),
+            alice.post(path(["user", &alice.id, "filter"])),
+            alice.post(path(["rooms", &room, "invite"])),
+            alice.sending(&room, "org.example", &json!({})),
+            alice.setting(&room, "org.example", "", &json!({})),
+            alice.post("/createRoom"),
+        ];
+        for write in writes {
+            write.text(&body).refused(400, "M_BAD_JSON").await;
+        }
+    }
+    alice.get("/sync").ok().await;
 }
 
 async fn unusual_text_survives_the_round_trip(server: &Server) {

@@ -65,18 +65,28 @@ const TYPES: [&[u8]; 8] = [
     b"",
 ];
 
-/// A request to that endpoint. From the same numbers and for the same cast it is the same, but for
-/// names that are to be new.
-pub(super) fn make(rng: &mut Rng, route: &Route, cast: &Cast) -> Sent {
+/// A request to that endpoint that is odd. From the same numbers and for the same cast it is the
+/// same, but for names that are to be new.
+pub(super) fn odd(rng: &mut Rng, route: &Route, cast: &Cast) -> Sent {
     let example = examples::of(route, cast, rng);
     let odd = odd_parts(rng, route, &example);
+    make(rng, route, cast, &example, &odd)
+}
+
+/// A request to that endpoint as anybody may send it.
+pub(super) fn plain(rng: &mut Rng, route: &Route, cast: &Cast) -> Sent {
+    let example = examples::of(route, cast, rng);
+    make(rng, route, cast, &example, &[])
+}
+
+fn make(rng: &mut Rng, route: &Route, cast: &Cast, example: &Example, odd: &[Part]) -> Sent {
     let is_odd = |part| odd.contains(&part);
     let method = match is_odd(Part::Method) {
         true => one_of(rng, &METHODS).to_string(),
         false => route.method.clone(),
     };
-    let path = path(rng, route, &example, cast, is_odd(Part::Path));
-    let mut query = query(rng, &example, cast, is_odd(Part::Query));
+    let path = path(rng, route, example, cast, is_odd(Part::Path));
+    let mut query = query(rng, example, cast, is_odd(Part::Query));
     let mut headers = Vec::new();
     match is_odd(Part::Token) {
         true => odd_token(rng, cast, &mut headers, &mut query),
@@ -90,7 +100,7 @@ pub(super) fn make(rng: &mut Rng, route: &Route, cast: &Cast) -> Sent {
     }
     let mut sent =
         Sent { method, target: target(&path, &query), headers, body: None, chunks: None };
-    add_body(rng, &mut sent, &example, cast, is_odd(Part::Body));
+    add_body(rng, &mut sent, example, cast, is_odd(Part::Body));
     sent
 }
 

@@ -2,7 +2,7 @@
 //! request may be about. Anew for every seed, but for the victim, whom all of them try to harm.
 
 use super::{one_of, rng::Rng};
-use skerry_tests::{Client, PASSWORD, Server, User, json, message, path, unique};
+use skerry_tests::{Client, PASSWORD, Reply, Server, User, json, message, path, unique};
 
 /// The device that one gets who logs in.
 pub(super) const DEVICE: &str = "DEVICE";
@@ -60,6 +60,14 @@ pub(super) struct Cast {
     rooms: Vec<String>,
     events: Vec<String>,
     users: Vec<String>,
+    /// What the requests of this pass have made.
+    made: Made,
+}
+
+#[derive(Default)]
+struct Made {
+    rooms: Vec<String>,
+    events: Vec<String>,
 }
 
 /// Tokens of a sync and of pages.
@@ -140,10 +148,19 @@ impl Cast {
                 "@nobody:localhost".to_owned(),
                 "@somebody:other.example".to_owned(),
             ],
+            made: Made::default(),
             message: said,
             own_room,
             asker,
             peer,
+        }
+    }
+
+    /// Notes what an answer says was made.
+    pub(super) fn learn(&mut self, reply: &Reply) {
+        for (name, list) in [("room_id", &mut self.made.rooms), ("event_id", &mut self.made.events)]
+        {
+            list.extend(reply.json[name].as_str().map(ToOwned::to_owned));
         }
     }
 
@@ -152,8 +169,14 @@ impl Cast {
     pub(super) fn fitting(&self, name: &str, rng: &mut Rng) -> String {
         let pick = |rng: &mut Rng, of: &[String]| one_of(rng, of).clone();
         match name {
+            "room_id" if rng.percent(30) && !self.made.rooms.is_empty() => {
+                pick(rng, &self.made.rooms)
+            }
             "room_id" => pick(rng, &self.rooms),
             "user_id" => pick(rng, &self.users),
+            "event_id" if rng.percent(30) && !self.made.events.is_empty() => {
+                pick(rng, &self.made.events)
+            }
             "event_id" => pick(rng, &self.events),
             "room_alias" => match rng.below(4) {
                 0 => self.alias.clone(),

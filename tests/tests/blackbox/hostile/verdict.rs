@@ -1,11 +1,14 @@
 //! What must hold of every answer, whatever was asked.
 
 use super::sent::Sent;
-use skerry_tests::Reply;
+use skerry_tests::{Reply, Value};
 
 /// What no answer lacks.
 const HEADERS: [(&str, &str); 2] =
     [("access-control-allow-origin", "*"), ("x-content-type-options", "nosniff")];
+
+/// What of an answer is shown.
+const SHOWN_CHARACTERS: usize = 1_000;
 
 /// What is wrong with an answer, if anything is.
 pub(super) fn fault(sent: &Sent, reply: &Reply) -> Option<String> {
@@ -21,8 +24,11 @@ pub(super) fn fault(sent: &Sent, reply: &Reply) -> Option<String> {
         return (!reply.text.is_empty()).then(|| "there should be no body".to_owned());
     }
     let kind = reply.header("content-type").unwrap_or_default();
-    if !kind.starts_with("application/json") || reply.json.is_null() {
-        return Some(format!("this is no JSON, and called {kind:?}"));
+    if !kind.starts_with("application/json") {
+        return Some(format!("this is called {kind:?}"));
+    }
+    if let Err(error) = serde_json::from_str::<Value>(&reply.text) {
+        return Some(format!("this is no JSON: {error}"));
     }
     let asks_for_authentication = reply.status == 401 && reply.json["flows"].is_array();
     let says_why = reply.errcode().starts_with("M_") && reply.json["error"].is_string();
@@ -30,4 +36,10 @@ pub(super) fn fault(sent: &Sent, reply: &Reply) -> Option<String> {
         return Some("it does not say why it was refused".to_owned());
     }
     None
+}
+
+/// An answer, cut.
+pub(super) fn shown(reply: &Reply) -> String {
+    let text: String = reply.text.chars().take(SHOWN_CHARACTERS).collect();
+    format!("  answered {} {:?}\n  {text}", reply.status, reply.headers)
 }
