@@ -3,7 +3,8 @@
 //! A seed is one pass: a user of its own, and one request to each endpoint, in an order by chance.
 //! Each request is what its endpoint expects but for one part, or a few ([`attempt`]). Whatever is
 //! asked, the answer is one that a Matrix client can read ([`verdict`]), it comes within a second,
-//! nothing is an error in the log, and somebody else, in whose rooms this happens, goes on.
+//! nothing is an error in the log, and somebody else, in whose rooms this happens, goes on. So it is
+//! after a restart, when all that was stored is loaded again.
 //!
 //! A request that is answered wrongly is shown with its seed. `SKERRY_SEED=123` replays that pass,
 //! `SKERRY_SEEDS=1000..2000` runs many, also for a long time; `SKERRY_HOSTS=native` on one host.
@@ -51,6 +52,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 const REPETITIONS: usize = 2;
 /// Passes at a time.
 const LANES: usize = 4;
+/// Casts whose rooms are read after a restart.
+const KEPT_CASTS: usize = 3;
 /// Of so many requests at least one is to succeed.
 const LEAST_SHARE: usize = 5;
 /// What a run shows at most.
@@ -76,6 +79,13 @@ async fn no_request_is_answered_wrongly(host: Host) {
     while let Some(lane) = lanes.join_next().await {
         lane.expect("a lane comes to its end");
     }
+    expect_no_faults(&stage);
+    let stage = Arc::into_inner(stage).expect("all lanes are at their end");
+    stage.restart().await;
+}
+
+/// Asserts that nothing was found, and that not everything was refused at the door.
+fn expect_no_faults(stage: &Stage) {
     let faults = lock(&stage.faults);
     assert!(faults.is_empty(), "{} faults:\n\n{}", faults.len(), faults.join("\n\n"));
     let answers = lock(&stage.answers);
@@ -98,6 +108,8 @@ struct Stage {
     routes: Vec<Route>,
     victim: Victim,
     faults: Mutex<Vec<String>>,
+    /// Some of the casts, as their passes have left them.
+    casts: Mutex<Vec<Cast>>,
     /// How many answers had which status.
     answers: Mutex<BTreeMap<u16, usize>>,
     /// Lines of the log that were reported.
@@ -124,6 +136,7 @@ impl Stage {
             routes,
             victim,
             faults: Mutex::default(),
+            casts: Mutex::default(),
             answers: Mutex::default(),
             seen_lines: AtomicUsize::default(),
             calm: RwLock::default(),
@@ -167,7 +180,32 @@ impl Stage {
                 self.read(&cast, &mut numbers.clone()).await?;
             }
         }
+        self.keep(cast);
         self.expect_no_harm().await
+    }
+
+    fn keep(&self, cast: Cast) {
+        let mut casts = lock(&self.casts);
+        if casts.len() < KEPT_CASTS {
+            casts.push(cast);
+        }
+    }
+
+    /// Starts the server again, and reads whatever the kept casts may read.
+    async fn restart(mut self) {
+        self.server.restart();
+        self.victim = self.victim.at(&self.server);
+        let casts = std::mem::take(&mut *lock(&self.casts));
+        let stage = Arc::new(self);
+        for cast in &casts {
+            for route in stage.routes.iter().filter(|it| it.method == "GET") {
+                let plain = || attempt::plain(&mut Rng::new(0), route, cast);
+                let read = stage.judge(plain).await;
+                read.unwrap_or_else(|fault| panic!("after a restart: {fault}"));
+            }
+        }
+        let unharmed = stage.expect_no_harm().await;
+        unharmed.unwrap_or_else(|fault| panic!("after a restart: {fault}"));
     }
 
     /// Reads what may have changed: everything that a client begins with, and something else.

@@ -22,8 +22,9 @@ enum Part {
 }
 
 /// Methods that HTTP knows, and no endpoint.
-const METHODS: [&str; 11] = [
-    "GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND", "LOCK", "MOVE",
+const METHODS: [&str; 14] = [
+    "GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND", "LOCK",
+    "MOVE", "QUERY", "PURGE", "MKCOL",
 ];
 
 /// Headers that make some server or other do something else.
@@ -153,7 +154,10 @@ fn path(rng: &mut Rng, route: &Route, example: &Example, cast: &Cast, is_odd: bo
 
 /// A path that is not that of an endpoint, or not as it should be.
 fn odd_path(rng: &mut Rng, path: &str) -> String {
-    match rng.below(7) {
+    match rng.below(10) {
+        7 => format!("http://elsewhere.example{path}"),
+        8 => format!("{path}#{path}"),
+        9 => format!("{path}/é\"|\\"),
         0 => format!("{path}/"),
         1 => format!("{path}/{}", encode(&oddities::text(rng))),
         2 => format!("/{path}"),

@@ -28,6 +28,11 @@ impl Victim {
         Self { user, shared, private, said }
     }
 
+    /// The same after a restart of the server.
+    pub(super) fn at(self, server: &Server) -> Self {
+        Self { user: self.user.at(server), ..self }
+    }
+
     /// Everything is as it was, and goes on.
     pub(super) async fn expect_unharmed(&self) {
         for (room, said) in
@@ -70,11 +75,12 @@ struct Made {
     events: Vec<String>,
 }
 
-/// Tokens of a sync and of pages.
+/// Tokens of a sync, of pages of a room, and of a page of public rooms.
 pub(super) struct Places {
     pub(super) since: String,
     pub(super) before: String,
     pub(super) end: String,
+    pub(super) public: String,
 }
 
 impl Cast {
@@ -88,7 +94,7 @@ impl Cast {
         let asker = User::from_session(&client, &session);
         let alias_name = unique("alias");
         let version = one_of(rng, &["1", "3", "6", "9", "10", "11", "12"]);
-        let own = json!({ "preset": "public_chat", "room_version": version,
+        let own = json!({ "preset": "public_chat", "room_version": version, "visibility": "public",
             "room_alias_name": alias_name, "name": "of the hostile" });
         let own_room = asker.create_room(&own).await;
         peer.join(&own_room).await;
@@ -108,6 +114,7 @@ impl Cast {
         let text = |json: &skerry_tests::Value| json.as_str().unwrap_or_default().to_owned();
         let before = text(&sync["rooms"]["join"][&own_room]["timeline"]["prev_batch"]);
         let page = asker.messages(&own_room, "f").query("limit", 2).ok().await;
+        let public = asker.get("/publicRooms").query("limit", 1).ok().await;
         let filter = json!({ "room": { "timeline": { "limit": 5 } } });
         let filter = asker.post(path(["user", &asker.id, "filter"])).json(&filter).ok().await;
         Self {
@@ -115,7 +122,12 @@ impl Cast {
             alias: format!("#{alias_name}:localhost"),
             refresh_token: text(&session["refresh_token"]),
             filter: text(&filter["filter_id"]),
-            places: Places { since: text(&sync["next_batch"]), before, end: text(&page["end"]) },
+            places: Places {
+                since: text(&sync["next_batch"]),
+                before,
+                end: text(&page["end"]),
+                public: text(&public["next_batch"]),
+            },
             rooms: vec![
                 own_room.clone(),
                 own_room.clone(),
@@ -198,8 +210,8 @@ impl Cast {
             "field" => one_of(rng, &PROFILE_FIELDS).to_string(),
             "tag" => one_of(rng, &["m.favourite", "m.lowpriority", "u.some"]).to_string(),
             "place" => {
-                let Places { since, before, end } = &self.places;
-                one_of(rng, &[since, before, end]).to_string()
+                let Places { since, before, end, public } = &self.places;
+                one_of(rng, &[since, before, end, public]).to_string()
             }
             _ => {
                 let names = ["room_id", "user_id", "event_id", "device_id", "event_type", "place"];

@@ -93,9 +93,11 @@ const TABLE: [Row; 43] = [
     }),
     ("PUT", "/directory/room/{room_alias}", |it| vec![body(json!({ "room_id": it.own_room }))]),
     ("PUT", "/directory/list/room/{room_id}", |_| vec![body(json!({ "visibility": "public" }))]),
-    ("GET", "/publicRooms", |_| vec![query(&[("limit", "5"), ("since", ""), ("server", "x.y")])]),
-    ("POST", "/publicRooms", |_| {
-        let search = json!({ "limit": 5, "since": "", "include_all_networks": true,
+    ("GET", "/publicRooms", |it| {
+        vec![query(&[("limit", "5"), ("since", &it.places.public), ("server", "localhost")])]
+    }),
+    ("POST", "/publicRooms", |it| {
+        let search = json!({ "limit": 5, "since": it.places.public, "include_all_networks": true,
             "filter": { "generic_search_term": "a", "room_types": ["m.space", null] } });
         vec![body(search).query(&[("server", "localhost")])]
     }),
@@ -156,10 +158,18 @@ fn auth(cast: &Cast) -> Value {
 }
 
 fn register(_: &Cast) -> Vec<Example> {
-    let account = json!({ "username": unique("new"), "password": "correct horse battery 42!",
-        "device_id": DEVICE, "initial_device_display_name": "new", "refresh_token": true,
-        "inhibit_login": false, "auth": { "type": "m.login.dummy" } });
-    vec![body(account).query(&[("kind", "user")])]
+    let stages = [
+        json!({ "type": "m.login.dummy" }),
+        json!({ "type": "m.login.dummy", "session": "1795915760030.bm9uY2U.c2VhbA" }),
+        json!({ "type": "m.login.registration_token", "token": "some" }),
+    ];
+    let accounts = stages.into_iter().map(|auth| {
+        let account = json!({ "username": unique("new"), "password": "correct horse battery 42!",
+            "device_id": DEVICE, "initial_device_display_name": "new", "refresh_token": true,
+            "inhibit_login": false, "auth": auth });
+        body(account).query(&[("kind", "user")])
+    });
+    accounts.collect()
 }
 
 fn login(cast: &Cast) -> Vec<Example> {

@@ -197,19 +197,29 @@ pub(super) fn nearly(rng: &mut Rng, proper: &str) -> String {
         2 => characters.insert(place, *one_of(rng, &['\0', '/', ':', '_', '0', 'Z', 'é', '\n'])),
         3 => return proper.to_uppercase(),
         4 => return format!("{proper}{proper}"),
-        5 => {
-            // Tokens are numbers and what stands between them.
-            let digits = |it: char| it.is_ascii_digit();
-            let Some(first) = proper.find(digits) else { return text(rng) };
-            let rest = proper[first..].trim_start_matches(digits);
-            return format!("{}{}{rest}", &proper[..first], number(rng));
-        }
+        5 => return another_number(rng, proper),
         6 if !characters.is_empty() => {
             characters[place] = *one_of(rng, &['0', '9', 'a', '_', '-', '.', '~', '\u{1}']);
         }
         _ => return format!(" {proper}"),
     }
     characters.into_iter().collect()
+}
+
+/// A text in which one of the numbers is another: tokens are numbers and what stands between them.
+fn another_number(rng: &mut Rng, proper: &str) -> String {
+    let is_digit = |it: char| it.is_ascii_digit();
+    let begins =
+        |(index, it): &(usize, char)| is_digit(*it) && !proper[..*index].ends_with(is_digit);
+    let numbers: Vec<usize> =
+        proper.char_indices().filter(begins).map(|(index, _)| index).collect();
+    match rng.pick(&numbers) {
+        None => text(rng),
+        Some(first) => {
+            let (before, rest) = proper.split_at(*first);
+            format!("{before}{}{}", number(rng), rest.trim_start_matches(is_digit))
+        }
+    }
 }
 
 /// A JSON value where another is expected, or what is none.
