@@ -23,11 +23,13 @@ mod seeds;
 mod sent;
 mod states;
 mod verdict;
+mod victim;
 
 use self::{
-    cast::{Cast, Victim},
+    cast::Cast,
     rng::Rng,
     sent::{Outcome, Sent},
+    victim::Victim,
 };
 use skerry_tests::{Client, Host, Options, Reply, Server, User};
 use std::{
@@ -52,6 +54,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 const REPETITIONS: usize = 2;
 /// Passes at a time.
 const LANES: usize = 4;
+/// How many of a hundred requests are sent twice at once, as impatient clients do.
+const TWICE_PERCENT: usize = 5;
 /// Casts whose rooms are read after a restart.
 const KEPT_CASTS: usize = 3;
 /// Of so many requests at least one is to succeed.
@@ -90,7 +94,8 @@ fn expect_no_faults(stage: &Stage) {
     assert!(faults.is_empty(), "{} faults:\n\n{}", faults.len(), faults.join("\n\n"));
     let answers = lock(&stage.answers);
     let all: usize = answers.values().sum();
-    println!("{all} answers: {answers:?}");
+    let (took, slowest) = &*lock(&stage.slowest);
+    println!("{all} answers: {answers:?}; the slowest after {took:?}:\n{slowest}");
     let successes = answers.get(&200).copied().unwrap_or_default();
     assert!(successes * LEAST_SHARE > all, "most were refused at the door: {answers:?}");
 }
@@ -112,6 +117,8 @@ struct Stage {
     casts: Mutex<Vec<Cast>>,
     /// How many answers had which status.
     answers: Mutex<BTreeMap<u16, usize>>,
+    /// The longest that an answer took, and to what.
+    slowest: Mutex<(Duration, String)>,
     /// Lines of the log that were reported.
     seen_lines: AtomicUsize,
     /// Held by every request; a request that is asked alone has it for itself.
@@ -138,6 +145,7 @@ impl Stage {
             faults: Mutex::default(),
             casts: Mutex::default(),
             answers: Mutex::default(),
+            slowest: Mutex::default(),
             seen_lines: AtomicUsize::default(),
             calm: RwLock::default(),
         }
@@ -171,7 +179,11 @@ impl Stage {
             // What one request draws is nothing to the others.
             let numbers = Rng::new(rng.next());
             let odd = || attempt::odd(&mut numbers.clone(), route, &cast);
-            let Some(reply) = self.judge(odd).await? else { continue };
+            let asked = match rng.percent(TWICE_PERCENT) {
+                true => self.judge_twice(&odd()).await?,
+                false => self.judge(odd).await?,
+            };
+            let Some(reply) = asked else { continue };
             // The account is closed, or its session over.
             if reply.errcode() == "M_UNKNOWN_TOKEN" {
                 cast = self.renewed(cast, &mut casting).await;
@@ -232,6 +244,13 @@ impl Stage {
         }
     }
 
+    /// Sends a request twice at once. The later answer, if it came.
+    async fn judge_twice(&self, sent: &Sent) -> Result<Option<Reply>, String> {
+        let again = || sent.clone();
+        let (first, second) = tokio::join!(self.judge(again), self.judge(again));
+        first.and(second)
+    }
+
     /// Sends a request, which is made again where it is sent again. The answer, if it came.
     ///
     /// # Errors
@@ -251,6 +270,10 @@ impl Stage {
             return Err(format!("it took {took:?}, and again\n{sent}"));
         }
         *lock(&self.answers).entry(reply.status).or_default() += 1;
+        let mut slowest = lock(&self.slowest);
+        if took > slowest.0 {
+            *slowest = (took, sent.to_string());
+        }
         Ok(Some(reply))
     }
 

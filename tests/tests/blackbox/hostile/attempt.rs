@@ -192,7 +192,7 @@ fn query(rng: &mut Rng, example: &Example, cast: &Cast, is_odd: bool) -> Query {
         (Some(filter), 0..=7) => {
             let mut text = bodies::odd_in_one_place(rng, &filter, cast);
             text.truncate(MOST_BYTES_OF_QUERY);
-            text.iter().map(|it| format!("%{it:02X}")).collect()
+            oddities::all_encoded(&text)
         }
         (_, 0..=3) => encode(oddities::number(rng)),
         (_, 4) => encode(&cast.fitting("", rng)),

@@ -1,62 +1,19 @@
 //! Who and what there is: the one who asks, those who are asked about, and the names of all that a
 //! request may be about. Anew for every seed, but for the victim, whom all of them try to harm.
 
-use super::{one_of, rng::Rng};
-use skerry_tests::{Client, PASSWORD, Reply, Server, User, json, message, path, unique};
+use super::{one_of, rng::Rng, victim::Victim};
+use skerry_tests::{Client, PASSWORD, Reply, Server, User, Value, json, message, path, unique};
 
 /// The device that one gets who logs in.
 pub(super) const DEVICE: &str = "DEVICE";
-/// What the victim has said in each room.
-const SAID: usize = 5;
-
-/// Somebody who uses the server, and what they have.
-pub(super) struct Victim {
-    user: User,
-    /// A room that everybody joins, and one of theirs alone.
-    shared: String,
-    private: String,
-    said: Vec<String>,
-}
-
-impl Victim {
-    pub(super) async fn new(server: &Server) -> Self {
-        let user = User::register(server, "victim").await;
-        let shared = user.public_room(&[]).await;
-        let private = user.create_room(&json!({ "preset": "private_chat" })).await;
-        let mut said = user.say_many(&shared, SAID).await;
-        said.extend(user.say_many(&private, SAID).await);
-        Self { user, shared, private, said }
-    }
-
-    /// The same after a restart of the server.
-    pub(super) fn at(self, server: &Server) -> Self {
-        Self { user: self.user.at(server), ..self }
-    }
-
-    /// Everything is as it was, and goes on.
-    pub(super) async fn expect_unharmed(&self) {
-        for (room, said) in
-            [(&self.shared, &self.said[..SAID]), (&self.private, &self.said[SAID..])]
-        {
-            for event in said {
-                let event = self.user.event(room, event).ok().await;
-                assert!(event["content"]["body"].is_string(), "it was redacted: {event}");
-            }
-        }
-        let since = self.user.sync().get().await;
-        let new = self.user.say(&self.private, "still here").await;
-        let news = self.user.sync().since(since.next_batch());
-        let is_new = |it: &skerry_tests::Sync| it.joined(&self.private)?.event(&new).map(drop);
-        news.until("their own message", is_new).await;
-    }
-}
-
 /// A user who asks, in rooms of every kind. What is listed is listed as often as it is wanted.
 pub(super) struct Cast {
     pub(super) asker: User,
     pub(super) peer: User,
     pub(super) victim: String,
     pub(super) own_room: String,
+    /// A room at which one may knock.
+    pub(super) closed: String,
     pub(super) alias: String,
     pub(super) message: String,
     pub(super) refresh_token: String,
@@ -86,83 +43,45 @@ pub(super) struct Places {
 impl Cast {
     /// Makes one around a peer.
     pub(super) async fn new(server: &Server, victim: &Victim, peer: User, rng: &mut Rng) -> Self {
-        let client = Client::new(server.url());
-        let account = json!({ "username": unique("hostile"), "password": PASSWORD,
-            "refresh_token": true });
-        let dummy = json!({ "type": "m.login.dummy" });
-        let session = client.post("/register").uia(account, dummy).await.ok();
-        let asker = User::from_session(&client, &session);
+        let (asker, refresh_token) = account(server).await;
+        let direct = json!({ (peer.id.as_str()): [] });
+        asker.put(path(["user", &asker.id, "account_data", "m.direct"])).json(&direct).ok().await;
         let alias_name = unique("alias");
         let version = one_of(rng, &["1", "3", "6", "9", "10", "11", "12"]);
         let own = json!({ "preset": "public_chat", "room_version": version, "visibility": "public",
             "room_alias_name": alias_name, "name": "of the hostile" });
         let own_room = asker.create_room(&own).await;
         peer.join(&own_room).await;
-        asker.join(&victim.shared).await;
-        let left = peer.public_room(&[&asker]).await;
-        asker.leave(&left).await;
-        let invited = peer.create_room(&json!({ "invite": [asker.id] })).await;
-        let restricted = json!({ "type": "m.room.join_rules", "state_key": "", "content": {
-            "join_rule": "restricted",
-            "allow": [{ "type": "m.room_membership", "room_id": own_room }] } });
-        let restricted = peer.create_room(&json!({ "initial_state": [restricted] })).await;
         let said = asker.say(&own_room, "mine").await;
         let topic = json!({ "topic": "mine" });
         let topic = asker.set_state(&own_room, "m.room.topic", "", &topic).await;
         let reply = peer.say(&own_room, "theirs").await;
-        let sync = asker.get("/sync").ok().await;
-        let text = |json: &skerry_tests::Value| json.as_str().unwrap_or_default().to_owned();
-        let before = text(&sync["rooms"]["join"][&own_room]["timeline"]["prev_batch"]);
-        let page = asker.messages(&own_room, "f").query("limit", 2).ok().await;
-        let public = asker.get("/publicRooms").query("limit", 1).ok().await;
         let filter = json!({ "room": { "timeline": { "limit": 5 } } });
         let filter = asker.post(path(["user", &asker.id, "filter"])).json(&filter).ok().await;
+        let closed = closed_room(&peer, "knock", &own_room).await;
+        let mut rooms = vec![own_room.clone(); 6];
+        rooms.extend(other_rooms(&asker, &peer, victim, &own_room).await);
+        rooms.extend([closed.clone(), "!nowhere:localhost".to_owned()]);
+        rooms.push("!elsewhere:other.example".to_owned());
+        let mut events = vec![said.clone(), said.clone(), topic, reply];
+        events.extend(victim.messages());
+        events.extend(["$nothing", "$elsewhere:other.example"].map(ToOwned::to_owned));
+        let mut users = vec![asker.id.clone(); 6];
+        users.extend([peer.id.clone(), victim.user.id.clone()]);
+        users.extend(["@nobody:localhost", "@somebody:other.example"].map(ToOwned::to_owned));
         Self {
             victim: victim.user.id.clone(),
             alias: format!("#{alias_name}:localhost"),
-            refresh_token: text(&session["refresh_token"]),
-            filter: text(&filter["filter_id"]),
-            places: Places {
-                since: text(&sync["next_batch"]),
-                before,
-                end: text(&page["end"]),
-                public: text(&public["next_batch"]),
-            },
-            rooms: vec![
-                own_room.clone(),
-                own_room.clone(),
-                own_room.clone(),
-                victim.shared.clone(),
-                victim.shared.clone(),
-                victim.private.clone(),
-                left,
-                invited,
-                restricted,
-                "!nowhere:localhost".to_owned(),
-                "!elsewhere:other.example".to_owned(),
-            ],
-            events: vec![
-                said.clone(),
-                said.clone(),
-                topic,
-                reply,
-                victim.said[0].clone(),
-                victim.said[SAID].clone(),
-                "$nothing".to_owned(),
-                "$elsewhere:other.example".to_owned(),
-            ],
-            users: vec![
-                asker.id.clone(),
-                asker.id.clone(),
-                asker.id.clone(),
-                peer.id.clone(),
-                victim.user.id.clone(),
-                "@nobody:localhost".to_owned(),
-                "@somebody:other.example".to_owned(),
-            ],
-            made: Made::default(),
+            places: Places::of(&asker, &own_room).await,
             message: said,
+            filter: text(&filter["filter_id"]),
+            made: Made::default(),
+            refresh_token,
+            rooms,
+            events,
+            users,
             own_room,
+            closed,
             asker,
             peer,
         }
@@ -198,7 +117,7 @@ impl Cast {
             },
             "room_id_or_alias" if rng.percent(30) => self.fitting("room_alias", rng),
             "room_id_or_alias" => self.fitting("room_id", rng),
-            "device_id" if rng.percent(70) => DEVICE.to_owned(),
+            "device_id" if rng.percent(40) => DEVICE.to_owned(),
             "device_id" => self.asker.device.clone(),
             "txn_id" if rng.percent(80) => unique("txn"),
             "txn_id" => "again".to_owned(),
@@ -211,7 +130,7 @@ impl Cast {
             "tag" => one_of(rng, &["m.favourite", "m.lowpriority", "u.some"]).to_string(),
             "place" => {
                 let Places { since, before, end, public } = &self.places;
-                one_of(rng, &[since, before, end, public]).to_string()
+                (*one_of(rng, &[since, before, end, public])).clone()
             }
             _ => {
                 let names = ["room_id", "user_id", "event_id", "device_id", "event_type", "place"];
@@ -222,18 +141,64 @@ impl Cast {
     }
 
     /// The content of a message.
-    pub(super) fn message_content(&self) -> skerry_tests::Value {
+    pub(super) fn message_content(&self) -> Value {
         let mut content = message("hostile");
         content["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": self.message, "is_falling_back": true,
                 "m.in_reply_to": { "event_id": self.message } });
         content["m.mentions"] = json!({ "user_ids": [self.peer.id], "room": true });
         content
     }
+}
 
-    /// The authentication data that lets the asker do anything.
-    pub(super) fn password(&self) -> &'static str {
-        PASSWORD
+impl Places {
+    async fn of(asker: &User, room: &str) -> Self {
+        let sync = asker.get("/sync").ok().await;
+        let page = asker.messages(room, "f").query("limit", 2).ok().await;
+        let public = asker.get("/publicRooms").query("limit", 1).ok().await;
+        Self {
+            since: text(&sync["next_batch"]),
+            before: text(&sync["rooms"]["join"][room]["timeline"]["prev_batch"]),
+            end: text(&page["end"]),
+            public: text(&public["next_batch"]),
+        }
     }
+}
+
+/// A new user, and a refresh token of theirs.
+async fn account(server: &Server) -> (User, String) {
+    let client = Client::new(server.url());
+    let account = json!({ "username": unique("hostile"), "password": PASSWORD,
+        "refresh_token": true });
+    let dummy = json!({ "type": "m.login.dummy" });
+    let session = client.post("/register").uia(account, dummy).await.ok();
+    let user = User::from_session(&client, &session);
+    let profile = json!({ "displayname": "Hostile" });
+    user.put(path(["profile", &user.id, "displayname"])).json(&profile).ok().await;
+    (user, text(&session["refresh_token"]))
+}
+
+/// Rooms that are not the asker's, to which they stand in one way or another.
+async fn other_rooms(asker: &User, peer: &User, victim: &Victim, own_room: &str) -> Vec<String> {
+    asker.join(&victim.shared).await;
+    let left = peer.public_room(&[asker]).await;
+    asker.leave(&left).await;
+    let invited = peer.create_room(&json!({ "invite": [asker.id] })).await;
+    let restricted = closed_room(peer, "restricted", own_room).await;
+    let open = peer.public_room(&[]).await;
+    let (shared, private) = (victim.shared.clone(), victim.private.clone());
+    vec![shared.clone(), shared, private, left, invited, restricted, open]
+}
+
+/// A room with this join rule, which whoever is in that other room may fulfil.
+async fn closed_room(creator: &User, join_rule: &str, other: &str) -> String {
+    let allow = json!([{ "type": "m.room_membership", "room_id": other }]);
+    let rule = json!({ "type": "m.room.join_rules", "state_key": "",
+        "content": { "join_rule": join_rule, "allow": allow } });
+    creator.create_room(&json!({ "initial_state": [rule] })).await
+}
+
+fn text(json: &Value) -> String {
+    json.as_str().unwrap_or_default().to_owned()
 }
 
 const EVENT_TYPES: [&str; 8] = [

@@ -4,11 +4,10 @@
 use super::{
     Route,
     cast::{Cast, DEVICE},
-    one_of,
     rng::Rng,
     states,
 };
-use skerry_tests::{Value, json, unique};
+use skerry_tests::{PASSWORD, Value, json, unique};
 
 /// What an endpoint expects.
 #[derive(Default)]
@@ -54,7 +53,7 @@ const TABLE: [Row; 43] = [
     ("POST", "/logout", |_| vec![body(json!({}))]),
     ("POST", "/refresh", |it| vec![body(json!({ "refresh_token": it.refresh_token }))]),
     ("POST", "/account/password", |it| {
-        let change = json!({ "new_password": it.password(), "logout_devices": false,
+        let change = json!({ "new_password": PASSWORD, "logout_devices": false,
             "auth": auth(it) });
         vec![body(change)]
     }),
@@ -101,15 +100,18 @@ const TABLE: [Row; 43] = [
             "filter": { "generic_search_term": "a", "room_types": ["m.space", null] } });
         vec![body(search).query(&[("server", "localhost")])]
     }),
-    ("POST", "/join/{room_id_or_alias}", |it| vec![join(it).query(&VIA)]),
-    ("POST", "/knock/{room_id_or_alias}", |_| vec![body(json!({ "reason": "none" })).query(&VIA)]),
+    ("POST", "/join/{room_id_or_alias}", join),
+    ("POST", "/knock/{room_id_or_alias}", |it| {
+        let reason = || body(json!({ "reason": "none" })).query(&VIA);
+        vec![reason(), reason().at("room_id_or_alias", &it.closed)]
+    }),
     ("GET", "/room_summary/{room_id_or_alias}", |_| vec![query(&VIA)]),
-    ("POST", "/rooms/{room_id}/join", |it| vec![join(it)]),
+    ("POST", "/rooms/{room_id}/join", join),
     ("POST", "/rooms/{room_id}/leave", |_| vec![body(json!({ "reason": "none" }))]),
     ("POST", "/rooms/{room_id}/invite", |it| {
         let third_party = json!({ "id_server": "x.y", "id_access_token": "x", "medium": "email",
             "address": "a@b.example" });
-        vec![whom(it), body(third_party)]
+        vec![body(json!({ "user_id": it.victim })), whom(it), body(third_party)]
     }),
     ("POST", "/rooms/{room_id}/kick", |it| vec![whom(it)]),
     ("POST", "/rooms/{room_id}/ban", |it| vec![whom(it)]),
@@ -143,17 +145,20 @@ pub(super) fn check(routes: &[Route]) {
     }
 }
 
-/// An example for an endpoint; any, where there is none.
+/// An example for an endpoint; one for that method, where there is none.
 pub(super) fn of(route: &Route, cast: &Cast, rng: &mut Rng) -> Example {
-    let own = TABLE.iter().find(|it| is_of(it, route));
-    let (_, _, examples) = own.unwrap_or_else(|| one_of(rng, &TABLE));
+    let rows: Vec<&Row> = TABLE.iter().filter(|it| it.0 == route.method).collect();
+    let own = rows.iter().copied().find(|it| is_of(it, route));
+    let Some((_, _, examples)) = own.or_else(|| rng.pick(&rows).copied()) else {
+        return Example::default();
+    };
     let mut examples = examples(cast);
     examples.swap_remove(rng.below(examples.len()))
 }
 
 /// The authentication data that lets the asker do anything.
 fn auth(cast: &Cast) -> Value {
-    json!({ "type": "m.login.password", "password": cast.password(),
+    json!({ "type": "m.login.password", "password": PASSWORD,
         "identifier": { "type": "m.id.user", "user": cast.asker.id } })
 }
 
@@ -181,7 +186,7 @@ fn login(cast: &Cast) -> Vec<Example> {
     ];
     let by_password = identifiers.into_iter().map(|identifier| {
         body(json!({ "type": "m.login.password", "identifier": identifier,
-            "password": cast.password(), "device_id": DEVICE, "refresh_token": true,
+            "password": PASSWORD, "device_id": DEVICE, "refresh_token": true,
             "initial_device_display_name": "of the hostile" }))
     });
     by_password.chain([body(json!({ "type": "m.login.token", "token": "some" }))]).collect()
@@ -274,10 +279,12 @@ fn send(cast: &Cast) -> Vec<Example> {
     ]
 }
 
-fn join(cast: &Cast) -> Example {
+fn join(cast: &Cast) -> Vec<Example> {
     let signed = json!({ "sender": cast.peer.id, "mxid": cast.asker.id, "token": "x",
         "signatures": { "x.y": { "ed25519:1": "x" } } });
-    body(json!({ "reason": "none", "third_party_signed": signed }))
+    let invited = body(json!({ "reason": "none", "third_party_signed": signed }));
+    let plain = || body(json!({ "reason": "none" }));
+    vec![plain(), plain().query(&VIA), invited]
 }
 
 fn whom(cast: &Cast) -> Example {

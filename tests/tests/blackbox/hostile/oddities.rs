@@ -2,6 +2,7 @@
 
 use super::{one_of, rng::Rng};
 use skerry_tests::encode;
+use std::fmt::Write as _;
 
 /// Brackets that no parser may follow by recursion.
 const DEEP: usize = 100_000;
@@ -177,9 +178,18 @@ pub(super) fn encoded(rng: &mut Rng, proper: &str) -> String {
         2 => format!("{}{}", encode(proper), one_of(rng, &ENCODINGS)),
         3..=5 => encode(&nearly(rng, proper)),
         // Text that need not be encoded, encoded.
-        6 => proper.bytes().map(|it| format!("%{it:02x}")).collect(),
+        6 => all_encoded(proper.as_bytes()),
         _ => encode(&text(rng)),
     }
+}
+
+/// Bytes of which each is percent-encoded, also those that need not be.
+pub(super) fn all_encoded(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(3 * bytes.len());
+    for byte in bytes {
+        write!(text, "%{byte:02x}").expect("a text takes what is written");
+    }
+    text
 }
 
 /// A number or what might be taken for one.
