@@ -96,7 +96,7 @@ impl Connection {
             let origin = proxies.origin(address.ip(), forwarded_for);
             request.extensions_mut().insert(ClientAddress(origin.to_string()));
             let running = running.begin();
-            let request = request.map(|it| Body::new(RequestBody::new(it, running.clone())));
+            let request = RequestBody::replace(request, running.clone());
             let answer = router.clone().oneshot(request);
             let connections = connections.clone();
             async move {

@@ -95,6 +95,9 @@ impl House {
 pub(super) const GET_QUICK: &[u8] = b"GET /quick HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 /// Asks for a large answer, and for the connection's end.
 pub(super) const GET_LARGE: &[u8] = b"GET /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+/// Asks for a large answer with a body that nobody reads.
+pub(super) const GET_LARGE_WITH_BODY: &[u8] =
+    b"GET /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 4000000\r\n\r\n";
 /// Asks for an answer that takes its time.
 pub(super) const GET_WAIT: &[u8] = b"GET /wait HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 

@@ -7,7 +7,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::house::{GET_LARGE, GET_WAIT, House, LARGE, WAIT, dribble, limits, read_to_end};
+use super::house::{
+    GET_LARGE, GET_LARGE_WITH_BODY, GET_WAIT, House, LARGE, WAIT, dribble, limits, read_to_end,
+};
 
 #[tokio::test]
 async fn a_head_that_does_not_come_to_its_end_ends_the_connection() {
@@ -55,6 +57,40 @@ async fn a_body_that_does_not_come_is_no_request_to_wait_for() {
         assert!(found.contains("HTTP/1.1 400"), "{head}: {found}");
     }
     assert!(house.serves().await);
+}
+
+/// Where something is left to read, closing a connection throws away what was written to it.
+#[tokio::test]
+async fn an_answer_is_whole_whether_or_not_the_body_was_wanted() {
+    let house = House::start(limits(), None).await;
+    for chunks in [1, 40] {
+        let mut stream = house.sent(GET_LARGE_WITH_BODY).await;
+        let (mut reading, mut writing) = stream.split();
+        let part = vec![b'x'; 4_000_000 / chunks];
+        let send = async {
+            for _ in 0..chunks {
+                writing.write_all(&part).await.unwrap();
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let (found, ()) = tokio::join!(read_to_end(&mut reading), send);
+        assert!(found.len() > LARGE, "{} bytes", found.len());
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_wants_and_that_does_not_come_ends_the_connection() {
+    let house = House::start(limits(), None).await;
+    let head = "GET /quick HTTP/1.1\r\nhost: a\r\ncontent-length: 4000000\r\n\r\n";
+    let stream = house.sent(head.as_bytes()).await;
+    let (after, found) = dribble(stream, b"").await;
+    assert!(after < limits().body * 4, "{after:?}");
+    assert!(found.ends_with(b"quick"), "the answer does not wait for it");
+    // Nor is it read for ever.
+    let mut head = head.replace("4000000", "40000000000").into_bytes();
+    head.resize(head.len() + 1_000_000, b'x');
+    let (_, found) = dribble(house.sent(&head).await, &vec![b'x'; 1_000_000]).await;
+    assert!(found.ends_with(b"quick"));
 }
 
 #[tokio::test]
