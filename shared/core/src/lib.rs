@@ -14,6 +14,7 @@ pub mod dns_json;
 pub mod engine;
 mod event_json;
 pub mod filter;
+pub mod identifier;
 pub mod integer;
 pub mod join_order;
 pub mod membership;

@@ -12,16 +12,13 @@ use base64::{
 use ruma::{OwnedUserId, ServerName, UserId};
 use sha2::{Digest as _, Sha256};
 
+use crate::identifier::MAX_ID_BYTES;
+
 /// Bytes of randomness in a token: what cannot be guessed need not be slow to check.
 pub const RANDOM_BYTES: usize = 32;
 
 /// Characters of that randomness in base64.
 const RANDOM_CHARS: usize = 43;
-
-/// The most bytes of a user ID ([spec]).
-///
-/// [spec]: https://spec.matrix.org/v1.19/appendices/#user-identifiers
-const MAX_USER_ID_BYTES: usize = 255;
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +57,7 @@ impl TokenKind {
             return None;
         }
         let user_id = format!("@{localpart}:{server_name}");
-        if user_id.len() > MAX_USER_ID_BYTES {
+        if user_id.len() > MAX_ID_BYTES {
             return None;
         }
         UserId::parse(user_id).ok()

@@ -38,7 +38,7 @@ use ruma::api::error::ErrorKind;
 use self::mount::Routes;
 pub use self::{
     counted::ClientAddress,
-    input::{Client, MAX_BODY_BYTES},
+    input::{Client, MAX_BODY_BYTES, MAX_DRAINED_BYTES},
     json::MAX_JSON_DEPTH,
 };
 use crate::{Error, ports::Ports, server::Server};

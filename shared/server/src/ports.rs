@@ -17,7 +17,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ruma::{RoomId, UserId};
-use skerry_core::rate_limits::Bucket;
+use skerry_core::{identifier::MAX_ID_BYTES, rate_limits::Bucket};
 
 pub use self::{
     dns::Dns,
@@ -98,6 +98,14 @@ pub trait Objects: Send + Sync {
 
 /// A kind of object that [`Objects`] reaches.
 pub trait Reach: Recipient {
+    /// Refuses a name that no object of the kind has. At the edge a long one would not even be a
+    /// name, and nothing that is kept by name is to grow by what strangers invent.
+    ///
+    /// # Errors
+    ///
+    /// What is answered where there is no such object.
+    fn check_name(id: &Self::Id) -> Result<()>;
+
     /// Hands a command to the object of this name.
     fn reach<'a>(
         objects: &'a dyn Objects,
@@ -107,6 +115,13 @@ pub trait Reach: Recipient {
 }
 
 impl Reach for room::ToRoom {
+    fn check_name(room_id: &RoomId) -> Result<()> {
+        match room_id.as_str().len() <= MAX_ID_BYTES {
+            true => Ok(()),
+            false => Err(Error::UnknownRoom),
+        }
+    }
+
     fn reach<'a>(
         objects: &'a dyn Objects,
         id: &'a RoomId,
@@ -117,6 +132,13 @@ impl Reach for room::ToRoom {
 }
 
 impl Reach for user::ToUser {
+    fn check_name(user_id: &UserId) -> Result<()> {
+        match user_id.as_str().len() <= MAX_ID_BYTES {
+            true => Ok(()),
+            false => Err(Error::not_found("there is no such user")),
+        }
+    }
+
     fn reach<'a>(
         objects: &'a dyn Objects,
         id: &'a UserId,
@@ -131,7 +153,8 @@ impl dyn Objects + '_ {
     ///
     /// # Errors
     ///
-    /// What the object answers, or [`Error::Internal`] when it could not be asked.
+    /// What the object answers, or would if there were one, or [`Error::Internal`] when it could not
+    /// be asked.
     pub async fn ask<A>(
         &self,
         id: &<A::Recipient as Recipient>::Id,
@@ -140,6 +163,7 @@ impl dyn Objects + '_ {
     where
         A: Ask<Recipient: Reach>,
     {
+        A::Recipient::check_name(id)?;
         let reply = A::Recipient::reach(self, id, question.into_command()).await?;
         A::from_reply(reply).ok_or_else(|| Error::internal("an object answered another question"))
     }

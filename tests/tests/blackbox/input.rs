@@ -1,6 +1,6 @@
 //! Malformed, oversized and hostile input: refused as the client's fault, never a 5xx.
 
-use skerry_tests::{Client, Request, Server, User, json, path};
+use skerry_tests::{Client, Request, Server, User, json, message, path};
 use tokio::time::Instant;
 
 both_hosts![
@@ -19,6 +19,7 @@ both_hosts![
     injections_in_paths_are_refused,
     injections_in_queries_are_refused,
     injections_in_bodies_are_only_text,
+    an_identifier_that_is_too_long_is_nobodys,
 ];
 
 /// Endpoints that take a body, in a room where the user may do everything.
@@ -384,5 +385,55 @@ async fn injections_in_bodies_are_only_text(server: &Server) {
         let login = json!({ "type": "m.login.password", "password": injection,
             "identifier": { "type": "m.id.user", "user": injection } });
         alice.post("/login").json(&login).send().await.client_error();
+    }
+}
+
+/// S-I1. Longer than 255 bytes none is; where objects have names, longer ones than a kilobyte are not
+/// even names.
+async fn an_identifier_that_is_too_long_is_nobodys(server: &Server) {
+    let alice = User::register(server, "alice").await;
+    let own = alice.create_room(&json!({})).await;
+    for length in [256, 1_025, 9_000] {
+        let id = |sigil: char| {
+            let name = "x".repeat(length - "@:localhost".len());
+            format!("{sigil}{name}:localhost")
+        };
+        let (user, room, alias) = (id('@'), id('!'), id('#'));
+        let login = json!({ "type": "m.login.password", "password": "correct horse",
+            "identifier": { "type": "m.id.user", "user": user } });
+        alice.post("/login").json(&login).refused(403, "M_FORBIDDEN").await;
+        let allow = json!([{ "type": "m.room_membership", "room_id": room }]);
+        let rule = json!({ "type": "m.room.join_rules", "state_key": "",
+            "content": { "join_rule": "restricted", "allow": allow } });
+        let restricted = alice.create_room(&json!({ "initial_state": [rule] })).await;
+        let bob = User::register(server, "bob").await;
+        for request in [
+            alice.get(path(["profile", &user])),
+            alice.get(path(["profile", &user, "displayname"])),
+            alice.get("/register/available").query("username", &user[1..length - 10]),
+            alice.post(path(["rooms", &own, "invite"])).json(&json!({ "user_id": user })),
+            alice.post(path(["rooms", &own, "ban"])).json(&json!({ "user_id": user })),
+            alice.post("/createRoom").json(&json!({ "invite": [user] })),
+            alice.post(path(["rooms", &room, "join"])),
+            alice.post(path(["join", &room])),
+            alice.post(path(["join", &alias])),
+            alice.post(path(["knock", &room])),
+            alice.post(path(["rooms", &room, "leave"])),
+            alice.post(path(["rooms", &room, "forget"])),
+            alice.get(path(["rooms", &room, "state"])),
+            alice.get(path(["rooms", &room, "messages"])),
+            alice.sending(&room, "m.room.message", &message("nowhere")),
+            alice.get(format!("/_matrix/client/v1/room_summary/{room}")),
+            alice.get(path(["directory", "list", "room", &room])),
+            alice.put(path(["directory", "list", "room", &room])),
+            alice.put(path(["directory", "room", &alias])).json(&json!({ "room_id": own })),
+            alice
+                .put(path(["directory", "room", "#x:localhost"]))
+                .json(&json!({ "room_id": room })),
+            alice.get(path(["directory", "room", &alias])),
+            bob.post(path(["rooms", &restricted, "join"])),
+        ] {
+            request.send().await.client_error();
+        }
     }
 }

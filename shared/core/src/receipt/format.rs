@@ -17,16 +17,12 @@ use super::{Dropped, MAX_BYTES, malformed};
 use crate::{
     Pdu,
     event_json::EventJson,
+    identifier::MAX_ID_BYTES,
     pdu::{MAX_DEPTH, floats},
 };
 
 /// Bytes of an event as it comes, white space and escapes included, before it is looked at.
 pub(super) const MAX_TEXT_BYTES: usize = 4 * MAX_BYTES;
-
-/// Bytes of an identifier, of `type` and of `state_key` ([spec]).
-///
-/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#size-limits
-const MAX_ID_BYTES: usize = 255;
 
 /// Events that `auth_events` may name.
 const MAX_AUTH_EVENTS: usize = 10;

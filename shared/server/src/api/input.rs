@@ -27,9 +27,9 @@ use crate::{Error, Result, limiters::Unlimited, messages::Caller};
 /// The largest body of a JSON request. An event may have 64 KiB, `/createRoom` brings several.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// How much of a body that is too large is read and thrown away. Most clients send all of a
+/// How much of a body that nobody wants is read and thrown away. Most clients send all of a
 /// request before they look at the answer, and never see it when the connection breaks off.
-const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 
 /// What is known of the program that sent a request.
 #[derive(Clone, Debug, Default)]

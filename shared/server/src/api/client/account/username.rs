@@ -3,11 +3,9 @@
 //! [spec]: https://spec.matrix.org/v1.19/appendices/#user-identifiers
 
 use ruma::{OwnedUserId, ServerName, UserId, api::error::ErrorKind};
+use skerry_core::identifier::MAX_ID_BYTES;
 
 use crate::{Error, Result};
-
-/// The most bytes of a user ID, sigil and server name included.
-const MAX_USER_ID_BYTES: usize = 255;
 
 /// The ID of a new account with this name. Capitals are taken for small letters: names that
 /// differ by them alone would be a trap.
@@ -22,7 +20,7 @@ pub fn new_user_id(server_name: &ServerName, username: &str) -> Result<OwnedUser
         return Err(invalid("a user name does not begin with _"));
     }
     let user_id = format!("@{localpart}:{server_name}");
-    if user_id.len() > MAX_USER_ID_BYTES {
+    if user_id.len() > MAX_ID_BYTES {
         return Err(invalid("the user name is too long"));
     }
     UserId::parse(user_id).map_err(|_| invalid("this is no user name"))
@@ -39,7 +37,7 @@ mod tests {
     #[test]
     fn which_names_new_accounts_may_have() {
         let server_name = <&ServerName>::try_from("localhost").unwrap();
-        let longest = "x".repeat(MAX_USER_ID_BYTES - "@:localhost".len());
+        let longest = "x".repeat(MAX_ID_BYTES - "@:localhost".len());
         let cases = [
             ("alice", Some("@alice:localhost")),
             ("Alice", Some("@alice:localhost")),

@@ -15,7 +15,7 @@ use ruma::{
         error::{DeserializationError, ErrorKind},
     },
 };
-use skerry_core::rate_limits::Bucket;
+use skerry_core::{identifier::MAX_ID_BYTES, rate_limits::Bucket};
 
 use super::{Wishes, begin};
 use crate::{
@@ -80,7 +80,7 @@ pub fn local_user(server: &Server, name: &str) -> Option<OwnedUserId> {
     } else {
         UserId::parse(format!("@{name}:{}", server.name))
     };
-    user_id.ok().filter(|it| server.is_local(it))
+    user_id.ok().filter(|it| server.is_local(it) && it.as_str().len() <= MAX_ID_BYTES)
 }
 
 /// Whom the request names. None: nobody that could be of this server.
