@@ -29,8 +29,8 @@ pub async fn send(url: &str, request: &[u8]) -> Reply {
     }
 }
 
-/// The same, but for what no log may have; an error means that no answer came. A server may answer before it has all of a
-/// request, and then need not read the rest.
+/// The same, but nothing is noted that no log may have; an error means that no answer came. A
+/// server may answer before it has all of a request, and then need not read the rest.
 pub async fn try_send(url: &str, request: &[u8]) -> io::Result<Reply> {
     let mut connection = connect(url).await;
     let (mut reader, mut writer) = connection.split();

@@ -11,12 +11,14 @@ private_server! {
         whatever_is_asked_the_answer_is_json_for_any_page,
         a_body_in_crumbs_is_a_body,
         a_body_that_breaks_off_is_no_fault_of_the_server,
+        a_body_that_nobody_wants_cuts_no_answer,
     ],
     worker: Worker => [
         a_path_that_a_parser_would_resolve_does_nothing,
         whatever_is_asked_the_answer_is_json_for_any_page,
         a_body_in_crumbs_is_a_body,
         a_body_that_breaks_off_is_no_fault_of_the_server,
+        a_body_that_nobody_wants_cuts_no_answer,
     ],
 }
 
@@ -144,4 +146,32 @@ async fn a_body_that_breaks_off_is_no_fault_of_the_server(host: Host) {
     nothing.refused(404, "M_NOT_FOUND").await;
     alice.get("/account/whoami").ok().await;
     assert!(!server.log().contains("ERROR"), "{}", server.log());
+}
+
+/// Bytes of a body that is not looked at: about as much as a body may have.
+const UNWANTED: usize = 1_000_000;
+
+/// Who sends all of a request before they read the answer gets the answer, whole.
+async fn a_body_that_nobody_wants_cuts_no_answer(host: Host) {
+    let server = start(host);
+    let alice = User::register(&server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    for number in 0..10 {
+        let content = json!({ "filler": "x".repeat(50_000) });
+        alice.set_state(&room, "org.example.large", &number.to_string(), &content).await;
+    }
+    let state = format!("GET /_matrix/client/v3{}", path(["rooms", &room, "state"]));
+    let account_data = format!("PUT {}", account_data(&alice));
+    let body = "x".repeat(UNWANTED);
+    let length = format!("Content-Length: {UNWANTED}\r\n\r\n");
+    for _ in 0..5 {
+        let request = raw::head(&state, Some(&alice.token)) + &length + &body;
+        let found = raw::send(direct(&server), request.as_bytes()).await.ok();
+        let large = found.as_array().expect("state").iter();
+        assert_eq!(large.filter(|it| it["type"] == "org.example.large").count(), 10);
+        for (token, errcode) in [(None, "M_MISSING_TOKEN"), (Some("none"), "M_UNKNOWN_TOKEN")] {
+            let request = raw::head(&account_data, token) + &length + &body;
+            raw::send(direct(&server), request.as_bytes()).await.refused(401, errcode);
+        }
+    }
 }

@@ -213,7 +213,7 @@ fn query(rng: &mut Rng, example: &Example, cast: &Cast, is_odd: bool) -> Query {
 }
 
 /// Percent-encoded it is three times as long.
-const MOST_BYTES_OF_QUERY: usize = 8_000;
+const MOST_BYTES_OF_QUERY: usize = 5_000;
 
 fn target(path: &str, query: &Query) -> String {
     if query.is_empty() {
@@ -231,19 +231,32 @@ fn bearer(token: &str) -> (String, Vec<u8>) {
 /// A token that is none, or somebody else's, or not where it belongs.
 fn odd_token(rng: &mut Rng, cast: &Cast, headers: &mut Vec<(String, Vec<u8>)>, query: &mut Query) {
     let (own, other) = (&cast.asker.token, &cast.peer.token);
-    let of_victim = own.replace(cast.asker.localpart(), cast.victim.trim_start_matches('@'));
-    match rng.below(11) {
+    match rng.below(12) {
         0 => {}
+        11 => headers.push(bearer(&of_nobody(rng, own))),
         1 | 2 => headers.push(bearer(other)),
         3 => headers.push(bearer(&own.chars().rev().collect::<String>())),
         4 => headers.push(bearer(&own[..own.len() / 2])),
         5 => headers.push(bearer(&"x".repeat(10_000))),
-        6 => headers.push(bearer(&of_victim)),
+        6 => headers.push(bearer(&oddities::nearly(rng, own).replace(is_control, "~"))),
         7 => headers.extend([bearer(own), bearer(other)]),
         8 => headers.push(bearer(&cast.refresh_token)),
         9 => headers.push(("Authorization".to_owned(), b"Bearer \xff\xfe".to_vec())),
         _ => query.push(("access_token".to_owned(), own.clone())),
     }
+}
+
+/// What no header can have.
+fn is_control(it: char) -> bool {
+    it.is_ascii_control()
+}
+
+/// A token that has the form of one, and names a user whose name may be longer than any.
+fn of_nobody(rng: &mut Rng, own: &str) -> String {
+    // Base64 of so many letters.
+    let name = "eHh4".repeat(1 + rng.below(2_000));
+    let random = own.rsplit('_').next().unwrap_or_default();
+    format!("ska_{name}_{random}")
 }
 
 fn add_body(rng: &mut Rng, sent: &mut Sent, example: &Example, cast: &Cast, is_odd: bool) {

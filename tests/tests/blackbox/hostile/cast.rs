@@ -1,8 +1,9 @@
 //! Who and what there is: the one who asks, those who are asked about, and the names of all that a
-//! request may be about. Anew for every seed, but for the victim, whom all of them try to harm.
+//! request may be about. Anew for every seed.
 
 use super::{one_of, rng::Rng, victim::Victim};
 use skerry_tests::{Client, PASSWORD, Reply, Server, User, Value, json, message, path, unique};
+use std::sync::Arc;
 
 /// The device that one gets who logs in.
 pub(super) const DEVICE: &str = "DEVICE";
@@ -10,7 +11,7 @@ pub(super) const DEVICE: &str = "DEVICE";
 pub(super) struct Cast {
     pub(super) asker: User,
     pub(super) peer: User,
-    pub(super) victim: String,
+    pub(super) victim: Arc<Victim>,
     pub(super) own_room: String,
     /// A room at which one may knock.
     pub(super) closed: String,
@@ -42,7 +43,12 @@ pub(super) struct Places {
 
 impl Cast {
     /// Makes one around a peer.
-    pub(super) async fn new(server: &Server, victim: &Victim, peer: User, rng: &mut Rng) -> Self {
+    pub(super) async fn new(
+        server: &Server,
+        victim: Arc<Victim>,
+        peer: User,
+        rng: &mut Rng,
+    ) -> Self {
         let (asker, refresh_token) = account(server).await;
         let direct = json!({ (peer.id.as_str()): [] });
         asker.put(path(["user", &asker.id, "account_data", "m.direct"])).json(&direct).ok().await;
@@ -60,7 +66,7 @@ impl Cast {
         let filter = asker.post(path(["user", &asker.id, "filter"])).json(&filter).ok().await;
         let closed = closed_room(&peer, "knock", &own_room).await;
         let mut rooms = vec![own_room.clone(); 6];
-        rooms.extend(other_rooms(&asker, &peer, victim, &own_room).await);
+        rooms.extend(other_rooms(&asker, &peer, &victim, &own_room).await);
         rooms.extend([closed.clone(), "!nowhere:localhost".to_owned()]);
         rooms.push("!elsewhere:other.example".to_owned());
         let mut events = vec![said.clone(), said.clone(), topic, reply];
@@ -70,7 +76,7 @@ impl Cast {
         users.extend([peer.id.clone(), victim.user.id.clone()]);
         users.extend(["@nobody:localhost", "@somebody:other.example"].map(ToOwned::to_owned));
         Self {
-            victim: victim.user.id.clone(),
+            victim,
             alias: format!("#{alias_name}:localhost"),
             places: Places::of(&asker, &own_room).await,
             message: said,

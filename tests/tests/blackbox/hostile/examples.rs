@@ -111,7 +111,7 @@ const TABLE: [Row; 43] = [
     ("POST", "/rooms/{room_id}/invite", |it| {
         let third_party = json!({ "id_server": "x.y", "id_access_token": "x", "medium": "email",
             "address": "a@b.example" });
-        vec![body(json!({ "user_id": it.victim })), whom(it), body(third_party)]
+        vec![body(json!({ "user_id": it.victim.user.id })), whom(it), body(third_party)]
     }),
     ("POST", "/rooms/{room_id}/kick", |it| vec![whom(it)]),
     ("POST", "/rooms/{room_id}/ban", |it| vec![whom(it)]),
@@ -221,7 +221,7 @@ fn filter(cast: &Cast) -> Value {
     json!({
         "event_fields": ["content.body", "sender", "content.m\\.relates_to"],
         "event_format": "client",
-        "presence": { "types": ["m.*"], "not_senders": [cast.victim] },
+        "presence": { "types": ["m.*"], "not_senders": [cast.victim.user.id] },
         "account_data": { "types": ["m.*", "org.*.some"], "limit": 5 },
         "room": {
             "rooms": [cast.own_room],
@@ -237,7 +237,7 @@ fn filter(cast: &Cast) -> Value {
 
 fn room_filter(cast: &Cast) -> Value {
     json!({ "limit": 5, "types": ["m.room.*"], "not_types": ["m.room.topic"],
-        "senders": [cast.asker.id, cast.peer.id], "not_senders": [cast.victim],
+        "senders": [cast.asker.id, cast.peer.id], "not_senders": [cast.victim.user.id],
         "contains_url": false, "lazy_load_members": true, "related_by_rel_types": ["m.thread"],
         "unread_thread_notifications": true })
 }
@@ -250,7 +250,7 @@ fn create_room(cast: &Cast) -> Vec<Example> {
             "predecessor": { "room_id": cast.own_room, "event_id": cast.message } },
         "initial_state": [{ "type": "m.room.history_visibility", "state_key": "",
             "content": { "history_visibility": "joined" } }],
-        "invite": [cast.peer.id, cast.victim],
+        "invite": [cast.peer.id, cast.victim.user.id],
         "is_direct": true,
         "name": "a room",
         "topic": "a topic",

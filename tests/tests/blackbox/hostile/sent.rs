@@ -1,6 +1,6 @@
 //! A request as it is sent, byte by byte, and what came of it.
 
-use skerry_tests::{Reply, raw};
+use skerry_tests::{Reply, raw, secrets};
 use std::{fmt, io, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -33,6 +33,7 @@ pub(super) enum Outcome {
 impl Sent {
     /// Sends it, on a connection of its own.
     pub(super) async fn send(&self, url: &str) -> Outcome {
+        self.body.iter().for_each(|it| secrets::note_json(it));
         let request = self.bytes();
         let started = Instant::now();
         let answer = raw::try_send(url, &request);

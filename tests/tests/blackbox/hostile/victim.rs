@@ -3,9 +3,10 @@
 use skerry_tests::{Server, Sync, User, json};
 
 /// What the victim has said in each room.
-const SAID: usize = 5;
+const SAID: usize = 2;
 
 /// Somebody who uses the server, and what they have.
+#[derive(Clone)]
 pub(super) struct Victim {
     pub(super) user: User,
     /// A room that everybody joins, and one of theirs alone.
@@ -25,8 +26,8 @@ impl Victim {
     }
 
     /// The same after a restart of the server.
-    pub(super) fn at(self, server: &Server) -> Self {
-        Self { user: self.user.at(server), ..self }
+    pub(super) fn at(&self, server: &Server) -> Self {
+        Self { user: self.user.at(server), ..self.clone() }
     }
 
     /// A message in the shared room, and one in the private room.
