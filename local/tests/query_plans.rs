@@ -4,6 +4,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
@@ -76,8 +77,9 @@ fn entries(text: &str) -> BTreeMap<&str, &str> {
 #[tokio::test]
 async fn every_statement_is_carried_out_as_the_file_says() {
     let entry = |(statement, plan): &(Statement, Plan)| {
-        let lines: String = plan.lines.iter().map(|it| format!("\n{it}")).collect();
-        format!("{}\n  {}{lines}\n", statement.name, statement.sql)
+        let first = format!("{}\n  {}", statement.name, statement.sql);
+        let lines: Vec<_> = [first].into_iter().chain(plan.lines.iter().cloned()).collect();
+        lines.join("\n") + "\n"
     };
     let now: Vec<_> = all_plans().await.iter().map(entry).collect();
     let now = now.join("\n");
@@ -86,18 +88,18 @@ async fn every_statement_is_carried_out_as_the_file_says() {
     }
     let golden = fs::read_to_string(path(GOLDEN)).unwrap_or_default();
     let (before, now) = (entries(&golden), entries(&now));
-    let mut found = String::new();
+    let mut found = Vec::new();
     for (name, entry) in &now {
         match before.get(name) {
             Some(it) if it == entry => {}
-            Some(it) => found += &format!("\n{name}\nbefore:\n{it}\nnow:\n{entry}\n"),
-            None => found += &format!("\n{name}\nis new:\n{entry}\n"),
+            Some(it) => found.push(format!("{name}\nbefore:\n{it}\nnow:\n{entry}\n")),
+            None => found.push(format!("{name}\nis new:\n{entry}\n")),
         }
     }
-    for name in before.keys().filter(|it| !now.contains_key(*it)) {
-        found += &format!("\n{name}\nis gone\n");
-    }
-    assert!(found.is_empty(), "{found}\nSKERRY_ACCEPT=1 accepts this into {GOLDEN}");
+    let gone = before.keys().filter(|it| !now.contains_key(*it));
+    found.extend(gone.map(|name| format!("{name}\nis gone\n")));
+    let found = found.join("\n");
+    assert!(found.is_empty(), "\n{found}\nSKERRY_ACCEPT=1 accepts this into {GOLDEN}");
 }
 
 #[tokio::test]

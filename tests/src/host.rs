@@ -3,20 +3,18 @@
 //! A server must die with the test process however that ends, so its life hangs on the read end of
 //! a pipe: when the process is gone, the pipe closes.
 
+mod data_dir;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    },
+    sync::{Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
+pub(crate) use self::data_dir::DataDir;
 use crate::secrets;
 
 /// A cold start may have to compile Wasm beside other tests; a broken one is reported at once.
@@ -353,71 +351,4 @@ fn addresses(line: &str) -> Vec<String> {
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent")
-}
-
-/// A directory of its own, in memory where the system offers that: what is tested is the server,
-/// not the disk. It is removed on drop, and directories of test processes that are gone are removed
-/// by the next one.
-#[derive(Debug)]
-pub(crate) struct DataDir(PathBuf);
-
-impl DataDir {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        if number == 0 {
-            remove_abandoned();
-        }
-        let path = data_root().join(format!("{PREFIX}{}-{number}", std::process::id()));
-        let mut directory = fs::DirBuilder::new();
-        directory.recursive(true).mode(0o700).create(&path).expect("a data directory");
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for DataDir {
-    fn drop(&mut self) {
-        remove(&self.0);
-    }
-}
-
-const PREFIX: &str = "skerry-test-";
-
-fn data_root() -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
-}
-
-/// Statics are not dropped when a process ends, so the shared servers leave their data behind.
-fn remove_abandoned() {
-    let processes = Path::new("/proc");
-    let Ok(entries) = fs::read_dir(data_root()) else { return };
-    if !processes.is_dir() {
-        return;
-    }
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(owner) = name.strip_prefix(PREFIX).and_then(|it| it.split(['-', '.']).next())
-        else {
-            continue;
-        };
-        if !processes.join(owner).exists() {
-            remove(&entry.path());
-        }
-    }
-}
-
-fn remove(path: &Path) {
-    for path in [path.to_owned(), path.with_extension("log")] {
-        let result = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        if let Err(error) = result
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            eprintln!("{} stays behind: {error}", path.display());
-        }
-    }
 }

@@ -33,26 +33,27 @@ pub fn on_private<F: Future<Output = ()>>(host: Host, test: impl FnOnce(Host) ->
     }
 }
 
-/// Runs a test after all others of this run, whose shared servers have ended then. It is the last
-/// one by its name, since tests begin in the order of their names; so it has to wait only for those
-/// that run beside it.
+/// Runs a test after all others of this run that have servers, whose shared ones have ended then.
+/// It is the last one by its name, since tests begin in the order of their names; so it has to wait
+/// only for those that run beside it.
 pub fn after_all_others(test: impl FnOnce()) {
     let tests = tests_of_this_run();
     let own = std::thread::current();
     if let (Some(own), Some(last)) = (own.name().filter(|it| *it != "main"), tests.last()) {
         assert_eq!(own, last, "it waits for the others, and so has to begin after them");
     }
+    let on_hosts = tests.iter().filter(|it| it.contains("::native::") || it.contains("::worker::"));
+    let count = on_hosts.count();
     let ended = ENDED.0.lock().expect("nobody panics while counting");
-    let others = |ended: &mut usize| *ended + 1 < tests.len();
-    let ended = ENDED.1.wait_while(ended, others).expect("nobody panics while counting");
-    drop(ended);
+    let ended = ENDED.1.wait_while(ended, |ended| *ended < count);
+    drop(ended.expect("nobody panics while counting"));
     for shared in [&NATIVE, &WORKER].into_iter().filter_map(OnceLock::get) {
         shared.end();
     }
     test();
 }
 
-/// How many tests have ended, however they did.
+/// How many tests on a host have ended, however they did.
 static ENDED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
 struct CountsAtItsEnd;

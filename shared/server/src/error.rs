@@ -89,8 +89,8 @@ impl Error {
         Self::api(ErrorKind::UnknownToken(data), message)
     }
 
-    /// A fault of ours. What an error of JSON quotes is left out: users wrote it, or it is a token or
-    /// a password, and this is logged.
+    /// A fault of ours. What an error of JSON quotes is left out: users wrote it, or it is a token
+    /// or a password, and this is logged.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         match source.into().downcast::<serde_json::Error>() {
             Ok(json) => Self::Internal(Box::new(JsonFault::from(&*json))),

@@ -153,8 +153,8 @@ impl dyn Objects + '_ {
     ///
     /// # Errors
     ///
-    /// What the object answers, or would if there were one, or [`Error::Internal`] when it could not
-    /// be asked.
+    /// What the object answers, or would if there were one, or [`Error::Internal`] when it could
+    /// not be asked.
     pub async fn ask<A>(
         &self,
         id: &<A::Recipient as Recipient>::Id,

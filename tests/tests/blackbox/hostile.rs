@@ -3,8 +3,8 @@
 //! A seed is one pass: a user of its own, and one request to each endpoint, in an order by chance.
 //! Each request is what its endpoint expects but for one part, or a few ([`attempt`]). Whatever is
 //! asked, the answer is one that a Matrix client can read ([`verdict`]), it comes within a second,
-//! nothing is an error in the log, and somebody else, in whose rooms this happens, goes on. So it is
-//! after a restart, when all that was stored is loaded again.
+//! nothing is an error in the log, and somebody else, in whose rooms this happens, goes on. So it
+//! is after a restart, when all that was stored is loaded again.
 //!
 //! A request that is answered wrongly is shown with its seed. `SKERRY_SEED=123` replays that pass,
 //! `SKERRY_SEEDS=1000..2000` runs many, also for a long time; `SKERRY_HOSTS=native` on one host.

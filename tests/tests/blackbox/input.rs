@@ -388,8 +388,8 @@ async fn injections_in_bodies_are_only_text(server: &Server) {
     }
 }
 
-/// S-I1. Longer than 255 bytes none is; where objects have names, longer ones than a kilobyte are not
-/// even names.
+/// S-I1. Longer than 255 bytes none is; where objects have names, longer ones than a kilobyte are
+/// not even names.
 async fn an_identifier_that_is_too_long_is_nobodys(server: &Server) {
     let alice = User::register(server, "alice").await;
     let own = alice.create_room(&json!({})).await;

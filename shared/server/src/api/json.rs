@@ -35,7 +35,7 @@ pub(super) fn check(body: &[u8]) -> Result<()> {
 
 /// JSON that every reader can read: its texts are Unicode (`"\ud800"` has the syntax of a text and
 /// is none), its numbers are within what a double can hold. What is kept as it came (account data)
-/// goes out again in the middle of an answer, and a client that cannot read all of it reads nothing.
+/// goes out again in the middle of an answer: a client that cannot read all of it reads nothing.
 struct Readable;
 
 impl<'de> Deserialize<'de> for Readable {
