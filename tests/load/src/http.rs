@@ -110,8 +110,9 @@ impl Connection {
         Err(self.refusal(request, 429))
     }
 
-    async fn exchange(&mut self, request: Request<'_>) -> Result<u16> {
-        self.encode(request);
+    /// Sends a request once and returns the status, 429 as well.
+    pub(crate) async fn exchange(&mut self, request: Request<'_>) -> Result<u16> {
+        encode(&self.target, request, &mut self.output);
         let answer = async {
             let reused = self.stream.is_some();
             match self.attempt().await {
@@ -156,37 +157,10 @@ impl Connection {
         sleep(Duration::from_millis(asked.min(MAX_LIMITED_WAIT_MS))).await;
     }
 
-    fn encode(&mut self, request: Request<'_>) {
-        let Self { target, output, .. } = self;
-        output.clear();
-        let mut push = |text: &str| output.extend_from_slice(text.as_bytes());
-        push(request.method);
-        push(" ");
-        push(&target.prefix);
-        push(request.path);
-        push(" HTTP/1.1\r\nHost: ");
-        push(&target.authority);
-        if let Some(token) = request.token {
-            push("\r\nAuthorization: Bearer ");
-            push(token);
-        }
-        if let Some(body) = request.body {
-            push("\r\nContent-Type: application/json\r\nContent-Length: ");
-            push(&body.len().to_string());
-        }
-        push("\r\n\r\n");
-        push(request.body.unwrap_or_default());
-    }
-
     async fn attempt(&mut self) -> Result<u16> {
         self.input.clear();
-        let mut stream = if let Some(stream) = self.stream.take() {
-            stream
-        } else {
-            let stream = TcpStream::connect(&self.target.addresses[..]).await?;
-            stream.set_nodelay(true)?;
-            stream
-        };
+        let mut stream =
+            if let Some(stream) = self.stream.take() { stream } else { self.target.open().await? };
         stream.write_all(&self.output).await?;
         let head = loop {
             self.fill(&mut stream).await?;
@@ -273,6 +247,28 @@ impl Connection {
         }
         Ok(stream.read_buf(&mut self.input).await?)
     }
+}
+
+/// Writes a request as it goes over the wire, in place of what `output` has.
+pub(crate) fn encode(target: &Target, request: Request<'_>, output: &mut Vec<u8>) {
+    output.clear();
+    let mut push = |text: &str| output.extend_from_slice(text.as_bytes());
+    push(request.method);
+    push(" ");
+    push(&target.prefix);
+    push(request.path);
+    push(" HTTP/1.1\r\nHost: ");
+    push(&target.authority);
+    if let Some(token) = request.token {
+        push("\r\nAuthorization: Bearer ");
+        push(token);
+    }
+    if let Some(body) = request.body {
+        push("\r\nContent-Type: application/json\r\nContent-Length: ");
+        push(&body.len().to_string());
+    }
+    push("\r\n\r\n");
+    push(request.body.unwrap_or_default());
 }
 
 /// Parses the head of an answer, if it is there in full.

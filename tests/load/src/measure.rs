@@ -10,10 +10,13 @@ mod register;
 mod sends;
 mod sync;
 
+use std::time::Duration;
+
 use crate::{
     error::{Error, Result},
     report::Sheet,
     scale::MEASURE_LIMIT,
+    soak,
     world::World,
 };
 
@@ -34,10 +37,12 @@ pub(crate) enum Measure {
     SendsBig,
     Members,
     MemoryAfter,
+    /// Never beside the others: only where `--soak` asks for it.
+    Soak,
 }
 
 impl Measure {
-    /// All of them. Latency and initial sync come before the big room, so that each server is
+    /// All that a run has unless it is told otherwise. Latency and initial sync come before the big room, so that each server is
     /// measured with users in rooms of ordinary size.
     pub(crate) const ALL: [Self; 13] = [
         Self::ColdStart,
@@ -71,11 +76,13 @@ impl Measure {
             Self::SendsBig => "sends_big",
             Self::Members => "members",
             Self::MemoryAfter => "memory_after",
+            Self::Soak => "soak",
         }
     }
 
     /// Runs it. Cold starts are measured where the server is started, in [`crate::run`].
     pub(crate) async fn run(self, world: &mut World, sheet: &mut Sheet) -> Result<()> {
+        let soak = world.soak.as_ref().filter(|_| self == Self::Soak).cloned();
         let work = async {
             match self {
                 Self::ColdStart => Ok(()),
@@ -91,10 +98,12 @@ impl Measure {
                 Self::SendsBig => sends::big(world, sheet).await,
                 Self::Members => members::members(world, sheet).await,
                 Self::MemoryAfter => memory::after(world, sheet).await,
+                Self::Soak => soak::soak(world, sheet).await,
             }
         };
-        tokio::time::timeout(MEASURE_LIMIT, work).await.unwrap_or_else(|_| {
-            Err(Error::Timeout { what: self.name().to_owned(), limit: MEASURE_LIMIT })
-        })
+        let limit = MEASURE_LIMIT + soak.map_or(Duration::ZERO, |it| it.duration());
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(Error::Timeout { what: self.name().to_owned(), limit }))
     }
 }

@@ -1,11 +1,12 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
     error::{Error, Result},
     measure::Measure,
     scale::Scale,
+    soak::{Kind, Soak},
 };
 
 /// What `--help` prints.
@@ -21,6 +22,9 @@ skerry-load: measures a Matrix homeserver over the client-server API
   --spawn COMMAND           start the server with this shell command (nothing may listen on
                             the URL yet), measure cold starts, stop it at the end
   --registration-token T    for servers that register with a token
+  --soak MINUTES            nothing but mixed load with hostile clients beside it (README.md)
+  --hostile KIND,...        of the soak: these kinds of hostile clients alone, or \"none\"
+  --quiet SECONDS           of the soak: before memory is looked at again (default 400)
   --i-own-this-server       allow an address that is not loopback
   --list                    print the names of the measurements
   --help                    print this
@@ -39,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) spawn: Option<String>,
     pub(crate) registration_token: Option<String>,
     pub(crate) any_address: bool,
+    /// Where the only measurement is the soak.
+    pub(crate) soak: Option<Soak>,
 }
 
 /// What the command line asks for.
@@ -61,19 +67,34 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
         spawn: None,
         registration_token: None,
         any_address: false,
+        soak: None,
     };
+    let mut soak = Soak::default();
+    let (mut minutes, mut only, mut of_soak) = (None, false, false);
     while let Some(name) = arguments.next() {
         let mut value =
             || arguments.next().ok_or_else(|| Error::Usage(format!("{name} needs a value")));
         match name.as_str() {
             "--url" => options.url = value()?,
             "--scale" => options.scale = scale(&value()?)?,
-            "--only" => options.measures = measures(&value()?)?,
+            "--only" => {
+                options.measures = measures(&value()?)?;
+                only = true;
+            }
             "--json" => options.json = Some(value()?.into()),
-            "--pid" => options.pid = Some(process(&value()?)?),
+            "--pid" => options.pid = Some(number(&name, &value()?)?),
             "--data-dir" => options.data_dir = Some(value()?.into()),
             "--spawn" => options.spawn = Some(value()?),
             "--registration-token" => options.registration_token = Some(value()?),
+            "--soak" => minutes = Some(number(&name, &value()?)?),
+            "--hostile" => {
+                soak.kinds = kinds(&value()?)?;
+                of_soak = true;
+            }
+            "--quiet" => {
+                soak.quiet = Duration::from_secs(number(&name, &value()?)?.into());
+                of_soak = true;
+            }
             "--i-own-this-server" => options.any_address = true,
             "--list" => return Ok(Invocation::List),
             "--help" | "-h" => return Ok(Invocation::Help),
@@ -82,6 +103,20 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
     }
     if options.spawn.is_some() && options.pid.is_some() {
         return Err(Error::Usage("--spawn knows the process: leave out --pid".to_owned()));
+    }
+    match minutes {
+        Some(_) if only => {
+            return Err(Error::Usage("--soak runs nothing else: leave out --only".to_owned()));
+        }
+        None if of_soak => {
+            return Err(Error::Usage("--hostile and --quiet are for --soak".to_owned()));
+        }
+        Some(minutes) => {
+            soak.load = Duration::from_mins(u64::from(minutes));
+            options.measures = vec![Measure::Soak];
+            options.soak = Some(soak);
+        }
+        None => {}
     }
     Ok(Invocation::Run(Box::new(options)))
 }
@@ -95,8 +130,12 @@ fn scale(name: &str) -> Result<Scale> {
     }
 }
 
-fn process(text: &str) -> Result<u32> {
-    text.parse().map_err(|_| Error::Usage(format!("--pid is a number, not {text}")))
+fn number(name: &str, text: &str) -> Result<u32> {
+    text.parse().map_err(|_| Error::Usage(format!("{name} is followed by a number, not {text}")))
+}
+
+fn kinds(list: &str) -> Result<Vec<Kind>> {
+    list.split(',').map(str::trim).filter(|it| *it != "none").map(Kind::named).collect()
 }
 
 fn measures(list: &str) -> Result<Vec<Measure>> {
@@ -127,6 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn a_soak_is_the_only_measurement() {
+        let options = read("--soak 30 --hostile pages,logins").expect("a valid line");
+        assert_eq!(options.measures, [Measure::Soak]);
+        let soak = options.soak.expect("a soak");
+        assert_eq!(soak.kinds.len(), 2);
+        let soak = read("--soak 1 --hostile none").expect("a valid line").soak.expect("a soak");
+        assert!(soak.kinds.is_empty());
+    }
+
+    #[test]
     fn mistakes_are_refused() {
         for line in [
             "--only nonsense",
@@ -134,6 +183,10 @@ mod tests {
             "--scale huge",
             "--pid x",
             "--verbose",
+            "--soak long",
+            "--soak 1 --hostile kittens",
+            "--soak 1 --only members",
+            "--hostile pages",
             "--pid 1 --spawn x",
         ] {
             assert!(read(line).is_err(), "{line}");

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use serde::Serialize;
 
-use crate::{stats::Latencies, targets::Target, window::Usage};
+use crate::{soak::Soaked, stats::Latencies, targets::Target, window::Usage};
 
 /// One number.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +21,9 @@ pub(crate) struct Sheet {
     pub(crate) figures: Vec<Figure>,
     pub(crate) usage: Option<Usage>,
     pub(crate) error: Option<String>,
+    /// What there is only of a soak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) soak: Option<Soaked>,
 }
 
 /// A whole run.
@@ -38,7 +41,7 @@ pub(crate) struct Report {
 impl Sheet {
     /// An empty sheet.
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, figures: Vec::new(), usage: None, error: None }
+        Self { name, figures: Vec::new(), usage: None, error: None, soak: None }
     }
 
     /// Adds a figure.
@@ -118,6 +121,7 @@ impl Report {
             "cores in use", "seconds", "server", "generator", "others"
         );
         text.extend(self.measurements.iter().filter_map(Sheet::cost));
+        text.extend(self.measurements.iter().filter_map(|it| Some(it.soak.as_ref()?.table())));
         let _ = writeln!(text, "\nThe generator used {:.2} s of CPU.", self.client_cpu_seconds);
         text
     }

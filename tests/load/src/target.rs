@@ -1,9 +1,12 @@
 //! The server under load: its address, and the rule that it is on this machine.
 
 use std::{
-    net::SocketAddr,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicU64, Ordering},
 };
+
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::error::{Error, Result};
 
@@ -16,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) prefix: String,
     /// Resolved once, so that what was checked is what is connected to.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Where connections come from, if that is not left to the system.
+    source: Option<Ipv4Addr>,
     limited: AtomicU64,
 }
 
@@ -41,8 +46,38 @@ impl Target {
             authority: authority.to_owned(),
             prefix: prefix.to_owned(),
             addresses,
+            source: None,
             limited: AtomicU64::new(0),
         })
+    }
+
+    /// The same server with a count of its own. Where it is on this machine, connections come from
+    /// another one of the machine's own addresses, which the server takes for another household.
+    pub(crate) fn apart(&self, household: u8) -> Self {
+        let mine = |it: &SocketAddr| matches!(it.ip(), IpAddr::V4(ip) if ip.is_loopback());
+        let near: Vec<_> = self.addresses.iter().copied().filter(mine).collect();
+        let source = Some(Ipv4Addr::new(127, 0, 1, household)).filter(|_| !near.is_empty());
+        Self {
+            authority: self.authority.clone(),
+            prefix: self.prefix.clone(),
+            addresses: if near.is_empty() { self.addresses.clone() } else { near },
+            source,
+            limited: AtomicU64::new(0),
+        }
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn open(&self) -> io::Result<TcpStream> {
+        let stream = match (self.source, self.addresses.first()) {
+            (Some(source), Some(address)) => {
+                let socket = TcpSocket::new_v4()?;
+                socket.bind((source, 0).into())?;
+                socket.connect(*address).await?
+            }
+            _ => TcpStream::connect(&self.addresses[..]).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     /// Notes that a request was answered with 429.

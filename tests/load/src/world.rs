@@ -22,6 +22,7 @@ use crate::{
     options::Options,
     probe::Probe,
     scale::{RECEIVERS, REGISTRARS, SENDERS, Scale},
+    soak::Soak,
     stats::Latencies,
     target::Target,
 };
@@ -51,6 +52,7 @@ pub(crate) struct BigRoom {
 pub(crate) struct World {
     pub(crate) target: Arc<Target>,
     pub(crate) scale: Scale,
+    pub(crate) soak: Option<Soak>,
     pub(crate) probe: Probe,
     /// For requests made one after the other.
     pub(crate) connection: Connection,
@@ -72,6 +74,7 @@ impl World {
         Self {
             target: Arc::clone(target),
             scale: options.scale.clone(),
+            soak: options.soak.clone(),
             probe,
             connection: Connection::new(target),
             password: format!("load-{run}"),
@@ -148,7 +151,8 @@ impl World {
         Ok(self.users(number..number + 1).await?.remove(0))
     }
 
-    async fn users(&mut self, numbers: Range<usize>) -> Result<Vec<Arc<User>>> {
+    /// The users of these numbers, for a measurement that runs alone.
+    pub(crate) async fn users(&mut self, numbers: Range<usize>) -> Result<Vec<Arc<User>>> {
         self.register_up_to(numbers.end).await?;
         self.users
             .get(numbers)

@@ -5,7 +5,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use tokio::{
     sync::Barrier,
     task::JoinSet,
@@ -16,6 +15,7 @@ use crate::{
     api::{self, User},
     error::{Error, Result},
     http::{Connection, Request},
+    news::News,
     report::Sheet,
     scale::{LATENCY_INTERVAL, RECEIVERS},
     stats::Latencies,
@@ -28,40 +28,6 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// After the time of the last message, a receiver waits no longer.
 const GRACE: Duration = Duration::from_secs(20);
 const POLL_MS: u64 = 10_000;
-
-/// The part of a sync's answer that matters here.
-#[derive(Deserialize)]
-struct Sync {
-    next_batch: String,
-    #[serde(default)]
-    rooms: Rooms,
-}
-
-#[derive(Default, Deserialize)]
-struct Rooms {
-    #[serde(default)]
-    join: std::collections::BTreeMap<String, Joined>,
-}
-
-#[derive(Deserialize)]
-struct Joined {
-    timeline: Option<Timeline>,
-}
-
-#[derive(Deserialize)]
-struct Timeline {
-    events: Vec<Event>,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    content: Content,
-}
-
-#[derive(Deserialize)]
-struct Content {
-    sent_us: Option<u64>,
-}
 
 /// What the receivers have in common.
 #[derive(Clone, Debug)]
@@ -129,7 +95,7 @@ async fn listen(
 ) -> Result<Latencies, Error> {
     let first = "/_matrix/client/v3/sync?timeout=0";
     connection.call(Request::get(first, &user.token)).await?;
-    let mut since = connection.json::<Sync>()?.next_batch;
+    let mut since = connection.json::<News>()?.next_batch;
     listening.ready.wait().await;
     let count = u32::try_from(listening.messages).unwrap_or(u32::MAX);
     let deadline = Instant::now() + SETTLE + LATENCY_INTERVAL * count + GRACE;
@@ -139,17 +105,11 @@ async fn listen(
             format!("/_matrix/client/v3/sync?timeout={POLL_MS}&since={}", api::encode(&since));
         connection.call(Request::get(&path, &user.token)).await?;
         let heard = listening.epoch.elapsed();
-        let sync: Sync = connection.json()?;
-        since = sync.next_batch;
-        let events = sync
-            .rooms
-            .join
-            .into_values()
-            .filter_map(|room| room.timeline)
-            .flat_map(|timeline| timeline.events);
-        for sent_us in events.filter_map(|event| event.content.sent_us) {
+        let news: News = connection.json()?;
+        for sent_us in news.sent_us() {
             latencies.push(heard.saturating_sub(Duration::from_micros(sent_us)));
         }
+        since = news.next_batch;
     }
     Ok(latencies)
 }
