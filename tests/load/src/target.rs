@@ -10,6 +10,9 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::error::{Error, Result};
 
+/// What a narrow connection keeps of what has come; systems round it up.
+const NARROW_BYTES: u32 = 4_096;
+
 /// Where requests go, and what all connections count together.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -68,14 +71,35 @@ impl Target {
 
     /// Opens a connection.
     pub(crate) async fn open(&self) -> io::Result<TcpStream> {
-        let stream = match (self.source, self.addresses.first()) {
-            (Some(source), Some(address)) => {
-                let socket = TcpSocket::new_v4()?;
-                socket.bind((source, 0).into())?;
-                socket.connect(*address).await?
+        self.open_for(None).await
+    }
+
+    /// Opens a connection for which the system keeps next to nothing: what is not read from it
+    /// stays with the server.
+    pub(crate) async fn open_narrow(&self) -> io::Result<TcpStream> {
+        self.open_for(Some(NARROW_BYTES)).await
+    }
+
+    async fn open_for(&self, receive_bytes: Option<u32>) -> io::Result<TcpStream> {
+        let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in &self.addresses {
+            match self.connect(*address, receive_bytes).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
             }
-            _ => TcpStream::connect(&self.addresses[..]).await?,
-        };
+        }
+        Err(failed)
+    }
+
+    async fn connect(&self, address: SocketAddr, bytes: Option<u32>) -> io::Result<TcpStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bytes) = bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(source) = self.source {
+            socket.bind((source, 0).into())?;
+        }
+        let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }

@@ -80,7 +80,7 @@ impl Held {
     /// Holds one until the server closes it.
     async fn hold(&self, request: &[u8], sips: bool) -> std::io::Result<()> {
         let started = Instant::now();
-        let mut stream = self.target.open().await?;
+        let mut stream = self.target.open_narrow().await?;
         stream.write_all(request).await?;
         let mut sip = vec![0; SIP];
         let mut count = stream.read(&mut sip).await?;
