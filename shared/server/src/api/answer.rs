@@ -19,7 +19,19 @@ pub(super) type Buffered = http::Response<Bytes>;
 /// Serializes a ruma response.
 pub(super) fn buffer(response: impl OutgoingResponse) -> Result<Buffered> {
     let response = response.try_into_http_response::<BytesMut>().map_err(Error::internal)?;
-    Ok(response.map(BytesMut::freeze))
+    Ok(response.map(to_size))
+}
+
+/// How much more memory an answer may hold than it has bytes.
+const MAX_SLACK_BYTES: usize = 64 * 1024;
+
+/// What was written into memory that grew by doubling holds only what it needs: until the client
+/// has taken all of it, which is up to the client.
+fn to_size(body: BytesMut) -> Bytes {
+    match body.capacity() - body.len() > MAX_SLACK_BYTES {
+        true => Bytes::copy_from_slice(&body),
+        false => body.freeze(),
+    }
 }
 
 /// What goes out for the result of a handler.
