@@ -24,7 +24,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ruma::room_version_rules::RoomVersionRules;
 
 use self::{checks::Checks, context::Context};
-use crate::engine::{Event, Incomplete, KeyId, Num, View};
+use crate::engine::{Event, Incomplete, KeyId, Num, Verdict, View};
 
 /// What differs between forks.
 #[derive(Clone, Debug, Default)]
@@ -54,9 +54,38 @@ pub fn resolve(
     unconflicted: &dyn Fn(KeyId) -> Option<Option<Num>>,
     view: &impl View,
 ) -> Result<BTreeMap<KeyId, Option<Num>>, Incomplete> {
+    resolve_those(rules, create, conflict, unconflicted, view, |_| true)
+}
+
+/// The same, as if no event that is rejected were in any auth chain.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub(crate) fn resolve_without_rejected(
+    rules: &RoomVersionRules,
+    create: Num,
+    conflict: &Conflict,
+    unconflicted: &dyn Fn(KeyId) -> Option<Option<Num>>,
+    view: &impl View,
+) -> Result<BTreeMap<KeyId, Option<Num>>, Incomplete> {
+    let not_rejected = |it: &Event| it.verdict != Verdict::Rejected;
+    resolve_those(rules, create, conflict, unconflicted, view, not_rejected)
+}
+
+/// Resolves those events of the full conflicted set that count.
+fn resolve_those(
+    rules: &RoomVersionRules,
+    create: Num,
+    conflict: &Conflict,
+    unconflicted: &dyn Fn(KeyId) -> Option<Option<Num>>,
+    view: &impl View,
+    counts: impl Fn(&Event) -> bool,
+) -> Result<BTreeMap<KeyId, Option<Num>>, Incomplete> {
     let cx = Context::new(rules, create, conflict, unconflicted, view)?;
     let Some(v2) = rules.state_res.v2_rules() else { return v1::resolve(&cx) };
-    let full = conflicted::full_set(&cx, v2.consider_conflicted_state_subgraph)?;
+    let mut full = conflicted::full_set(&cx, v2.consider_conflicted_state_subgraph)?;
+    full.retain(|it| counts(it));
     let (power, rest) = power::split(full);
     let power = power::sort(&cx, &power)?;
     let from_unconflicted = !v2.begin_iterative_auth_checks_with_empty_state_map;

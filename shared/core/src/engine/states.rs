@@ -96,7 +96,10 @@ pub fn merge(
     let conflict = conflict(&differing, forks.len());
     let unconflicted = |key| lookup(view, first, key);
     let mut resolved = state_res::resolve(rules, create, &conflict, &unconflicted, view)?;
-    drop_rejected(view, &mut resolved)?;
+    if has_rejected(view, &resolved)? {
+        resolved =
+            state_res::resolve_without_rejected(rules, create, &conflict, &unconflicted, view)?;
+    }
     for key in differing.keys() {
         resolved.entry(*key).or_insert(None);
     }
@@ -105,18 +108,14 @@ pub fn merge(
 
 /// What was rejected after events that cite it had come is in their auth chains, so that a
 /// resolution may bring it back; and yet it is never part of a state.
-fn drop_rejected(
+fn has_rejected(
     view: &impl View,
-    resolved: &mut BTreeMap<KeyId, Option<Num>>,
-) -> Result<(), Incomplete> {
+    resolved: &BTreeMap<KeyId, Option<Num>>,
+) -> Result<bool, Incomplete> {
     let mut gather = Gather::default();
-    for event in resolved.values_mut() {
-        let Some(known) = event.and_then(|num| gather.take(view.event(num))) else { continue };
-        if known.verdict == Verdict::Rejected {
-            *event = None;
-        }
-    }
-    gather.done()
+    let events: Vec<_> =
+        resolved.values().flatten().filter_map(|num| gather.take(view.event(*num))).collect();
+    gather.done().map(|()| events.iter().any(|it| it.verdict == Verdict::Rejected))
 }
 
 /// The keys in which the forks really differ, with the event each fork has.

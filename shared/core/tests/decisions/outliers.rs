@@ -173,6 +173,50 @@ fn t3a_what_is_rejected_late_goes_out_of_the_current_state_at_once() {
 }
 
 #[test]
+fn t3a_what_a_resolution_brings_back_and_is_rejected_leaves_no_hole() {
+    for version in room_version::SUPPORTED.iter().filter(|it| **it != RoomVersionId::V1) {
+        let mut room = Room::new(version);
+        let creator = if *version == RoomVersionId::V12 { json!({}) } else { json!({ALICE: 100}) };
+        let mut users = creator.clone();
+        users[BOB] = json!(100);
+        room.levels(&users);
+        let place = room.head();
+        // Alice changes them. On another fork, Bob leaves and changes them all the same, later.
+        users[CAROL] = json!(10);
+        room.levels(&users);
+        let levels = room.store.current_event("m.room.power_levels", "").unwrap();
+        let levels = levels.pdu.event_id.clone();
+        let leave = json!({"membership": "leave"});
+        let leave = room.make(BOB, "m.room.member", Some(BOB), leave, &place);
+        let after = vec![Arc::new(Event { pdu: Arc::clone(&leave), ..(*place.0[0]).clone() })];
+        let content = json!({"users": users, "invite": 100});
+        let place = (after, place.1);
+        let late = room.make(BOB, "m.room.power_levels", Some(""), content, &place);
+        assert_eq!(server::insert_outlier(&mut room.store, true, &late), Ok(()));
+        // A peer says that they count, and Alice builds on them.
+        let mut told = place.1;
+        told.insert(room.known(&late).key.unwrap(), room.known(&late).num);
+        let place = (vec![Arc::clone(room.known_event(&late))], told.clone());
+        let topic = json!({"topic": "by levels that do not count"});
+        let topic = room.make(ALICE, "m.room.topic", Some(""), topic, &place);
+        let told = engine::State::from(room.store.add_state(told));
+        let given = [(topic.event_id.clone(), told)];
+        let decided = server::decide(&mut room.store, true, &topic, &given, Mode::Live);
+        let (event, decision) = decided.unwrap();
+        assert_eq!(decision.verdict, Verdict::Accepted, "{version}");
+        room.store.commit(event, &decision, true);
+        let current = |room: &Room| {
+            let it = room.store.current_event("m.room.power_levels", "");
+            it.map(|it| it.pdu.event_id.clone())
+        };
+        assert_eq!(current(&room), Some(late.event_id.clone()), "{version}: as long as it can be");
+        assert_eq!(room.receive(&leave), Verdict::Accepted, "{version}");
+        assert_eq!(room.receive(&late), Verdict::Rejected, "{version}");
+        assert_eq!(current(&room), Some(levels), "{version}: what holds without it");
+    }
+}
+
+#[test]
 fn a_state_is_believed_where_outliers_cannot_be_judged() {
     let version = room_version::DEFAULT;
     let (mut room, mut other) = (Room::new(&version), Room::new(&version));
