@@ -149,8 +149,8 @@ impl Cast {
     /// The content of a message.
     pub(super) fn message_content(&self) -> Value {
         let mut content = message("hostile");
-        content["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": self.message, "is_falling_back": true,
-                "m.in_reply_to": { "event_id": self.message } });
+        content["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": self.message,
+            "is_falling_back": true, "m.in_reply_to": { "event_id": self.message } });
         content["m.mentions"] = json!({ "user_ids": [self.peer.id], "room": true });
         content
     }
