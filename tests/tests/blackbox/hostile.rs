@@ -68,8 +68,8 @@ const MOST_FAULTS: usize = 20;
 /// Passes of a run that nobody asked more of. A pass takes workerd longer.
 const fn usual_passes(host: Host) -> u64 {
     match host {
-        Host::Native => 14,
-        Host::Worker => 4,
+        Host::Native => 12,
+        Host::Worker => 3,
     }
 }
 
