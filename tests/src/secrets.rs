@@ -3,7 +3,8 @@
 //! other behind when they end; the last test searches.
 //!
 //! Noted is what can be told from anything else: texts of some length. What a log may name is left
-//! out: identifiers, names of servers, and words of the protocol.
+//! out: identifiers, names of servers, words of the protocol, a few plain words. The test module
+//! `marked_texts` says everything that can be said with words that are nowhere else.
 
 use crate::{Value, encode};
 use std::{
@@ -13,6 +14,8 @@ use std::{
 
 /// Texts that are shorter could stand in a log by chance.
 const MIN_BYTES: usize = 8;
+/// So could phrases of plain words that are shorter than this.
+const MIN_PHRASE_BYTES: usize = 20;
 /// The beginning of a text stands for it: a log may cut it off.
 const MAX_BYTES: usize = 40;
 /// Bytes of a body that is no JSON in which texts are looked for.
@@ -92,11 +95,13 @@ fn forms(text: &str) -> [String; 4] {
     [text.to_owned(), encode(text), inner(format!("{text:?}")), inner(json)]
 }
 
-/// Whether a log may have it: an identifier, the name of a server, a word of the protocol.
+/// Whether a log may have it: an identifier, the name of a server, a word of the protocol, or a few
+/// words that anybody says.
 fn may_be_named(text: &str) -> bool {
     let is_word = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || "._:-/".contains(it);
     let is_id = text.starts_with(['@', '!', '#', '$']) && !text.contains(char::is_whitespace);
-    is_id || text.chars().all(is_word)
+    let is_phrase = text.chars().all(|it| it.is_ascii_lowercase() || it == ' ');
+    is_id || text.chars().all(is_word) || (is_phrase && text.len() < MIN_PHRASE_BYTES)
 }
 
 /// Keeps the log of a server that has ended.
