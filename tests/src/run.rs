@@ -13,7 +13,7 @@ static WORKER: OnceLock<Server> = OnceLock::new();
 /// Runs a test on the server that all ordinary tests of this host share, unless `SKERRY_HOSTS`
 /// leaves the host out.
 pub fn on_shared<F: Future<Output = ()>>(host: Host, test: impl FnOnce(&'static Server) -> F) {
-    let _ended = CountsAtItsEnd;
+    let _ended = CountsAtItsEnd::new();
     if !host.selected() {
         return;
     }
@@ -27,7 +27,7 @@ pub fn on_shared<F: Future<Output = ()>>(host: Host, test: impl FnOnce(&'static 
 
 /// Runs a test that starts its own servers.
 pub fn on_private<F: Future<Output = ()>>(host: Host, test: impl FnOnce(Host) -> F) {
-    let _ended = CountsAtItsEnd;
+    let _ended = CountsAtItsEnd::new();
     if host.selected() {
         block_on(test(host));
     }
@@ -42,8 +42,7 @@ pub fn after_all_others(test: impl FnOnce()) {
     if let (Some(own), Some(last)) = (own.name().filter(|it| *it != "main"), tests.last()) {
         assert_eq!(own, last, "it waits for the others, and so has to begin after them");
     }
-    let on_hosts = tests.iter().filter(|it| it.contains("::native::") || it.contains("::worker::"));
-    let count = on_hosts.count();
+    let count = tests.iter().filter(|it| is_on_host(it)).count();
     let ended = ENDED.0.lock().expect("nobody panics while counting");
     let ended = ENDED.1.wait_while(ended, |ended| *ended < count);
     drop(ended.expect("nobody panics while counting"));
@@ -57,6 +56,21 @@ pub fn after_all_others(test: impl FnOnce()) {
 static ENDED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
 struct CountsAtItsEnd;
+
+impl CountsAtItsEnd {
+    fn new() -> Self {
+        let thread = std::thread::current();
+        let test = thread.name().filter(|it| *it != "main");
+        assert!(test.is_none_or(is_on_host), "its module is named after no host: {test:?}");
+        Self
+    }
+}
+
+/// Whether a test is run on a host: a module of it is named after one.
+fn is_on_host(test: &str) -> bool {
+    let modules = test.rsplit_once("::").map_or("", |it| it.0).split("::");
+    modules.into_iter().any(|it| it.starts_with("native") || it.starts_with("worker"))
+}
 
 impl Drop for CountsAtItsEnd {
     fn drop(&mut self) {
