@@ -37,16 +37,20 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Notes a token or a password: neither its beginning nor its end may be in a log.
 pub fn note_secret(secret: &str) {
-    let beginning = cut(secret, MAX_BYTES);
-    let end = secret.len().checked_sub(MAX_BYTES).and_then(|at| secret.get(at..));
-    let texts = [Some(beginning), end].into_iter().flatten();
-    lock(&TEXTS).extend(texts.filter(|it| it.len() >= MIN_BYTES).flat_map(forms));
+    lock(&TEXTS).extend(ends(secret).flat_map(forms));
+}
+
+/// What stands for a text: its beginning and its end.
+fn ends(text: &str) -> impl Iterator<Item = &str> {
+    let end = text.len().checked_sub(MAX_BYTES).and_then(|at| text.get(at..));
+    [Some(cut(text, MAX_BYTES)), end].into_iter().flatten().filter(|it| it.len() >= MIN_BYTES)
 }
 
 /// Notes a text, unless a log may have it.
 pub fn note_text(text: &str) {
     if !may_be_named(text) {
-        note_secret(text);
+        let ends = ends(text).filter(|it| !may_be_named(it));
+        lock(&TEXTS).extend(ends.flat_map(forms));
     }
 }
 
@@ -98,6 +102,7 @@ fn forms(text: &str) -> [String; 4] {
 /// Whether a log may have it: an identifier, the name of a server, a word of the protocol, or a few
 /// words that anybody says.
 fn may_be_named(text: &str) -> bool {
+    let text = text.trim_matches('"');
     let is_word = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || "._:-/".contains(it);
     let is_id = text.starts_with(['@', '!', '#', '$']) && !text.contains(char::is_whitespace);
     let is_phrase = text.chars().all(|it| it.is_ascii_lowercase() || it == ' ');
