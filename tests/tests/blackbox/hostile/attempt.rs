@@ -21,6 +21,13 @@ enum Part {
     Headers,
 }
 
+/// Parts for which a request is refused before its body is read.
+const UNREAD: [Part; 3] = [Part::Method, Part::Path, Part::Token];
+
+/// The most bytes of a body that is not read. Of more, workerd ends the connection, and with it
+/// what of the answer is on its way.
+const MOST_BYTES_UNREAD: usize = 32 * 1024;
+
 /// Methods that HTTP knows, and no endpoint.
 const METHODS: [&str; 14] = [
     "GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND", "LOCK",
@@ -102,6 +109,10 @@ fn make(rng: &mut Rng, route: &Route, cast: &Cast, example: &Example, odd: &[Par
     let mut sent =
         Sent { method, target: target(&path, &query), headers, body: None, chunks: None };
     add_body(rng, &mut sent, example, cast, is_odd(Part::Body));
+    let is_unread = route.method == "GET" || odd.iter().any(|it| UNREAD.contains(it));
+    if let Some(body) = sent.body.as_mut().filter(|_| is_unread) {
+        body.truncate(MOST_BYTES_UNREAD);
+    }
     sent
 }
 
