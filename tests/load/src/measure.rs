@@ -42,8 +42,8 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
-    /// All that a run has unless it is told otherwise. Latency and initial sync come before the big room, so that each server is
-    /// measured with users in rooms of ordinary size.
+    /// All that a run has unless it is told otherwise. Latency and initial sync come before the big
+    /// room, so that each server is measured with users in rooms of ordinary size.
     pub(crate) const ALL: [Self; 13] = [
         Self::ColdStart,
         Self::Idle,
