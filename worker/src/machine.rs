@@ -36,8 +36,8 @@ impl Random for EdgeRandom {
     }
 }
 
-/// Computations that take long, such as hashing a password: what one leaves of its slot is everybody
-/// else's, and who comes last waits four seconds.
+/// Computations that take long, such as hashing a password: what one leaves of its slot is for
+/// everybody else, and who comes last waits four seconds.
 const COMPUTATIONS: Bounds = Bounds { slot_ms: 100, all: 40, per_address: 16 };
 
 thread_local! {
