@@ -54,6 +54,10 @@ telling_seeds! {
     /// An event cited an outlier that had come as the answer to a question. The state before the
     /// outlier was here and did not allow it, and nobody looked.
     servers_reject_alike_what_cites_an_outlier_that_can_be_judged: 209_758;
+    /// An event cited one that its server never showed, and waited for it. What came after it
+    /// waited as well, and was given up before anybody asked for the state before it: two servers
+    /// parted. Whoever asks has to stop counting on what cannot come.
+    what_waits_for_an_event_that_is_never_shown_holds_nothing_up: 8_323_372;
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedServerName, OwnedUserId, UserId};
 use skerry_core::{
     Pdu, SigningKey, authorize,
     engine::{self, Decision, Event, Mode, State, Undecided, Verdict},
@@ -26,6 +26,9 @@ mod draft;
 const MAX_WAITING: usize = 200;
 /// Requests for what an event waits for before a peer is asked for its state instead.
 const PATIENCE: u32 = 6;
+/// Requests before what builds on an event no longer counts on it, when nobody shows what
+/// authorizes it: a liar may cite an event that it never shows.
+const AUTH_PATIENCE: u32 = 10;
 /// Requests before the event is given up.
 const MAX_TRIES: u32 = 16;
 /// Events in an answer.
@@ -252,7 +255,7 @@ impl Server {
             let it = &self.waiting[&id];
             let message = match (tries > PATIENCE, it.auth.is_empty()) {
                 (true, false) => Some(Message::AuthOf(it.auth.clone())),
-                (true, true) if !it.prev.iter().any(|it| self.waiting.contains_key(it)) => {
+                (true, true) if !it.prev.iter().any(|it| self.may_come(it)) => {
                     Some(Message::StateBefore(id))
                 }
                 _ => self.ask_for(&id, from),
@@ -260,6 +263,12 @@ impl Server {
             out.extend(message.map(|it| (peer, it)));
         }
         out
+    }
+
+    /// Whether an event waits and may still be decided: if not, the state before what builds on it
+    /// has to be asked for.
+    fn may_come(&self, id: &EventId) -> bool {
+        self.waiting.get(id).is_some_and(|it| it.auth.is_empty() || it.tries <= AUTH_PATIENCE)
     }
 
     /// Remembers events that are known only as what authorizes others.
