@@ -3,7 +3,8 @@
 use ruma::room_alias_id;
 use serde_json::json;
 use skerry::{
-    messages::room::{MembershipAction, Redact, SetListed, UpdateProfile},
+    Error,
+    messages::room::{MembershipAction, Redact, SetListed, UpdateProfile, WasCreatedWith},
     ports::ObjectHost as _,
 };
 
@@ -130,6 +131,29 @@ async fn a_room_that_would_begin_after_the_time_of_its_reservation_does_not() {
     assert!(refusal.is_refusal(), "the alias is given back: {refusal}");
     assert_eq!(stand.host.commits(), 0);
     stand.ask(stand.creation()).await.unwrap();
+}
+
+/// Which alias is its own a room knows for good: another that is reserved for it, by a request that
+/// would have made the same room, does not lead to it.
+#[tokio::test]
+async fn c5_a_room_knows_the_alias_it_was_created_with() {
+    let mut stand = Stand::created(|it| {
+        it.alias = Some(room_alias_id!("#harbor:localhost").to_owned());
+    })
+    .await;
+    for _ in 0..2 {
+        for (alias, is_its_own) in
+            [(room_alias_id!("#harbor:localhost"), true), (room_alias_id!("#pier:localhost"), false)]
+        {
+            let asked = stand.ask(WasCreatedWith { alias: alias.to_owned() }).await;
+            assert_eq!(asked.unwrap(), is_its_own, "{alias}");
+        }
+        stand.crash();
+    }
+    let (nothing, _) = Stand::open().await;
+    let alias = room_alias_id!("#harbor:localhost").to_owned();
+    let unknown = nothing.ask(WasCreatedWith { alias }).await.unwrap_err();
+    assert!(matches!(unknown, Error::UnknownRoom), "{unknown}");
 }
 
 /// C5: an alias is reserved, and the process dies before the room is created, or after it.

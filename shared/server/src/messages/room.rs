@@ -15,7 +15,7 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 
 pub use self::{
     create::{Create, NewState},
-    directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed},
+    directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed, WasCreatedWith},
     ephemeral::{NewReceipt, ReceiptKind, SetReceipts, SetTyping},
     membership::{
         ChangeMembership, Forget, IsJoined, ListAllowedRooms, MembershipAction, UpdateProfile,
@@ -67,6 +67,7 @@ asks! { ToRoom:
     GetPositionBefore => Position, repeatable;
     SyncRoom => Box<RoomSync>, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
+    WasCreatedWith => bool, repeatable;
     SetListed => (), repeatable;
     CheckMay => (), repeatable;
 }

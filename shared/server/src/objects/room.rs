@@ -125,6 +125,9 @@ impl Object for Room {
             Command::GetPublicInfo(_) => {
                 Reply::GetPublicInfo(Box::pin(self.get_public_info()).await?)
             }
+            Command::WasCreatedWith(it) => {
+                Reply::WasCreatedWith(Box::pin(self.was_created_with(&it.alias)).await?)
+            }
             Command::SetListed(it) => Reply::SetListed(Box::pin(self.set_listed(*it)).await?),
             Command::CheckMay(it) => {
                 Reply::CheckMay(Box::pin(self.check_may(&it.user_id, it.action)).await?)

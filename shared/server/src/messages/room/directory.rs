@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetPublicInfo {}
 
+/// Whether the room was created with this alias.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WasCreatedWith {
+    /// The alias.
+    pub alias: OwnedRoomAliasId,
+}
+
 /// List the room in the directory, or take it out: for members with the power to send
 /// `m.room.canonical_alias`.
 #[derive(Debug, Serialize, Deserialize)]

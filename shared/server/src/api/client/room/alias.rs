@@ -55,7 +55,10 @@ async fn create_alias(
         let message = format!("a room has at most {} aliases: remove one", store::MAX_OF_ROOM);
         return Err(Error::forbidden(message));
     }
-    if reservation::reserve(&cx, &room_alias, &room_id, &caller.user_id).await?.is_none() {
+    let creator = &caller.user_id;
+    if reservation::reserve(&cx, &room_alias, &room_id, creator).await?.is_none()
+        && !reservation::is_reserved(&cx, &room_alias, &room_id, creator).await?
+    {
         return Err(Error::with_status(
             StatusCode::CONFLICT,
             ErrorKind::Unknown,

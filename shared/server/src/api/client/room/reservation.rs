@@ -1,10 +1,12 @@
 //! Aliases and the rooms they lead to are in two stores. An alias is *reserved* first, then the
 //! room begins or is asked, then the alias is confirmed. What is only reserved leads to its room if
-//! that exists, whoever did not come to confirm it.
+//! that was created with it, whoever did not come to confirm it; to a room that exists but was
+//! created by another request it leads once it is confirmed. (Where room IDs are hashes, two
+//! requests may make the same room: one of them has it, the other tries another ID.)
 //!
 //! **Invariant:** no room that has an alias begins after the time of its reservation. So a
-//! reservation that is over, of a room that does not exist, is nobody's: whoever meets it removes
-//! it. One whose room exists is confirmed by whoever meets it.
+//! reservation that is over, of a room that was not created with it, is nobody's: whoever meets it
+//! removes it. One of a room that was is confirmed by whoever meets it.
 
 use ruma::{RoomAliasId, RoomId, UserId};
 
@@ -12,7 +14,7 @@ use super::ask;
 use crate::{
     Error, Result,
     api::Cx,
-    messages::room::GetPublicInfo,
+    messages::room::WasCreatedWith,
     ports::Stmt,
     store::global::aliases::{self, Alias},
 };
@@ -28,11 +30,11 @@ const RESERVATION_MS: u64 = 30_000;
 pub(super) async fn find(cx: &Cx, alias: &RoomAliasId) -> Result<Option<Alias>> {
     let Some(found) = aliases::find(&*cx.ports.global, alias).await? else { return Ok(None) };
     let Some(until_ms) = found.reserved_until_ms else { return Ok(Some(found)) };
-    let is_there = exists(cx, &found.room_id).await?;
+    let is_its_own = was_created_with(cx, &found.room_id, alias).await?;
     if until_ms <= cx.ports.clock.now_ms() {
-        cx.ports.global.batch(vec![ended(alias, &found.room_id, is_there)]).await?;
+        cx.ports.global.batch(vec![ended(alias, &found.room_id, is_its_own)]).await?;
     }
-    Ok(is_there.then_some(found))
+    Ok(is_its_own.then_some(found))
 }
 
 /// Reserves an alias for a room. The answer is until when the room may begin; none: the alias is
@@ -53,6 +55,20 @@ pub(super) async fn reserve(
     Ok(is_reserved.then_some(now_ms + BEGIN_WITHIN_MS))
 }
 
+/// Whether the alias is reserved for this room by this user: one of their requests came to no end,
+/// or is under way.
+pub(super) async fn is_reserved(
+    cx: &Cx,
+    alias: &RoomAliasId,
+    room_id: &RoomId,
+    creator: &UserId,
+) -> Result<bool> {
+    let found = aliases::find(&*cx.ports.global, alias).await?;
+    Ok(found.is_some_and(|it| {
+        it.reserved_until_ms.is_some() && it.room_id == room_id && it.creator == creator
+    }))
+}
+
 /// Gives back the alias of a room that was refused, or that does not exist.
 pub(super) async fn release(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId) {
     if let Err(error) = cx.ports.global.batch(vec![aliases::remove_pending(alias, room_id)]).await {
@@ -61,8 +77,8 @@ pub(super) async fn release(cx: &Cx, alias: &RoomAliasId, room_id: &RoomId) {
 }
 
 /// What becomes of a reservation that is over.
-fn ended(alias: &RoomAliasId, room_id: &RoomId, is_there: bool) -> Stmt {
-    match is_there {
+fn ended(alias: &RoomAliasId, room_id: &RoomId, is_its_own: bool) -> Stmt {
+    match is_its_own {
         true => aliases::update_confirmed(alias, room_id),
         false => aliases::remove_pending(alias, room_id),
     }
@@ -73,10 +89,9 @@ async fn write(cx: &Cx, stmt: Stmt) -> Result<bool> {
     Ok(!cx.ports.global.batch(vec![stmt]).await?.concat().is_empty())
 }
 
-async fn exists(cx: &Cx, room_id: &RoomId) -> Result<bool> {
-    match ask(cx, room_id, GetPublicInfo {}).await {
-        Ok(_) => Ok(true),
+async fn was_created_with(cx: &Cx, room_id: &RoomId, alias: &RoomAliasId) -> Result<bool> {
+    match ask(cx, room_id, WasCreatedWith { alias: alias.to_owned() }).await {
         Err(Error::UnknownRoom) => Ok(false),
-        Err(error) => Err(error),
+        answer => answer,
     }
 }

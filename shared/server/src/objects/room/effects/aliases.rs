@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ruma::RoomAliasId;
+
 use crate::{
     Result,
     objects::room::{
@@ -12,6 +14,11 @@ use crate::{
 };
 
 impl Room {
+    pub(crate) async fn was_created_with(self: &Arc<Self>, alias: &RoomAliasId) -> Result<bool> {
+        let room = self.read().await?;
+        Ok(room.effects.alias.as_deref() == Some(alias))
+    }
+
     /// Confirms the alias that the room was created with.
     pub(super) async fn confirm_alias(self: &Arc<Self>) -> Result<()> {
         let alias = {
