@@ -35,6 +35,10 @@ use crate::tls;
 const FORWARDED_FOR: &str = "X-Forwarded-For";
 /// Bytes of a request's head, and of an answer that a connection keeps ready.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Bytes of answers that the system takes before the network does. What it takes it holds in its own
+/// memory, where no budget of this process sees them; by itself it takes megabytes.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
 /// How often an HTTP/2 client with a request that runs is asked whether it is there.
@@ -55,9 +59,8 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves it to its end.
     pub(super) async fn serve(self, stream: TcpStream) {
-        // Answers are written whole: waiting for more to send would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        if let Err(error) = set_options(&stream) {
+            tracing::debug!(%error, "a connection keeps the options of the system");
         }
         let activity = self.activity.clone();
         let stop = self.stop.clone();
@@ -122,6 +125,13 @@ impl Connection {
             tracing::debug!(%error, "a connection ended with an error");
         }
     }
+}
+
+fn set_options(stream: &TcpStream) -> std::io::Result<()> {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
+    // Answers are written whole: waiting for more to send would only delay them.
+    stream.set_nodelay(true)
 }
 
 /// Returns when the connection is to be cut off.

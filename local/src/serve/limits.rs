@@ -23,9 +23,9 @@ const ANSWER: Duration = Duration::from_mins(1);
 const BYTES_PER_SECOND: u32 = 4 * 1024;
 /// From a request's head to its answer. The longest wait for news is half of it.
 const REQUEST: Duration = Duration::from_mins(10);
-/// Bytes of answers at a time: a hundred clients may take their time over a page each, and a small
-/// machine has as much.
-const ANSWERS_BYTES: u64 = 128 * 1024 * 1024;
+/// Bytes of answers at a time: some fifty clients may take their time over a large page each, and a
+/// small machine has as much.
+const ANSWERS_BYTES: u64 = 64 * 1024 * 1024;
 /// For the network to take any byte at all.
 const WRITE: Duration = Duration::from_secs(30);
 

@@ -17,7 +17,7 @@ use axum::{
 use skerry_local::serve::{Http, Limits};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +29,9 @@ pub(super) const LONG: Duration = Duration::from_secs(20);
 pub(super) const WAIT: Duration = Duration::from_millis(2_500);
 /// The answer of `/large`: more than the buffers of a connection hold.
 pub(super) const LARGE: usize = 64 * 1024 * 1024;
+
+/// The answer of `/page`: less than the system's buffers would hold by themselves.
+pub(super) const PAGE: usize = 1024 * 1024;
 
 /// The limits of a test.
 pub(super) fn limits() -> Limits {
@@ -63,6 +66,15 @@ impl House {
         Self { address, working, _stop: stop.drop_guard() }
     }
 
+    /// A connection of a client that takes next to nothing before it reads.
+    pub(super) async fn sent_by_slow(&self, bytes: &[u8]) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        let mut stream = socket.connect(self.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    }
+
     pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
@@ -95,6 +107,8 @@ impl House {
 pub(super) const GET_QUICK: &[u8] = b"GET /quick HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 /// Asks for a large answer, and for the connection's end.
 pub(super) const GET_LARGE: &[u8] = b"GET /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+/// Asks for an answer of an ordinary size, and for the connection's end.
+pub(super) const GET_PAGE: &[u8] = b"GET /page HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 /// Asks for a large answer with a body that nobody reads.
 pub(super) const GET_LARGE_WITH_BODY: &[u8] =
     b"GET /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 4000000\r\n\r\n";
@@ -111,6 +125,7 @@ fn router(working: Arc<AtomicUsize>) -> Router {
     Router::new()
         .route("/quick", get(async || "quick"))
         .route("/wait", get(wait))
+        .route("/page", get(async || vec![b'x'; PAGE]))
         .route("/large", get(async || vec![b'x'; LARGE]))
         .route("/length", post(async |body: Bytes| body.len().to_string()))
 }

@@ -9,7 +9,7 @@ use std::{
 use skerry_local::serve::Limits;
 use tokio::io::AsyncReadExt as _;
 
-use super::house::{GET_LARGE, GET_WAIT, House, LARGE, limits, read_to_end};
+use super::house::{GET_LARGE, GET_PAGE, GET_WAIT, House, LARGE, PAGE, limits, read_to_end};
 
 /// A body that does not come.
 const HALF_BODY: &[u8] = b"POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nx";
@@ -114,4 +114,23 @@ async fn who_takes_their_answers_is_not_closed_for_those_who_do_not() {
     }
     assert_eq!(ended, [true, false, false], "one had to go, the one that waited longest");
     assert!(house.serves().await);
+}
+
+/// What the system has taken of an answer and the network has not is in memory all the same: it
+/// takes little, so that the rest counts.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+#[tokio::test]
+async fn an_answer_that_is_not_taken_does_not_hide_in_the_system() {
+    let page = u64::try_from(PAGE).unwrap();
+    let house = House::start(Limits { answers_bytes: 2 * page, ..patient() }, None).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(house.sent_by_slow(GET_PAGE).await);
+        held.last_mut().unwrap().read_u8().await.unwrap();
+    }
+    let mut ended = Vec::new();
+    for mut stream in held {
+        ended.push(read_to_end(&mut stream).await.len() < PAGE);
+    }
+    assert_eq!(ended, [true, true, false, false], "there is room for two");
 }

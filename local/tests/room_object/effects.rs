@@ -142,9 +142,10 @@ async fn c5_a_room_knows_the_alias_it_was_created_with() {
     })
     .await;
     for _ in 0..2 {
-        for (alias, is_its_own) in
-            [(room_alias_id!("#harbor:localhost"), true), (room_alias_id!("#pier:localhost"), false)]
-        {
+        for (alias, is_its_own) in [
+            (room_alias_id!("#harbor:localhost"), true),
+            (room_alias_id!("#pier:localhost"), false),
+        ] {
             let asked = stand.ask(WasCreatedWith { alias: alias.to_owned() }).await;
             assert_eq!(asked.unwrap(), is_its_own, "{alias}");
         }
