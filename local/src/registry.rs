@@ -27,6 +27,7 @@ use skerry::{
     ports::{Clock, Dns, Http, Objects, Sql},
     server::Server,
     sessions::Sessions,
+    space::Space,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -58,6 +59,7 @@ pub struct Registry {
     alarms: Alarms,
     sessions: Arc<Sessions>,
     limits: Arc<Limits>,
+    space: Space,
     /// The scope for the next object. It is used up, not yet written: the object's first commit
     /// writes it, so that a question about an object that does not exist leaves no trace.
     next_scope: AtomicI64,
@@ -92,6 +94,7 @@ impl Registry {
             alarms: Alarms::default(),
             sessions: Arc::default(),
             limits,
+            space: Space::default(),
             next_scope,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -14,6 +14,7 @@ use skerry::{
     limits::Limits,
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
+    space::Space,
     store::migrations::Migration,
 };
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -49,6 +50,7 @@ pub(crate) struct EdgeHost {
     alarm: SendWrapper<Cell<Alarm>>,
     answer_waiting: SendWrapper<OnceCell<Answering>>,
     limits: SendWrapper<OnceCell<Limits>>,
+    space: Space,
 }
 
 /// Answers those who wait.
@@ -86,6 +88,7 @@ impl EdgeHost {
             alarm: SendWrapper::new(Cell::new(Alarm::Unknown)),
             answer_waiting: SendWrapper::new(OnceCell::new()),
             limits: SendWrapper::new(OnceCell::new()),
+            space: Space::default(),
         })
     }
 
@@ -225,6 +228,10 @@ impl ObjectHost for EdgeHost {
         // Variables that say none are refused where requests come in: nothing gets here by them.
         let rates = || server::rate_limits(self.objects.env()).unwrap_or_default();
         self.limits.get_or_init(|| Limits::new(rates()))
+    }
+
+    fn space(&self) -> &Space {
+        &self.space
     }
 
     fn defer(&self, work: Deferred) {

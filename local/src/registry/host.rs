@@ -16,6 +16,7 @@ use skerry::{
     objects::{Object as _, user::User},
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Random, Row, Sql, Stmt},
     server::Server,
+    space::Space,
     store::agenda,
 };
 
@@ -154,6 +155,10 @@ impl ObjectHost for LocalHost {
 
     fn limits(&self) -> &Limits {
         &self.registry().limits
+    }
+
+    fn space(&self) -> &Space {
+        &self.registry().space
     }
 
     fn defer(&self, work: Deferred) {

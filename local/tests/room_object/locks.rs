@@ -3,10 +3,17 @@
 use std::{future::Future, time::Duration};
 
 use futures_util::future::{self, Either};
-use ruma::room_alias_id;
+use ruma::{api::client::filter::RoomEventFilter, room_alias_id};
 use skerry::{
     Error,
-    messages::room::{Forget, GetPublicInfo, MembershipAction},
+    messages::{
+        Requester,
+        room::{
+            Forget, GetContext, GetJoinedMembers, GetMembers, GetPublicInfo, GetState,
+            MembershipAction,
+        },
+    },
+    ports::ObjectHost as _,
 };
 
 use super::stand::{alice, bob, message};
@@ -115,4 +122,39 @@ async fn a_removal_that_waits_for_the_global_store_delays_nobody_and_comes_to_it
         stand.ask_to_the_end(stand.creation()).await;
         assert!(stand.ask(GetPublicInfo {}).await.is_ok());
     }
+}
+
+/// Whole states that are read at a time are bounded in bytes (T1c). What is read whole waits for
+/// space, and under no lock; pages and single events wait for nothing.
+#[tokio::test]
+async fn who_waits_for_space_for_a_whole_state_delays_no_message() {
+    let stand = Stand::created(|_| {}).await;
+    let event_id = stand.say("one").await.unwrap();
+    let all = stand.host.space().take(u64::MAX).await.unwrap();
+    let state = || stand.ask(GetState { requester: Requester::User(alice()) });
+    let members = || {
+        let (caller, at) = (alice(), None);
+        stand.ask(GetMembers { caller, at, membership: None, not_membership: None })
+    };
+    let joined = || stand.ask(GetJoinedMembers { caller: alice() });
+    let context = || {
+        stand.ask(GetContext {
+            caller: alice(),
+            event_id: event_id.clone(),
+            limit: 1,
+            filter: RoomEventFilter::default(),
+            ignored_users: Vec::new(),
+        })
+    };
+    let sync = || stand.ask(crate::own_room::whole_room(alice()));
+    is_sent_meanwhile(&stand, state()).await;
+    is_sent_meanwhile(&stand, members()).await;
+    is_sent_meanwhile(&stand, joined()).await;
+    is_sent_meanwhile(&stand, context()).await;
+    is_sent_meanwhile(&stand, sync()).await;
+    drop(all);
+    assert!(!state().await.unwrap().is_empty());
+    assert_eq!((members().await.unwrap().len(), joined().await.unwrap().len()), (1, 1));
+    assert!(!context().await.unwrap().state.is_empty());
+    assert!(!sync().await.unwrap().state.is_empty());
 }

@@ -17,6 +17,7 @@ use skerry::{
     limits::Limits,
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
+    space::Space,
     store::agenda,
 };
 use skerry_core::rate_limits::RateLimits;
@@ -77,6 +78,7 @@ pub(crate) struct Host {
     forgotten: AtomicU64,
     woken: AtomicU64,
     limits: Limits,
+    space: Space,
     _directory: TempDir,
 }
 
@@ -114,6 +116,7 @@ impl Host {
             forgotten: AtomicU64::default(),
             woken: AtomicU64::default(),
             limits: Limits::new(rates),
+            space: Space::default(),
             _directory: directory,
         })
     }
@@ -370,6 +373,10 @@ impl ObjectHost for Host {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    fn space(&self) -> &Space {
+        &self.space
     }
 
     fn defer(&self, work: Deferred) {

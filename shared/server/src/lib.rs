@@ -15,6 +15,7 @@ pub mod peers;
 pub mod ports;
 pub mod server;
 pub mod sessions;
+pub mod space;
 pub mod store;
 
 pub use self::error::{Error, Result};

@@ -33,6 +33,7 @@ use crate::{
     messages::{Ask, Recipient, room, user},
     server::Server,
     sessions::Sessions,
+    space::Space,
 };
 
 /// A future that a host runs after the reply has been given.
@@ -214,6 +215,10 @@ pub trait ObjectHost: Send + Sync {
 
     /// The rate limits: natively those of the process, at the edge those of this object.
     fn limits(&self) -> &Limits;
+
+    /// The space for what is read whole: natively that of the process, at the edge that of this
+    /// object.
+    fn space(&self) -> &Space;
 
     /// Runs work after the reply. It may be lost in a crash: what must not be lost is kept in
     /// the store and taken up again by the alarm.

@@ -23,12 +23,15 @@ use std::{
 use ruma::OwnedRoomId;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use self::loaded::{
-    Loaded,
-    deliveries::{Deliveries, EphemeralWindow},
-    doubt::Doubt,
-    outgoing::Outgoing,
-    typing::Typing,
+use self::{
+    loaded::{
+        Loaded,
+        deliveries::{Deliveries, EphemeralWindow},
+        doubt::Doubt,
+        outgoing::Outgoing,
+        typing::Typing,
+    },
+    read::whole_states::Sizes,
 };
 use crate::{
     Error, Result,
@@ -46,6 +49,7 @@ pub struct Room {
     host: Arc<dyn ObjectHost>,
     state: RwLock<Option<Loaded>>,
     doubt: Doubt,
+    sizes: Sizes,
     /// Held by whoever brings the room's entry in the directory up to date.
     directory: tokio::sync::Mutex<()>,
     deliveries: Mutex<Deliveries>,
@@ -75,6 +79,7 @@ impl Object for Room {
             host,
             state: RwLock::new(None),
             doubt: Doubt::default(),
+            sizes: Sizes::default(),
             directory: tokio::sync::Mutex::default(),
             deliveries: Mutex::default(),
             ephemeral_window: Mutex::default(),

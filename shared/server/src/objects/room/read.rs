@@ -13,6 +13,7 @@ pub(super) mod render;
 pub(super) mod scan;
 mod state;
 mod timelines;
+pub(super) mod whole_states;
 
 use crate::{Error, Result, messages::RawJson};
 

@@ -25,6 +25,7 @@ use crate::{
             access::View,
             audience::Audience,
             scan::{Budget, Scan, passes},
+            whole_states::PartSpace,
         },
     },
     store::room::{
@@ -37,6 +38,9 @@ impl Room {
     /// Gives the room's part of a `/sync` response. Whoever has read the room is told of what comes
     /// next.
     pub(super) async fn sync(self: &Arc<Self>, command: SyncRoom) -> Result<Box<RoomSync>> {
+        let is_whole = command.full_state || command.from.is_none();
+        let part = Part::loaded_lazily(&command.state.lazy_load_options);
+        let space = if is_whole { Some(self.space_for(part).await?) } else { None };
         let room = self.read().await?;
         let user_id = &command.caller.user_id;
         let requester = Requester::User(command.caller.clone());
@@ -69,7 +73,8 @@ impl Room {
         let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
         let matcher = Matcher::of_room(&command.state, &self.id);
         added.retain(|it| passes(&matcher, it) && lazy.wants(it));
-        let mut state = self.sync_state(&command, &view, &lazy, &changes, first).await?;
+        let mut state =
+            self.sync_state(&command, &view, &lazy, &changes, (first, space.as_ref())).await?;
         state.retain(|it| passes(&matcher, it));
         state.retain(|old| !added.iter().any(|it| is_same_key(it, old)));
         state.extend(added);
@@ -137,20 +142,17 @@ impl Room {
         view: &View,
         lazy: &Lazy<'_>,
         changes: &[Change],
-        first: Position,
+        (first, space): (Position, Option<&PartSpace<'_>>),
     ) -> Result<Vec<StoredEvent>> {
-        let whole = command.full_state || command.from.is_none();
         let upto = if command.state_after { view.upto } else { first.saturating_sub(1) };
         let at = StateAt { group: upto.min(view.state.group), ..view.state };
-        let (sql, scope) = (self.sql(), self.scope());
-        let mut found = if whole {
-            let part = if lazy.is_on { Part::WithoutMembers } else { Part::Whole };
-            state::list(sql, scope, at, part).await?
+        let mut found = if let Some(space) = space {
+            self.list_state(at, space).await?
         } else {
             let changed = changes.iter().filter(|it| it.position <= upto);
             let latest: BTreeMap<_, _> = changed.map(|it| (&it.key, it.event)).collect();
             let nums: Vec<_> = latest.into_values().flatten().collect();
-            events::list(sql, scope, &nums).await?
+            events::list(self.sql(), self.scope(), &nums).await?
         };
         let missing = lazy.missing(&found);
         found.extend(self.events_of(at, &missing).await?);

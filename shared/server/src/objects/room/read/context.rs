@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::api::client::filter::{LazyLoadOptions, RoomEventFilter};
+use ruma::api::client::filter::RoomEventFilter;
 use skerry_core::{engine::StateAt, filter::Matcher};
 
 use crate::{
@@ -17,17 +17,16 @@ use crate::{
             audience::Audience,
             scan::{Budget, passes},
             unseen,
+            whole_states::PartSpace,
         },
     },
-    store::room::{
-        events::StoredEvent,
-        state::{self, Part},
-    },
+    store::room::{events::StoredEvent, state::Part},
 };
 
 impl Room {
     pub(crate) async fn get_context(self: &Arc<Self>, command: GetContext) -> Result<Box<Context>> {
         let GetContext { caller, event_id, limit, filter, ignored_users } = command;
+        let space = self.space_for(Part::loaded_lazily(&filter.lazy_load_options)).await?;
         let room = self.read().await?;
         let requester = Requester::User(caller);
         let view = self.view(&room, &requester).await?;
@@ -55,7 +54,7 @@ impl Room {
             .cloned()
             .collect();
         let state_at = StateAt { group: last.min(view.state.group), ..view.state };
-        let state = self.context_state(audience, state_at, &shown, &filter).await?;
+        let state = self.context_state(audience, state_at, &space, &shown, &filter).await?;
         let event = self.render(audience, std::slice::from_ref(&stored)).await?;
         Ok(Box::new(Context {
             start: first.saturating_sub(1),
@@ -75,12 +74,11 @@ impl Room {
         &self,
         audience: Audience<'_>,
         at: StateAt,
+        space: &PartSpace<'_>,
         shown: &[StoredEvent],
         filter: &RoomEventFilter,
     ) -> Result<Vec<RawJson>> {
-        let lazy = matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. });
-        let part = if lazy { Part::WithoutMembers } else { Part::Whole };
-        let mut events = state::list(self.sql(), self.scope(), at, part).await?;
+        let mut events = self.list_state(at, space).await?;
         let matcher = Matcher::of_room(filter, &self.id);
         events.retain(|it| passes(&matcher, it));
         let mut state = self.render(audience, &events).await?;

@@ -23,16 +23,13 @@ use crate::{
         loaded::state_event::membership_of,
         read::{audience::Audience, render::content_of},
     },
-    store::room::{
-        events::StoredEvent,
-        members,
-        state::{self, Part},
-    },
+    store::room::{events::StoredEvent, members, state::Part},
 };
 
 impl Room {
     pub(crate) async fn get_members(self: &Arc<Self>, command: GetMembers) -> Result<Vec<RawJson>> {
         let GetMembers { caller, at, membership, not_membership } = command;
+        let space = self.space_for(Part::Members).await?;
         let room = self.read().await?;
         let requester = Requester::User(caller);
         let view = self.view(&room, &requester).await?;
@@ -41,7 +38,7 @@ impl Room {
             return Err(Error::forbidden("you may not see who was in the room then"));
         }
         let at = StateAt { group, ..view.state };
-        let mut events = state::list(self.sql(), self.scope(), at, Part::Members).await?;
+        let mut events = self.list_state(at, &space).await?;
         if membership.is_some() || not_membership.is_some() {
             events.retain(|it| {
                 let is = content_of(&it.json).map(|it| membership_of(it.get()));
@@ -60,6 +57,7 @@ impl Room {
         self: &Arc<Self>,
         caller: &Caller,
     ) -> Result<BTreeMap<OwnedUserId, RoomProfile>> {
+        let _space = self.space_for(Part::Members).await?;
         let room = self.read().await?;
         self.check_joined(&room, &caller.user_id).await?;
         let mut joined = std::collections::BTreeMap::new();

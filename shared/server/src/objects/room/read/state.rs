@@ -6,14 +6,15 @@ use crate::{
     Result,
     messages::{RawJson, Requester, room::GetStateEvent},
     objects::room::{Room, read::one},
-    store::room::state::{self, Part},
+    store::room::state::Part,
 };
 
 impl Room {
     pub(crate) async fn get_state(self: &Arc<Self>, requester: &Requester) -> Result<Vec<RawJson>> {
+        let space = self.space_for(Part::Whole).await?;
         let room = self.read().await?;
         let view = self.view(&room, requester).await?;
-        let events = state::list(self.sql(), self.scope(), view.state, Part::Whole).await?;
+        let events = self.list_state(view.state, &space).await?;
         let audience = self.audience(&room, requester, &view.timeline);
         self.render(audience, &events).await
     }
