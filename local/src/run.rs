@@ -25,6 +25,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 use tracing::Level;
 use tracing_subscriber::{
     EnvFilter,
@@ -119,7 +120,7 @@ pub async fn run(options: Options) -> Result<()> {
     let url = base_url(&listener, tls.is_some())?;
     welcome(&url, &name, server.config.registration, &first_token, &data_dir)?;
 
-    let router = api::router().layer(Extension(Cx { ports, server }));
+    let router = Extension(Cx { ports, server }).layer(api::router());
     let is_exempt = proxies.clone();
     let limits = Limits {
         exempt: Arc::new(move |it| it.is_loopback() || is_exempt.trust(it)),

@@ -9,9 +9,10 @@ mod connection;
 mod connections;
 mod limits;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
 use skerry_core::rate_limits::Proxies;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -19,6 +20,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service;
 
 pub use self::limits::Limits;
 use self::{connection::Connection, connections::Connections};
@@ -26,23 +28,35 @@ use self::{connection::Connection, connections::Connections};
 /// A pause when no connection can be accepted (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What answers requests: a router. Cloned for each of them.
+pub trait Answers:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// A server that listens.
-pub struct Http {
+pub struct Http<S> {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    router: Router,
+    router: S,
     proxies: Arc<Proxies>,
     connections: Arc<Connections>,
 }
 
-impl Http {
+impl<S: Answers> Http<S> {
     /// Serves requests with this router.
-    pub fn new(
-        listener: TcpListener,
-        tls: Option<TlsAcceptor>,
-        router: Router,
-        limits: Limits,
-    ) -> Self {
+    pub fn new(listener: TcpListener, tls: Option<TlsAcceptor>, router: S, limits: Limits) -> Self {
         let connections = Connections::new(limits);
         Self { listener, tls, router, proxies: Arc::default(), connections }
     }

@@ -57,7 +57,7 @@ async fn serve(request: Request, env: &Env) -> Result<Response> {
     let cx = cx(env).await?;
     request.extensions_mut().insert(cx);
     if let Some(address) = address {
-        request.extensions_mut().insert(ClientAddress(address));
+        request.extensions_mut().insert(ClientAddress::new(&address));
     }
     let router = ROUTER.with(Clone::clone);
     let Ok(response) = router.oneshot(request).await;

@@ -13,6 +13,7 @@ use skerry::{
     messages::{room, user},
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
+    space::Space,
     store::agenda,
 };
 use skerry_core::rate_limits::RateLimits;
@@ -63,6 +64,11 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
     fn limits(&self) -> &Limits {
         static OFF: LazyLock<Limits> = LazyLock::new(|| Limits::new(RateLimits::off()));
         &OFF
+    }
+
+    fn space(&self) -> &Space {
+        static SPACE: LazyLock<Space> = LazyLock::new(Space::default);
+        &SPACE
     }
 
     fn defer(&self, work: Deferred) {

@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Limits;
@@ -29,8 +32,6 @@ pub(super) struct Activity {
     /// Bytes of the answers of all connections.
     answers: Arc<AtomicU64>,
     state: Mutex<State>,
-    /// No further request is taken.
-    closing: CancellationToken,
     /// Its place is needed.
     evicted: CancellationToken,
 }
@@ -43,6 +44,10 @@ struct State {
     since: Instant,
     /// How long no request may run after that.
     idle: Duration,
+    /// No further request is taken.
+    is_closing: bool,
+    /// Who is to hear of that: dropped then.
+    closing: Option<oneshot::Sender<()>>,
 }
 
 struct Running {
@@ -70,14 +75,10 @@ impl Activity {
             next: 0,
             since: Instant::now(),
             idle: limits.first_head,
+            is_closing: false,
+            closing: None,
         };
-        Self {
-            limits,
-            answers,
-            state: Mutex::new(state),
-            closing: CancellationToken::new(),
-            evicted: CancellationToken::new(),
-        }
+        Self { limits, answers, state: Mutex::new(state), evicted: CancellationToken::new() }
     }
 
     /// The head of a request is there.
@@ -97,12 +98,19 @@ impl Activity {
         let mut state = self.lock();
         state.idle = LINGER;
         state.since = Instant::now();
-        self.closing.cancel();
+        state.is_closing = true;
+        state.closing = None;
     }
 
-    /// Returns when no further request is to be taken.
-    pub(super) async fn closed(&self) {
-        self.closing.cancelled().await;
+    /// Ends when no further request is to be taken. For one who waits: it costs next to nothing to
+    /// be asked, as it is whenever bytes come.
+    pub(super) fn closed(&self) -> oneshot::Receiver<()> {
+        let (closing, closed) = oneshot::channel();
+        let mut state = self.lock();
+        if !state.is_closing {
+            state.closing = Some(closing);
+        }
+        closed
     }
 
     /// Gives the place to another connection.
@@ -180,13 +188,14 @@ impl Request {
 
     /// Its answer is there, of so many bytes.
     pub(super) fn answered(&self, bytes: u64) {
-        let until = Instant::now() + self.limits().answer;
+        let now = Instant::now();
+        let until = now + self.limits().answer;
         let mut state = self.activity.lock();
         if let Some(running) = state.running.get_mut(&self.number) {
             *running = Running { stage: Stage::Answering, until, answer: bytes };
             self.activity.answers.fetch_add(bytes, Ordering::Relaxed);
         }
-        state.since = Instant::now();
+        state.since = now;
     }
 
     /// So many bytes of the answer were taken.
@@ -205,7 +214,7 @@ impl Drop for Request {
         let answer = state.running.remove(&self.number).map_or(0, |it| it.answer);
         self.activity.answers.fetch_sub(answer, Ordering::Relaxed);
         state.since = Instant::now();
-        if !self.activity.closing.is_cancelled() {
+        if !state.is_closing {
             state.idle = self.activity.limits.idle;
         }
     }

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     http::{Request, Response},
 };
@@ -21,10 +20,11 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower::{ServiceExt as _, service_fn};
 
 use super::{
+    Answers,
     activity::Activity,
     bodies::{AnswerBody, RequestBody},
     connections::Connections,
@@ -45,9 +45,9 @@ const MAX_STREAMS: u32 = 100;
 const PING_EVERY: Duration = Duration::from_mins(1);
 
 /// One connection.
-pub(super) struct Connection {
+pub(super) struct Connection<S> {
     pub(super) tls: Option<TlsAcceptor>,
-    pub(super) router: Router,
+    pub(super) router: S,
     pub(super) proxies: Arc<Proxies>,
     pub(super) address: SocketAddr,
     pub(super) activity: Arc<Activity>,
@@ -56,17 +56,18 @@ pub(super) struct Connection {
     pub(super) stop: CancellationToken,
 }
 
-impl Connection {
+impl<S: Answers> Connection<S> {
     /// Serves it to its end.
     pub(super) async fn serve(self, stream: TcpStream) {
         if let Err(error) = set_options(&stream) {
             tracing::debug!(%error, "a connection keeps the options of the system");
         }
-        let activity = self.activity.clone();
-        let stop = self.stop.clone();
+        // A task of its own: what it waits for is not looked at whenever bytes come.
+        let end = ended(self.activity.clone(), self.stop.clone());
+        let end = AbortOnDropHandle::new(tokio::spawn(end));
         tokio::select! {
             () = self.carry(stream) => {}
-            () = ended(&activity, &stop) => tracing::debug!("a connection was closed"),
+            _ = end => tracing::debug!("a connection was closed"),
         }
     }
 
@@ -93,11 +94,18 @@ impl Connection {
     ) {
         let Self { router, activity, connections, proxies, address, .. } = self;
         let running = activity.clone();
+        let peer = proxies.origin(address.ip(), std::iter::empty());
+        let peer = ClientAddress::new(&peer.to_string());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let forwarded_for = request.headers().get_all(FORWARDED_FOR).iter();
-            let forwarded_for = forwarded_for.map(|it| it.to_str().unwrap_or_default());
-            let origin = proxies.origin(address.ip(), forwarded_for);
-            request.extensions_mut().insert(ClientAddress(origin.to_string()));
+            let client = match request.headers().contains_key(FORWARDED_FOR) {
+                false => peer.clone(),
+                true => {
+                    let named = request.headers().get_all(FORWARDED_FOR).iter();
+                    let named = named.map(|it| it.to_str().unwrap_or_default());
+                    ClientAddress::new(&proxies.origin(address.ip(), named).to_string())
+                }
+            };
+            request.extensions_mut().insert(client);
             let running = running.begin();
             let request = RequestBody::replace(request, running.clone());
             let answer = router.clone().oneshot(request);
@@ -115,7 +123,7 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
-            () = activity.closed() => {
+            _ = activity.closed() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -135,7 +143,7 @@ fn set_options(stream: &TcpStream) -> std::io::Result<()> {
 }
 
 /// Returns when the connection is to be cut off.
-async fn ended(activity: &Activity, stop: &CancellationToken) {
+async fn ended(activity: Arc<Activity>, stop: CancellationToken) {
     let in_time = async {
         tokio::select! {
             () = stop.cancelled() => {}

@@ -2,7 +2,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events
 
-use ruma::EventId;
+use ruma::{EventId, events::relation::RelationType};
 use serde::Deserialize;
 
 /// How many events a relation is followed over to find out which thread an event is in.
@@ -36,17 +36,21 @@ impl Relation {
 
     /// The root of the thread that the event says it is in.
     pub fn thread_root(&self) -> Option<&str> {
-        self.event_id.as_deref().filter(|_| self.rel_type.as_deref() == Some("m.thread"))
+        self.event_id.as_deref().filter(|_| self.is(&RelationType::Thread))
     }
 
     /// Whether the event replaces another one's content.
     pub fn is_edit(&self) -> bool {
-        self.rel_type.as_deref() == Some("m.replace")
+        self.is(&RelationType::Replacement)
     }
 
     /// The event that it relates to, in whatever way.
     pub fn parent(&self) -> Option<&EventId> {
         self.event_id.as_deref().filter(|_| self.rel_type.is_some())?.try_into().ok()
+    }
+
+    fn is(&self, rel_type: &RelationType) -> bool {
+        self.rel_type.as_deref() == Some(rel_type.as_str())
     }
 }
 

@@ -62,8 +62,7 @@ telling_seeds! {
 
 #[test]
 fn servers_agree_whatever_the_network_and_the_hostile_do() {
-    let seeds = seeds::chosen().unwrap_or_else(|| seeds::fresh(DEFAULT_SEEDS));
-    seeds::announce("simulation of the engine", &seeds);
+    let seeds = seeds::of_run("simulation of the engine", DEFAULT_SEEDS);
     let (from, to) = (seeds.start, seeds.end);
     let threads = env::var("SKERRY_THREADS").ok().and_then(|it| it.parse().ok());
     let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));

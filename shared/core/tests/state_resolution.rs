@@ -21,5 +21,7 @@ mod oracle;
 mod room;
 #[path = "state_resolution/scenarios.rs"]
 mod scenarios;
+#[path = "simulation/seeds.rs"]
+mod seeds;
 #[path = "state_resolution/version_1.rs"]
 mod version_1;

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! request.extensions_mut().insert(cx.clone());
-//! request.extensions_mut().insert(ClientAddress("192.0.2.1".to_owned())); // where it is known
+//! request.extensions_mut().insert(ClientAddress::new("192.0.2.1")); // where it is known
 //! let response = router.clone().oneshot(request).await;
 //! ```
 //!
@@ -71,7 +71,9 @@ pub fn router() -> Router {
     let routes = federation::routes(client::routes(Routes::default()));
     #[cfg(feature = "test-routes")]
     let routes = test_routes::routes(routes);
-    routes.router.fallback(not_found).method_not_allowed_fallback(wrong_method)
+    let router = routes.router.fallback(not_found).method_not_allowed_fallback(wrong_method);
+    // Says that no state is to come, so that handlers are made ready now and not for each request.
+    router.with_state(())
 }
 
 /// Answers a request that does not come to the router, because the host has failed.

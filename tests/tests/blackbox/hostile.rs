@@ -74,8 +74,7 @@ const fn usual_passes(host: Host) -> u64 {
 }
 
 async fn no_request_is_answered_wrongly(host: Host) {
-    let seeds = seeds::chosen().unwrap_or_else(|| seeds::fresh(usual_passes(host)));
-    seeds::announce(&format!("hostile requests, {host:?}"), &seeds);
+    let seeds = seeds::of_run(&format!("hostile requests, {host:?}"), usual_passes(host));
     let stage = Arc::new(Stage::new(host).await);
     let next = Arc::new(AtomicU64::new(seeds.start));
     let mut lanes = JoinSet::new();

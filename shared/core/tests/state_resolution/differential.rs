@@ -1,6 +1,7 @@
 //! Beside ruma's implementation, on rooms that grow at random.
 //!
-//! `SKERRY_CONFLICTS=10000` compares more of them in each room version, `SKERRY_SEED=n` one seed.
+//! Each run grows rooms that no commit has grown before. `SKERRY_CONFLICTS=10000` compares more of
+//! them in each room version, `SKERRY_SEED=n` those of one seed, `SKERRY_SEEDS=n..m` of some.
 
 use ruma::RoomVersionId;
 
@@ -9,25 +10,21 @@ use crate::{
     lazy::Lazy,
     oracle,
     room::{self, State},
+    seeds,
 };
 
 /// Conflicts compared in each room version by default.
 const CONFLICTS: usize = 300;
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|it| it.parse().unwrap())
-}
-
 /// Compares some hundred conflicts in the rooms of one version.
 fn compare(version: &RoomVersionId) {
-    let wanted = number("SKERRY_CONFLICTS").map_or(CONFLICTS, |it| it as usize);
-    let only = number("SKERRY_SEED");
+    let wanted = std::env::var("SKERRY_CONFLICTS").ok();
+    let wanted = wanted.map_or(CONFLICTS, |it| it.parse().unwrap());
+    // Each room has some conflicts.
+    let mut seeds = seeds::of_run(&format!("state resolution, version {version}"), wanted as u64);
     let mut compared = 0;
-    for seed in only.unwrap_or(0).. {
+    while let Some(seed) = seeds.next().filter(|_| compared < wanted) {
         compared += compare_room(version, seed);
-        if compared >= wanted || only.is_some() {
-            break;
-        }
     }
     println!("room version {version}: {compared} conflicts");
 }

@@ -6,6 +6,8 @@
 //!
 //! [spec]: https://spec.matrix.org/unstable/client-server-api/#using-access-tokens
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header, request::Parts};
 use ruma::{OwnedUserId, UserId, api::error::ErrorKind};
 use skerry_core::{
@@ -50,7 +52,7 @@ pub struct UncheckedToken {
     /// Its hash ([`token::hash`]).
     pub access_hash: String,
     /// What the address it comes from is counted by.
-    address: String,
+    address: Arc<str>,
 }
 
 impl UncheckedToken {

@@ -1,5 +1,7 @@
 //! Who sends a request, as it is counted against the rate limits.
 
+use std::{borrow::Cow, sync::Arc};
+
 use ruma::api::error::ErrorKind;
 use skerry_core::rate_limits::{Bucket, Per, address_key};
 
@@ -8,8 +10,20 @@ use crate::{Error, Result, messages::Caller};
 
 /// The address a request came from. A host puts it into the extensions where it knows it; behind
 /// a proxy that is what the proxy says, if the operator trusts it.
+/// Cheap to clone: a host may make one for all requests of a connection.
 #[derive(Clone, Debug)]
-pub struct ClientAddress(pub String);
+pub struct ClientAddress {
+    pub(super) text: Arc<str>,
+    /// What requests from there are counted by.
+    key: Arc<str>,
+}
+
+impl ClientAddress {
+    /// An address, as it is written.
+    pub fn new(text: &str) -> Self {
+        Self { text: text.into(), key: address_key(Some(text)).into() }
+    }
+}
 
 /// Who sends a request, as it is counted.
 pub(super) struct Counted<'a> {
@@ -22,13 +36,15 @@ pub(super) struct Counted<'a> {
     pub(super) token: Option<&'a str>,
 }
 
-impl Counted<'_> {
-    fn key(&self, per: Per) -> String {
+impl<'a> Counted<'a> {
+    fn key(&self, per: Per) -> Cow<'a, str> {
         match (per, self.caller, self.token) {
-            (Per::User, Some(caller), _) => caller.user_id.to_string(),
-            (Per::Device, Some(caller), _) => format!("{} {}", caller.user_id, caller.device_id),
-            (Per::User | Per::Device, None, Some(token)) => token.to_owned(),
-            _ => self.address.to_owned(),
+            (Per::User, Some(caller), _) => caller.user_id.as_str().into(),
+            (Per::Device, Some(caller), _) => {
+                format!("{} {}", caller.user_id, caller.device_id).into()
+            }
+            (Per::User | Per::Device, None, Some(token)) => token.into(),
+            _ => self.address.into(),
         }
     }
 
@@ -42,8 +58,9 @@ impl Counted<'_> {
 }
 
 /// What the address of a request is counted by.
-pub(super) fn counted_address(extensions: &http::Extensions) -> String {
-    address_key(extensions.get::<ClientAddress>().map(|it| it.0.as_str()))
+pub(super) fn counted_address(extensions: &http::Extensions) -> Arc<str> {
+    let known = extensions.get::<ClientAddress>().map(|it| it.key.clone());
+    known.unwrap_or_else(|| address_key(None).into())
 }
 
 /// Counts an access token, if this error says that nobody has it.

@@ -108,7 +108,7 @@ impl Input {
 
     /// What is known of the program that sent the request.
     pub(super) fn client(&self) -> Client {
-        let address = self.parts.extensions.get::<ClientAddress>().map(|it| it.0.clone());
+        let address = self.parts.extensions.get::<ClientAddress>().map(|it| it.text.to_string());
         let header = |name| {
             let value = self.parts.headers.get(name)?;
             value.to_str().ok().map(ToOwned::to_owned)

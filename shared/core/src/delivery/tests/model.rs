@@ -358,8 +358,7 @@ fn run(seed: u64) {
 
 #[test]
 fn nobody_misses_an_event_whatever_crashes_and_whatever_is_lost() {
-    let seeds = seeds::chosen().unwrap_or_else(|| seeds::fresh(DEFAULT_SEEDS));
-    seeds::announce("model of the deliveries", &seeds);
+    let seeds = seeds::of_run("model of the deliveries", DEFAULT_SEEDS);
     let (from, to) = (seeds.start, seeds.end);
     let (next, failed) = (AtomicU64::new(from), AtomicU64::new(0));
     let work = || {

@@ -53,7 +53,6 @@ impl Room {
         let audience = self.audience(&room, &requester, &view.timeline);
         let audience = audience.in_sync(command.federation_format);
         let audience = audience.ignoring(&command.ignored_users);
-        let from = command.from.unwrap_or(0);
         let limit = command.timeline.limit.map_or(limits::DEFAULT_TIMELINE_EVENTS, u64::from);
         let limit = limit.min(limits::TIMELINE_EVENTS);
         let ending = self.ending(&command, &view, limit).await?;
@@ -100,15 +99,29 @@ impl Room {
             unread_threads: BTreeMap::new(),
         };
         if is_joined {
-            let joined_at = start_of_stay(&view.timeline.memberships);
-            let reader = Reader::new(user_id, &command.ignored_users);
-            (sync.unread, sync.unread_threads) =
-                self.unread(&room, reader, joined_at, command.thread_counts).await?;
-            sync.ephemeral = self.ephemeral_since(&room, from, user_id).await?;
-            let matcher = Matcher::of_room(&command.ephemeral, &self.id);
-            sync.ephemeral.retain(|it| passes_ephemeral(&matcher, it));
+            self.add_what_members_get(&room, &command, &view, &mut sync).await?;
         }
         Ok(Box::new(sync))
+    }
+
+    /// What is for those who are in the room: unread counts, receipts, typing.
+    async fn add_what_members_get(
+        &self,
+        room: &Loaded,
+        command: &SyncRoom,
+        view: &View,
+        sync: &mut RoomSync,
+    ) -> Result<()> {
+        let user_id = &command.caller.user_id;
+        let joined_at = start_of_stay(&view.timeline.memberships);
+        let reader = Reader::new(user_id, &command.ignored_users);
+        (sync.unread, sync.unread_threads) =
+            self.unread(room, reader, joined_at, command.thread_counts).await?;
+        let from = command.from.unwrap_or(0);
+        sync.ephemeral = self.ephemeral_since(room, from, user_id).await?;
+        let matcher = Matcher::of_room(&command.ephemeral, &self.id);
+        sync.ephemeral.retain(|it| passes_ephemeral(&matcher, it));
+        Ok(())
     }
 
     /// The newest events after what was seen, newest first.
