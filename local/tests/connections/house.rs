@@ -66,7 +66,7 @@ impl House {
         Self { address, working, _stop: stop.drop_guard() }
     }
 
-    /// A connection of a client that takes next to nothing before it reads.
+    /// A connection of a client whose system takes little before it reads.
     pub(super) async fn sent_by_slow(&self, bytes: &[u8]) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 * 1024).unwrap();

@@ -16,14 +16,9 @@ pub fn is_literal(path: &str) -> bool {
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
-    match segment
-        .strip_prefix(b".")
-        .or_else(|| segment.strip_prefix(b"%2e"))
-        .or_else(|| segment.strip_prefix(b"%2E"))
-    {
-        None => false,
-        Some(rest) => matches!(rest, b"" | b"." | b"%2e" | b"%2E"),
-    }
+    const DOTS: [&[u8]; 3] = [b".", b"%2e", b"%2E"];
+    let rest = DOTS.iter().find_map(|dot| segment.strip_prefix(*dot));
+    rest.is_some_and(|it| it.is_empty() || DOTS.contains(&it))
 }
 
 #[cfg(test)]

@@ -4,9 +4,7 @@
 //! is the current state over time, its groups are positions of the stream. Other states hang on a
 //! group of another chain: a reader falls back to it for keys the chain lacks.
 
-use ruma::{
-    ServerName, api::client::filter::LazyLoadOptions, events::room::member::MembershipState,
-};
+use ruma::{ServerName, events::room::member::MembershipState};
 use skerry_core::{
     authorize::StateKey,
     engine::{Num, StateAt, Withdrawal},
@@ -64,16 +62,6 @@ pub enum Part {
     Members,
     /// Everything but memberships, which may be many.
     WithoutMembers,
-}
-
-impl Part {
-    /// What a client that loads members in this way is given.
-    pub fn loaded_lazily(options: &LazyLoadOptions) -> Self {
-        match options {
-            LazyLoadOptions::Enabled { .. } => Self::WithoutMembers,
-            LazyLoadOptions::Disabled => Self::Whole,
-        }
-    }
 }
 
 /// The state at a point: these keys of it. Keys the state does not have are left out.

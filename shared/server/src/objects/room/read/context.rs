@@ -17,16 +17,16 @@ use crate::{
             audience::Audience,
             scan::{Budget, passes},
             unseen,
-            whole_states::PartSpace,
+            whole_states::{PartSpace, part_for},
         },
     },
-    store::room::{events::StoredEvent, state::Part},
+    store::room::events::StoredEvent,
 };
 
 impl Room {
     pub(crate) async fn get_context(self: &Arc<Self>, command: GetContext) -> Result<Box<Context>> {
         let GetContext { caller, event_id, limit, filter, ignored_users } = command;
-        let space = self.space_for(Part::loaded_lazily(&filter.lazy_load_options)).await?;
+        let space = self.space_for(part_for(&filter.lazy_load_options)).await?;
         let room = self.read().await?;
         let requester = Requester::User(caller);
         let view = self.view(&room, &requester).await?;

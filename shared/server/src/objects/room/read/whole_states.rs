@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use ruma::api::client::filter::LazyLoadOptions;
 use skerry_core::{engine::StateAt, pdu::MAX_PDU_BYTES};
 use tokio::sync::SemaphorePermit;
 
@@ -18,6 +19,14 @@ use crate::{
         state::{self, Part},
     },
 };
+
+/// What of a state is given to a client that loads members in this way.
+pub(crate) fn part_for(members: &LazyLoadOptions) -> Part {
+    match members {
+        LazyLoadOptions::Enabled { .. } => Part::WithoutMembers,
+        LazyLoadOptions::Disabled => Part::Whole,
+    }
+}
 
 /// Space for one part of a state, until it is dropped.
 pub(crate) struct PartSpace<'a> {
