@@ -53,7 +53,9 @@ CREATE TABLE user_account (
     password_hash TEXT,
     is_admin INTEGER NOT NULL,
     created_at_ms INTEGER NOT NULL,
-    deactivated_at_ms INTEGER
+    deactivated_at_ms INTEGER,
+    -- The registration token of which the account is a use, by its hash, if it is one.
+    registration_token TEXT
 ) STRICT;
 
 -- Access tokens by their SHA-256, each with the refresh token that was given together with it.

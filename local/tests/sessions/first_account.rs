@@ -7,7 +7,10 @@ use ruma::UserId;
 use serde_json::json;
 use skerry::{
     bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
-    messages::user::GetAccount,
+    messages::{
+        secret::Secret,
+        user::{GetAccount, Register},
+    },
     ports::{Clock as _, Stmt},
     server::{Config, Registration},
     store::global::registration_tokens::{self, RESERVATION_MS},
@@ -69,6 +72,30 @@ async fn a_reservation_whose_account_never_came_to_be_is_free_again() {
     global.batch(vec![forget]).await.unwrap();
     house.pass(RESERVATION_MS);
     assert_eq!(register("bob").await, 403);
+}
+
+/// The name that a use was reserved for may be registered by another request. Then the use, and the
+/// place of the first account, are not that account's.
+#[tokio::test]
+async fn a_reservation_for_a_name_that_others_registered_is_free_again() {
+    let (house, token) = House::new(Registration::Token).await;
+    let token = token.unwrap();
+    let ghost: &UserId = "@ghost:example.org".try_into().unwrap();
+    let hash = skerry_core::token::hash(&token);
+    let reserve = registration_tokens::reserve(&hash, ghost, house.cx.ports.clock.now_ms());
+    house.cx.ports.global.batch(vec![reserve]).await.unwrap();
+    let by_others = Register {
+        password: Secret::new(PASSWORD.to_owned()),
+        is_admin: false,
+        reservation: None,
+        session: None,
+        address: None,
+    };
+    house.cx.ports.objects.ask(ghost, by_others).await.unwrap();
+    house.pass(RESERVATION_MS);
+    let auth = json!({ "type": "m.login.registration_token", "token": token });
+    let body = json!({ "username": "alice", "password": PASSWORD, "auth": auth });
+    assert_eq!(house.post("/register", &body).await.0, StatusCode::OK);
 }
 
 /// C12: many processes start at once on an empty store, as at the edge, where each isolate is one.

@@ -15,6 +15,7 @@ pub use self::account::{
     Account, Authenticate, Authenticated, ChangePassword, CheckPassword, Deactivate, Device,
     EndAllSessions, EndSessions, GetAccount, GetDevice, GetProfile, ListDevices, Login, NewSession,
     NewTokens, Profile, Refresh, Register, Reservation, SetDeviceName, SetProfileField,
+    WasRegisteredWith,
 };
 use super::{RawJson, Recipient, asks, room::Position};
 
@@ -53,6 +54,7 @@ asks! { ToUser:
     SetProfileField => (), repeatable;
     Register => (), once;
     GetAccount => Option<Account>, repeatable;
+    WasRegisteredWith => bool, repeatable;
     Login => (), repeatable;
     Authenticate => Authenticated, repeatable;
     Refresh => (), repeatable;

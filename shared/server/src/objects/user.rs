@@ -237,6 +237,10 @@ impl Object for User {
             }
             Command::Register(it) => Reply::Register(Box::pin(self.register(*it)).await?),
             Command::GetAccount(_) => Reply::GetAccount(Box::pin(self.get_account()).await?),
+            Command::WasRegisteredWith(it) => {
+                let was = Box::pin(self.was_registered_with(&it.token_hash)).await?;
+                Reply::WasRegisteredWith(was)
+            }
             Command::Login(it) => Reply::Login(Box::pin(self.login(*it)).await?),
             Command::Authenticate(it) => {
                 Reply::Authenticate(Box::pin(self.check_token(&it.access_hash)).await?)

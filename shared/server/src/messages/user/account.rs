@@ -42,6 +42,13 @@ pub struct Reservation {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GetAccount {}
 
+/// Whether the account is a use of this registration token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WasRegisteredWith {
+    /// The token, by its hash.
+    pub token_hash: String,
+}
+
 /// An account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {

@@ -41,11 +41,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Effect {
-    /// Bring the list of accounts up to date.
-    ListAccount {
-        /// The registration token, by its hash, of which a use is spent.
-        registration_token: Option<String>,
-    },
+    /// Bring the list of accounts up to date, and what is spent of registration tokens.
+    ListAccount {},
     /// Leave every room, and forget it.
     Leave {
         /// The device that closed the account; empty where a room tells of a membership later.
@@ -67,18 +64,12 @@ const KINDS: &[&str] = &[LIST_ACCOUNT, LEAVE, UPDATE_PROFILE, FORGET];
 impl Effect {
     fn kind(&self) -> &'static str {
         match self {
-            Self::ListAccount { .. } => LIST_ACCOUNT,
+            Self::ListAccount {} => LIST_ACCOUNT,
             Self::Leave { .. } => LEAVE,
             Self::UpdateProfile {} => UPDATE_PROFILE,
             Self::Forget {} => FORGET,
         }
     }
-}
-
-/// What entries of the kind [`LIST_ACCOUNT`] store.
-#[derive(Deserialize)]
-struct ListAccount {
-    registration_token: Option<String>,
 }
 
 /// What entries of the kind [`LEAVE`] store.
@@ -96,7 +87,7 @@ impl User {
         agenda: &mut AgendaPlan<Due>,
     ) -> Result<Stmt> {
         self.write_effect(state, effect, agenda, |scope, entry| match effect {
-            Effect::ListAccount { .. } => outbox::upsert(scope, NO_ROOM, entry),
+            Effect::ListAccount {} => outbox::upsert(scope, NO_ROOM, entry),
             Effect::Leave { .. } | Effect::Forget {} => outbox::upsert_all(scope, entry),
             Effect::UpdateProfile {} => outbox::upsert_joined(scope, entry),
         })
@@ -194,7 +185,7 @@ impl User {
     async fn attempt(&self, entry: Entry, profile: &InRooms) -> Stmt {
         let work = async {
             match entry.kind.as_str() {
-                LIST_ACCOUNT => self.list_account(&entry).await,
+                LIST_ACCOUNT => self.list_account().await,
                 LEAVE => self.leave(&entry).await,
                 FORGET => self.forget_in_room(&entry).await,
                 _ => self.update_profile(&entry, profile).await,
@@ -220,8 +211,7 @@ impl User {
         }
     }
 
-    async fn list_account(&self, entry: &Entry) -> Result<()> {
-        let ListAccount { registration_token } = command(entry)?;
+    async fn list_account(&self) -> Result<()> {
         let mut state = self.lock().await?;
         let Some(account) = self.account(&mut state).await?.account.clone() else { return Ok(()) };
         drop(state);
@@ -231,7 +221,7 @@ impl User {
             deactivated_at_ms: account.deactivated_at_ms,
         };
         let mut stmts = vec![accounts::upsert(&self.id, &listed)];
-        let token_hash = registration_token.iter();
+        let token_hash = account.registration_token.iter();
         stmts.extend(token_hash.map(|it| registration_tokens::update_spent(it, &self.id)));
         self.host.global().batch(stmts).await?;
         Ok(())
@@ -296,7 +286,7 @@ mod tests {
     #[test]
     fn what_is_stored_of_an_effect_is_read_again() {
         let effects = [
-            (Effect::ListAccount { registration_token: None }, r#"{"registration_token":null}"#),
+            (Effect::ListAccount {}, "{}"),
             (Effect::Leave { device_id: "D".into() }, r#"{"device_id":"D"}"#),
             (Effect::UpdateProfile {}, "{}"),
             (Effect::Forget {}, "{}"),
@@ -307,6 +297,5 @@ mod tests {
         }
         let leave: Leave = serde_json::from_str(r#"{"device_id":"D","newer":1}"#).unwrap();
         assert_eq!(leave.device_id, "D");
-        serde_json::from_str::<ListAccount>(r#"{"registration_token":null}"#).unwrap();
     }
 }

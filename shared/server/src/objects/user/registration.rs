@@ -32,8 +32,13 @@ impl User {
         self.refuse_taken(&mut state).await?;
         let now_ms = self.host.clock().now_ms();
         refuse_late(reservation.as_ref(), now_ms)?;
-        let account =
-            Account { password_hash, is_admin, created_at_ms: now_ms, deactivated_at_ms: None };
+        let account = Account {
+            password_hash,
+            is_admin,
+            created_at_ms: now_ms,
+            deactivated_at_ms: None,
+            registration_token: reservation.map(|it| it.token_hash),
+        };
         let mut stmts = vec![account::insert(self.scope(), &account)];
         let mut agenda = AgendaPlan::default();
         let mut plan = SessionPlan::default();
@@ -43,15 +48,21 @@ impl User {
             stmts.extend(device.into_iter().chain(writes));
             (plan, agenda) = (session_plan, lapse);
         }
-        let registration_token = reservation.map(|it| it.token_hash);
-        let effect = Effect::ListAccount { registration_token };
-        stmts.push(self.outbox_entry(&state, &effect, &mut agenda)?);
+        stmts.push(self.outbox_entry(&state, &Effect::ListAccount {}, &mut agenda)?);
         self.commit_with(&mut state, stmts, agenda).await?;
         self.account(&mut state).await?.account = Some(account);
         self.sessions_changed(&mut state, plan);
         drop(state);
         self.drain_outbox_later();
         Ok(())
+    }
+
+    /// Whether the account is a use of this registration token.
+    pub(super) async fn was_registered_with(&self, token_hash: &str) -> Result<bool> {
+        let mut state = self.lock().await?;
+        let account = &self.account(&mut state).await?.account;
+        let token = account.as_ref().and_then(|it| it.registration_token.as_deref());
+        Ok(token == Some(token_hash))
     }
 
     async fn refuse_taken(&self, state: &mut State) -> Result<()> {
@@ -73,6 +84,7 @@ impl User {
             is_admin: false,
             created_at_ms: old.created_at_ms,
             deactivated_at_ms: Some(self.host.clock().now_ms()),
+            registration_token: old.registration_token.clone(),
         };
         let device_ids = loaded.sessions.devices_except(None);
         let plan = loaded.sessions.plan_end(&device_ids);
@@ -86,10 +98,7 @@ impl User {
             filters::remove_all(scope),
             self.nothing_to_do(&Effect::UpdateProfile {}),
         ];
-        let effects = [
-            Effect::Leave { device_id: caller.device_id },
-            Effect::ListAccount { registration_token: None },
-        ];
+        let effects = [Effect::Leave { device_id: caller.device_id }, Effect::ListAccount {}];
         for effect in &effects {
             stmts.push(self.outbox_entry(&state, effect, &mut agenda)?);
         }

@@ -2,8 +2,8 @@
 //!
 //! A use is *reserved* under a user ID before the account is registered, and *spent* when the
 //! account is there. The user's object registers nobody once [`REGISTER_WITHIN_MS`] have passed
-//! since the reservation; so after [`RESERVATION_MS`] a reservation whose account is not there is
-//! that of nobody, and its use is free again.
+//! since the reservation; so after [`RESERVATION_MS`] a reservation whose account is not there, or
+//! was registered by another request, is that of nobody, and its use is free again.
 
 use ruma::{OwnedUserId, UserId};
 
@@ -94,7 +94,8 @@ pub fn reserve_first(token_hash: &str, user_id: &UserId, now_ms: u64) -> Stmt {
     .bind(user_id.as_str())
 }
 
-/// A reservation whose time is over: either its account is there, or nobody will have it.
+/// A reservation whose time is over: either its account is there, and knows that it is a use of the
+/// token, or nobody will have it.
 #[derive(Clone, Debug)]
 pub struct Overdue {
     /// The token.

@@ -10,7 +10,7 @@ use skerry_core::{rate_limits::Bucket, token};
 use crate::{
     Error, Result,
     api::{Client, Cx, client::uiaa::Challenge},
-    messages::user::{GetAccount, Reservation},
+    messages::user::{Reservation, WasRegisteredWith},
     ports::Stmt,
     server::Registration,
     store::global::registration_tokens::{self, REGISTER_WITHIN_MS},
@@ -131,10 +131,11 @@ async fn reserve(cx: &Cx, token_hash: &str, stmt: Stmt, now_ms: u64) -> Result<O
         return Ok(None);
     }
     let looks = overdue.iter().map(async |use_| {
-        let account = cx.ports.objects.ask(&*use_.user_id, GetAccount {}).await?;
-        Ok::<_, Error>(match account {
-            Some(_) => registration_tokens::update_spent(&use_.token_hash, &use_.user_id),
-            None => registration_tokens::remove_overdue(use_),
+        // That there is an account is not enough: another request may have registered the name.
+        let asked = WasRegisteredWith { token_hash: use_.token_hash.clone() };
+        Ok::<_, Error>(match cx.ports.objects.ask(&*use_.user_id, asked).await? {
+            true => registration_tokens::update_spent(&use_.token_hash, &use_.user_id),
+            false => registration_tokens::remove_overdue(use_),
         })
     });
     global.batch(try_join_all(looks).await?).await?;
