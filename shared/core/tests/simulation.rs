@@ -58,6 +58,9 @@ telling_seeds! {
     /// waited as well, and was given up before anybody asked for the state before it: two servers
     /// parted. Whoever asks has to stop counting on what cannot come.
     what_waits_for_an_event_that_is_never_shown_holds_nothing_up: 8_323_372;
+    /// What cites an event after that was rejected late is rejected: here the oracle was wrong,
+    /// which took it for what it had been before.
+    what_cites_a_late_rejection_is_rejected: 9_901_480;
 }
 
 #[test]

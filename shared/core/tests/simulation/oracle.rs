@@ -101,7 +101,8 @@ pub fn check_visible(
         if known.num == room.create {
             continue;
         }
-        allowed_by_auth(room, &known.pdu).map_err(|it| format!("{id}: {it}"))?;
+        allowed_by_auth(room, &room.rejected_late, &known.pdu)
+            .map_err(|it| format!("{id}: {it}"))?;
         for (state, which) in states.iter().zip(["the one before it", "the current one"]) {
             if !allowed_by_state(room, &known.pdu, state) {
                 return Err(format!("{} is visible, and not allowed by {which}", known.pdu.json));
@@ -111,20 +112,33 @@ pub fn check_visible(
     Ok(())
 }
 
-fn read<'a>(room: &'a Store, id: &EventId) -> Option<Read<'a>> {
-    let is_rejected =
-        |it: &Event| it.verdict == Verdict::Rejected && !room.rejected_late.contains(&it.num);
+/// What was taken for allowed and rejected later, and is yet to be rejected at some point of the
+/// story.
+type Late = BTreeSet<u64>;
+
+fn read<'a>(room: &'a Store, late: &Late, id: &EventId) -> Option<Read<'a>> {
+    let is_rejected = |it: &Event| it.verdict == Verdict::Rejected && !late.contains(&it.num);
     room.by_id(id).map(|it| Read(&it.pdu, is_rejected(it)))
 }
 
-fn allowed_by_auth(room: &Store, pdu: &Pdu) -> Result<(), String> {
+/// An event was decided: if it was rejected late, then now, with all that had cited it.
+fn was_decided(room: &Store, late: &mut Late, num: u64) {
+    let mut gone = vec![num];
+    while let Some(num) = gone.pop() {
+        if late.remove(&num) {
+            gone.extend(late.iter().filter(|it| room.get(**it).auth.contains(&num)));
+        }
+    }
+}
+
+fn allowed_by_auth(room: &Store, late: &Late, pdu: &Pdu) -> Result<(), String> {
     let rules = &room.rules.authorization;
     let event = Read(pdu, false);
-    check_state_independent_auth_rules(rules, &event, |id| read(room, id))?;
+    check_state_independent_auth_rules(rules, &event, |id| read(room, late, id))?;
     let create = &room.get(room.create).pdu.event_id;
     check_state_dependent_auth_rules(rules, &event, |event_type, key| {
         let ids = pdu.auth_events.iter().chain([create]);
-        ids.filter_map(|it| read(room, it)).find(|it| {
+        ids.filter_map(|it| read(room, late, it)).find(|it| {
             it.0.event_type.to_string() == event_type.to_string()
                 && it.0.state_key.as_deref() == Some(key)
         })
@@ -136,6 +150,7 @@ type Full = StateMap<OwnedEventId>;
 /// Tells the whole room again and compares: verdicts and the states around every event.
 pub fn check_from_scratch(room: &Store) -> Result<(), String> {
     let mut after: HashMap<OwnedEventId, Full> = HashMap::new();
+    let mut late = room.rejected_late.clone();
     for num in &room.decided {
         let known = room.get(*num);
         let (pdu, id) = (&known.pdu, &known.pdu.event_id);
@@ -143,7 +158,7 @@ pub fn check_from_scratch(room: &Store) -> Result<(), String> {
         if forks.len() != pdu.prev_events.len() {
             return Err(format!("{id} is decided before those before it"));
         }
-        let before = resolve(room, &forks);
+        let before = resolve(room, &late, &forks);
         let told = full(room, room.map(known.states.unwrap().before));
         if before != told {
             return Err(format!("the state before {id}: {:?}", difference(&before, &told)));
@@ -151,8 +166,9 @@ pub fn check_from_scratch(room: &Store) -> Result<(), String> {
         let is_create = *num == room.create;
         let allowed = is_create
             || !known.malformed
-                && allowed_by_auth(room, pdu).is_ok()
-                && allowed_by_full(room, pdu, &before);
+                && allowed_by_auth(room, &late, pdu).is_ok()
+                && allowed_by_full(room, &late, pdu, &before);
+        was_decided(room, &mut late, *num);
         if allowed == (known.verdict == Verdict::Rejected) {
             return Err(format!("{id} is {:?} and allowed: {allowed}", known.verdict));
         }
@@ -168,7 +184,7 @@ pub fn check_from_scratch(room: &Store) -> Result<(), String> {
     }
     let ids: Vec<_> = room.extremities.iter().map(|it| &room.get(*it).pdu.event_id).collect();
     let forks: Vec<_> = ids.iter().filter_map(|it| after.get(*it)).collect();
-    let (current, told) = (resolve(room, &forks), full(room, room.current()));
+    let (current, told) = (resolve(room, &late, &forks), full(room, room.current()));
     match current == told {
         true => Ok(()),
         false => Err(format!("the current state: {:?}", difference(&current, &told))),
@@ -188,9 +204,9 @@ fn full(room: &Store, map: &Map) -> Full {
     room.named(map).into_iter().map(|(key, id)| ((key.0.into(), key.1), id)).collect()
 }
 
-fn allowed_by_full(room: &Store, pdu: &Pdu, state: &Full) -> bool {
+fn allowed_by_full(room: &Store, late: &Late, pdu: &Pdu, state: &Full) -> bool {
     check_state_dependent_auth_rules(&room.rules.authorization, Read(pdu, false), |kind, key| {
-        state.get(&(kind.clone(), key.to_owned())).and_then(|it| read(room, it))
+        state.get(&(kind.clone(), key.to_owned())).and_then(|it| read(room, late, it))
     })
     .is_ok()
 }
@@ -219,7 +235,7 @@ fn chain(room: &Store, id: &OwnedEventId) -> EventIdSet<OwnedEventId> {
     chain
 }
 
-fn resolve(room: &Store, forks: &[&Full]) -> Full {
+fn resolve(room: &Store, late: &Late, forks: &[&Full]) -> Full {
     let mut different: Vec<&Full> = Vec::new();
     for fork in forks {
         if !different.contains(fork) {
@@ -236,7 +252,7 @@ fn resolve(room: &Store, forks: &[&Full]) -> Full {
         room.rules.state_res.v2_rules().unwrap(),
         different.iter().copied(),
         chains,
-        |id| read(room, id),
+        |id| read(room, late, id),
         |conflicted| Some(subgraph(room, conflicted)),
     )
     .unwrap()
