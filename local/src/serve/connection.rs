@@ -35,8 +35,8 @@ use crate::tls;
 const FORWARDED_FOR: &str = "X-Forwarded-For";
 /// Bytes of a request's head, and of an answer that a connection keeps ready.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Bytes of answers that the system takes before the network does. What it takes it holds in its own
-/// memory, where no budget of this process sees them; by itself it takes megabytes.
+/// Bytes of answers that the system takes before the network does. What it takes it holds in its
+/// own memory, where no budget of this process sees them; by itself it takes megabytes.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 /// Requests at a time on one HTTP/2 connection.

@@ -44,10 +44,6 @@ pub struct Conflict {
 /// `create` is the room's create event. `unconflicted` answers for keys that are not in the
 /// conflict: the event that all forks have.
 ///
-/// What was rejected after events that cite it had come is in their auth chains, so that the
-/// algorithm may bring it back; and yet it is never part of a state. Then the result is that of the
-/// algorithm as if it were in no auth chain.
-///
 /// # Errors
 ///
 /// [`Incomplete`] when something was not in memory: it is noted then, as much as could be told.
@@ -58,31 +54,44 @@ pub fn resolve(
     unconflicted: &dyn Fn(KeyId) -> Option<Option<Num>>,
     view: &impl View,
 ) -> Result<BTreeMap<KeyId, Option<Num>>, Incomplete> {
-    let cx = Context::new(rules, create, conflict, unconflicted, view)?;
-    let resolved = resolve_those(&cx, |_| true)?;
-    let events: Vec<_> = resolved.values().flatten().filter_map(|num| cx.event(*num)).collect();
-    cx.complete()?;
-    let is_rejected = |it: &Event| it.verdict == Verdict::Rejected;
-    match events.iter().any(|it| is_rejected(it)) {
-        true => resolve_those(&cx, |it| !is_rejected(it)),
-        false => Ok(resolved),
-    }
+    resolve_those(rules, create, conflict, unconflicted, view, |_| true)
+}
+
+/// The same, as if no event that is rejected were in any auth chain.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub(crate) fn resolve_without_rejected(
+    rules: &RoomVersionRules,
+    create: Num,
+    conflict: &Conflict,
+    unconflicted: &dyn Fn(KeyId) -> Option<Option<Num>>,
+    view: &impl View,
+) -> Result<BTreeMap<KeyId, Option<Num>>, Incomplete> {
+    let not_rejected = |it: &Event| it.verdict != Verdict::Rejected;
+    resolve_those(rules, create, conflict, unconflicted, view, not_rejected)
 }
 
 /// Resolves those events of the full conflicted set that count.
-fn resolve_those<V: View>(
-    cx: &Context<'_, V>,
+fn resolve_those(
+    rules: &RoomVersionRules,
+    create: Num,
+    conflict: &Conflict,
+    unconflicted: &dyn Fn(KeyId) -> Option<Option<Num>>,
+    view: &impl View,
     counts: impl Fn(&Event) -> bool,
 ) -> Result<BTreeMap<KeyId, Option<Num>>, Incomplete> {
-    let Some(v2) = cx.rules.state_res.v2_rules() else { return v1::resolve(cx) };
-    let mut full = conflicted::full_set(cx, v2.consider_conflicted_state_subgraph)?;
+    let cx = Context::new(rules, create, conflict, unconflicted, view)?;
+    let Some(v2) = rules.state_res.v2_rules() else { return v1::resolve(&cx) };
+    let mut full = conflicted::full_set(&cx, v2.consider_conflicted_state_subgraph)?;
     full.retain(|it| counts(it));
     let (power, rest) = power::split(full);
-    let power = power::sort(cx, &power)?;
+    let power = power::sort(&cx, &power)?;
     let from_unconflicted = !v2.begin_iterative_auth_checks_with_empty_state_map;
-    let mut checks = Checks::new(cx, from_unconflicted);
+    let mut checks = Checks::new(&cx, from_unconflicted);
     checks.apply(&power)?;
-    let rest = mainline::sort(cx, rest, &checks)?;
+    let rest = mainline::sort(&cx, rest, &checks)?;
     checks.apply(&rest)?;
     checks.finish()
 }

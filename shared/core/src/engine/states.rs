@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::room_version_rules::RoomVersionRules;
 
-use super::{Incomplete, KeyId, Num, State, StateAt, View};
+use super::{Incomplete, KeyId, Num, State, StateAt, Verdict, View};
 use crate::state_res::{self, Conflict};
 
 /// The event of a key before and after a change.
@@ -96,10 +96,26 @@ pub fn merge(
     let conflict = conflict(&differing, forks.len());
     let unconflicted = |key| lookup(view, first, key);
     let mut resolved = state_res::resolve(rules, create, &conflict, &unconflicted, view)?;
+    if has_rejected(view, &resolved)? {
+        resolved =
+            state_res::resolve_without_rejected(rules, create, &conflict, &unconflicted, view)?;
+    }
     for key in differing.keys() {
         resolved.entry(*key).or_insert(None);
     }
     relative(view, &forks, &resolved, prefer)
+}
+
+/// What was rejected after events that cite it had come is in their auth chains, so that a
+/// resolution may bring it back; and yet it is never part of a state.
+fn has_rejected(
+    view: &impl View,
+    resolved: &BTreeMap<KeyId, Option<Num>>,
+) -> Result<bool, Incomplete> {
+    let mut gather = Gather::default();
+    let events: Vec<_> =
+        resolved.values().flatten().filter_map(|num| gather.take(view.event(*num))).collect();
+    gather.done().map(|()| events.iter().any(|it| it.verdict == Verdict::Rejected))
 }
 
 /// The keys in which the forks really differ, with the event each fork has.

@@ -238,8 +238,7 @@ impl Object for User {
             Command::Register(it) => Reply::Register(Box::pin(self.register(*it)).await?),
             Command::GetAccount(_) => Reply::GetAccount(Box::pin(self.get_account()).await?),
             Command::WasRegisteredWith(it) => {
-                let was = Box::pin(self.was_registered_with(&it.token_hash)).await?;
-                Reply::WasRegisteredWith(was)
+                Reply::WasRegisteredWith(Box::pin(self.was_registered_with(*it)).await?)
             }
             Command::Login(it) => Reply::Login(Box::pin(self.login(*it)).await?),
             Command::Authenticate(it) => {

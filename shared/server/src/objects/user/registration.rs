@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     messages::{
         Caller,
-        user::{Register, Reservation},
+        user::{Register, Reservation, WasRegisteredWith},
     },
     objects::agenda::AgendaPlan,
     store::user::{
@@ -58,11 +58,11 @@ impl User {
     }
 
     /// Whether the account is a use of this registration token.
-    pub(super) async fn was_registered_with(&self, token_hash: &str) -> Result<bool> {
+    pub(super) async fn was_registered_with(&self, asked: WasRegisteredWith) -> Result<bool> {
         let mut state = self.lock().await?;
         let account = &self.account(&mut state).await?.account;
         let token = account.as_ref().and_then(|it| it.registration_token.as_deref());
-        Ok(token == Some(token_hash))
+        Ok(token == Some(&*asked.token_hash))
     }
 
     async fn refuse_taken(&self, state: &mut State) -> Result<()> {
