@@ -3,8 +3,7 @@
 //!
 //! A command holds the lock for the whole of plan → batch → apply. It never asks another object
 //! while it does: rooms ask users while they hold their own lock. What must be done elsewhere is
-//! in [`outbox`]; which rooms have something new for whom is decided in
-//! [`skerry_core::user_stream`].
+//! in [`outbox`]; which rooms have news for whom is decided in [`skerry_core::user_stream`].
 
 mod account;
 mod account_data;
@@ -189,6 +188,7 @@ impl Object for User {
         Arc::new(Self { id, host, state: Mutex::new(None), outbox: Mutex::new(()) })
     }
 
+    #[expect(clippy::too_many_lines, reason = "an arm for each question")]
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
         // Each in a box: a future has the size of the largest it may become, and is moved with it.
         Ok(match command {

@@ -39,7 +39,7 @@ impl Room {
     /// next.
     pub(super) async fn sync(self: &Arc<Self>, command: SyncRoom) -> Result<Box<RoomSync>> {
         let is_whole = command.full_state || command.from.is_none();
-        let part = part_for(&command.state.lazy_load_options);
+        let part = part_for(command.state.lazy_load_options);
         let space = if is_whole { Some(self.space_for(part).await?) } else { None };
         let room = self.read().await?;
         let user_id = &command.caller.user_id;

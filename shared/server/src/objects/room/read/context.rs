@@ -26,7 +26,7 @@ use crate::{
 impl Room {
     pub(crate) async fn get_context(self: &Arc<Self>, command: GetContext) -> Result<Box<Context>> {
         let GetContext { caller, event_id, limit, filter, ignored_users } = command;
-        let space = self.space_for(part_for(&filter.lazy_load_options)).await?;
+        let space = self.space_for(part_for(filter.lazy_load_options)).await?;
         let room = self.read().await?;
         let requester = Requester::User(caller);
         let view = self.view(&room, &requester).await?;

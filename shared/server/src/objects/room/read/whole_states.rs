@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What of a state is given to a client that loads members in this way.
-pub(crate) fn part_for(members: &LazyLoadOptions) -> Part {
+pub(crate) fn part_for(members: LazyLoadOptions) -> Part {
     match members {
         LazyLoadOptions::Enabled { .. } => Part::WithoutMembers,
         LazyLoadOptions::Disabled => Part::Whole,
