@@ -6,8 +6,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{Error, Result};
 
-/// Events of the largest size that there is space for at a time: 32 MiB of them, and about as
-/// much again where they are made into what is answered.
+/// Events of the largest size that there is space for at a time: 32 MiB of them as they are stored.
+/// What they are made into for the answer is not counted.
 const EVENTS: u32 = 512;
 
 /// The space: natively that of the process, at the edge that of an object.
