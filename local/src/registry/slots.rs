@@ -96,8 +96,9 @@ impl<O: Object> Slots<O> {
             slot.last_used_ms.store(now_ms, Ordering::Relaxed);
             return slot.clone();
         }
-        if slots.len() >= self.max {
-            drop_longest_idle(&mut slots, self.max / 8);
+        if slots.len() >= self.max || O::HELD.is_too_much() {
+            let some = slots.len().div_ceil(8);
+            drop_longest_idle(&mut slots, some);
         }
         let slot = Arc::new(Slot { live: OnceCell::new(), last_used_ms: AtomicU64::new(now_ms) });
         slots.insert(id.clone(), slot.clone());

@@ -8,6 +8,7 @@
 
 pub mod absent_rooms;
 pub mod agenda;
+pub mod held;
 pub mod room;
 #[cfg(feature = "test-routes")]
 pub mod test_alarms;
@@ -17,6 +18,7 @@ use std::{error::Error as StdError, future::Future, sync::Arc};
 
 use async_trait::async_trait;
 
+use self::held::Total;
 use crate::{
     Result,
     messages::{Command, Recipient},
@@ -33,6 +35,8 @@ pub const ALARM_RETRY_MS: u64 = if cfg!(feature = "test-routes") { 200 } else { 
 pub trait Object: Send + Sync + Sized + 'static {
     /// Its name in the host's store and log. Never changed: rows are found by it.
     const KIND: &'static str;
+    /// What all objects of the kind in one process hold.
+    const HELD: &'static Total;
     /// The scripts that make its private store.
     const MIGRATIONS: &'static [Migration];
     /// What names one object of the kind.

@@ -6,9 +6,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{Error, Result};
 
-/// Events of the largest size that there is space for at a time: 32 MiB of them as they are stored.
+/// Events of the largest size that there is space for at a time: 16 MiB of them as they are stored.
 /// What they are made into for the answer is not counted.
-const EVENTS: u32 = 512;
+const EVENTS: u32 = 256;
 
 /// The space: natively that of the process, at the edge that of an object.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ use self::{
 use crate::{
     Error, Result,
     messages::room::{Command, Reply, ToRoom},
-    objects::Object,
+    objects::{Object, held::Total},
     ports::{ObjectHost, Sql},
     server::Server,
     store::migrations::{self, Migration},
@@ -67,6 +67,7 @@ impl std::fmt::Debug for Room {
 
 impl Object for Room {
     const KIND: &'static str = "room";
+    const HELD: &'static Total = &limits::ROOMS;
     const MIGRATIONS: &'static [Migration] = migrations::ROOM;
     type Id = OwnedRoomId;
     type Recipient = ToRoom;

@@ -33,6 +33,7 @@ use crate::{
     objects::{
         Object,
         agenda::{self, Agenda, AgendaPlan},
+        held::Total,
     },
     ports::{ObjectHost, Sql, Stmt},
     store::{
@@ -45,6 +46,10 @@ use crate::{
 pub mod limits {
     use std::num::NonZeroUsize;
 
+    use crate::objects::held::{Bound, Total};
+
+    /// What all users of a process hold in memory, of which so many bytes are not too much.
+    pub static USERS: Total = Total::new(16 << 20);
     /// Bytes of the content of one piece of account data.
     pub const ACCOUNT_DATA_BYTES: usize = 256 * 1024;
     /// Bytes of all account data of the user and of their rooms: contents, types and room IDs. All
@@ -79,8 +84,9 @@ pub mod limits {
     pub const DEVICE_NAME_CHARS: usize = 100;
     /// Events of stripped state kept of an invitation or a knock.
     pub const STRIPPED_STATE_EVENTS: usize = 100;
-    /// Members that are remembered as sent to this user's devices.
-    pub const SENT_MEMBERS: usize = 10_000;
+    /// Bytes of the names of members that are remembered as sent to this user's devices: some ten
+    /// thousand.
+    pub const SENT_MEMBERS_BYTES: Bound = Bound { most: 1 << 20, share: 32 << 10 };
     /// Rooms with receipts or typing that are kept in memory for clients.
     pub const EPHEMERAL_ROOMS: NonZeroUsize = NonZeroUsize::new(500).unwrap();
     /// Memories of a user that are told apart by what they hold of that: a token carries it.
@@ -179,6 +185,7 @@ impl std::fmt::Debug for User {
 
 impl Object for User {
     const KIND: &'static str = "user";
+    const HELD: &'static Total = &limits::USERS;
     const MIGRATIONS: &'static [Migration] = migrations::USER;
     type Id = OwnedUserId;
     type Recipient = ToUser;

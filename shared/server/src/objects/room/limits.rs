@@ -2,18 +2,19 @@
 
 use std::num::NonZeroUsize;
 
+use crate::objects::held::{Bound, Total};
+
+/// What all rooms of a process hold in memory, of which so many bytes are not too much.
+pub static ROOMS: Total = Total::new(48 << 20);
 /// State keys whose events are kept in memory: those that were used last.
 pub const CACHED_STATE: NonZeroUsize = NonZeroUsize::new(5_000).unwrap();
 /// Bytes of these events, about.
-pub const CACHED_STATE_BYTES: usize = 4 << 20;
-/// Bytes of these events in all rooms of a process, about: beyond, a room that remembers one more
-/// keeps to its share.
-pub const ALL_CACHED_STATE_BYTES: usize = 32 << 20;
-/// The share: bytes of these events that a room has whatever others have.
-pub const CACHED_STATE_SHARE_BYTES: usize = 64 << 10;
+pub const CACHED_STATE_BYTES: Bound = Bound { most: 4 << 20, share: 16 << 10 };
 /// Members of whom it is kept in memory what they may see and have not read: those that were
 /// active last.
 pub const CACHED_MEMBERS: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
+/// Bytes of what they may see, of what they have not read, and of what servers may see: each.
+pub const CACHED_MEMBERS_BYTES: Bound = Bound { most: 1 << 20, share: 16 << 10 };
 /// Servers of which it is kept in memory what they may see: those that asked last.
 pub const CACHED_SERVERS: NonZeroUsize = NonZeroUsize::new(500).unwrap();
 /// Changes of the history's visibility, and of the membership of each user, that are looked at to
@@ -23,7 +24,7 @@ pub const TIMELINE_CHANGES: usize = 1_000;
 /// The newest events that are kept in memory.
 pub const RECENT_EVENTS: usize = 20;
 /// Bytes of these events.
-pub const RECENT_EVENTS_BYTES: usize = 64 << 10;
+pub const RECENT_EVENTS_BYTES: Bound = Bound { most: 80 << 10, share: 16 << 10 };
 /// Events of a timeline in `/sync`, whatever the filter asks for.
 pub const TIMELINE_EVENTS: u64 = 100;
 /// Events of a timeline in `/sync` when the filter does not say.
@@ -69,10 +70,8 @@ pub const TYPING_MS: u64 = 120_000;
 pub const TYPING_SHOWN_MS: u64 = 120_000;
 /// How long receipts and typing are gathered, so that many of them are delivered as one.
 pub const EPHEMERAL_WINDOW_MS: u64 = 1_500;
-/// Entries of the engine's memory, roughly, beyond which it is dropped between two commands.
-pub const ENGINE_MEMORY_ENTRIES: usize = 200_000;
-/// Bytes of events in the engine's memory, roughly, beyond which it is dropped as well.
-pub const ENGINE_MEMORY_BYTES: usize = 16 << 20;
+/// Bytes of the engine's memory, roughly, beyond which it is dropped between two commands.
+pub const ENGINE_MEMORY_BYTES: Bound = Bound { most: 24 << 20, share: 64 << 10 };
 /// What one statement reads for the engine.
 pub const ENGINE_PAGE: usize = 500;
 /// How often one decision may ask for more.

@@ -71,9 +71,9 @@ impl Room {
         loaded.receipts_head = meta.receipts_head;
         loaded.memory = Memory::new(loaded.head);
         loaded.extremities_stored = meta.extremities.is_some();
-        for event in extremities {
-            loaded.extremities.push((event.num, self.to_pdu(event.event_id, event.json)?));
-        }
+        let to_extremity =
+            |event: StoredEvent| Ok((event.num, self.to_pdu(event.event_id, event.json)?));
+        loaded.set_extremities(extremities.into_iter().map(to_extremity).collect::<Result<_>>()?);
         loaded.state = state;
         loaded.joined = joined;
         loaded.invited = invited;

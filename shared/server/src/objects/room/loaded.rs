@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** types alone. Nothing here reads or writes.
 
+mod cache;
 pub(super) mod decided;
 pub(super) mod deliveries;
 pub(super) mod doubt;
@@ -11,7 +12,7 @@ pub(super) mod engine_memory;
 pub(super) mod memory;
 pub(super) mod outgoing;
 pub(super) mod plan;
-mod state_cache;
+pub(super) mod recent;
 pub(super) mod state_event;
 pub(super) mod typing;
 
@@ -19,8 +20,18 @@ use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use skerry_core::engine::{Head, Num, StateAt};
 use tokio::sync::RwLockWriteGuard;
 
-use self::{effects::Effects, engine_memory::EngineMemory, memory::Memory, state_event::Extremity};
-use crate::{Error, Result, messages::room::Position, store::room::gaps::Gap};
+use self::{
+    effects::Effects,
+    engine_memory::EngineMemory,
+    memory::Memory,
+    state_event::{Extremity, bytes_of},
+};
+use crate::{
+    Error, Result,
+    messages::room::Position,
+    objects::{held::Held, room::limits},
+    store::room::gaps::Gap,
+};
 
 /// A room in memory.
 #[derive(Debug)]
@@ -33,6 +44,8 @@ pub(crate) struct Loaded {
     pub(crate) stored_us: u64,
     /// The forward extremities: what the next event comes after.
     pub(crate) extremities: Vec<Extremity>,
+    /// What they hold.
+    extremities_held: Held,
     /// Whether the store says which they are: they are not just the newest event.
     pub(crate) extremities_stored: bool,
     /// The current state.
@@ -64,6 +77,7 @@ impl Loaded {
             head: 0,
             stored_us: 0,
             extremities: Vec::new(),
+            extremities_held: Held::of(&limits::ROOMS),
             extremities_stored: false,
             state: StateAt::default(),
             joined: 0,
@@ -76,6 +90,13 @@ impl Loaded {
             is_linear: true,
             effects: Effects::default(),
         }
+    }
+
+    /// From now on these are the forward extremities.
+    pub(crate) fn set_extremities(&mut self, extremities: Vec<Extremity>) {
+        let bytes = extremities.iter().map(|(_, pdu)| bytes_of(pdu)).sum();
+        self.extremities_held.set(bytes);
+        self.extremities = extremities;
     }
 
     /// The room as the engine sees it.

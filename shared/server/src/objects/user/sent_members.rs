@@ -14,20 +14,22 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
 use skerry_core::sync_token::SyncToken;
 
 use super::limits;
-use crate::messages::user::{ReadRoom, StreamPosition};
+use crate::{
+    messages::user::{ReadRoom, StreamPosition},
+    objects::held::Held,
+};
 
 /// Members sent to the devices of one user.
 #[derive(Debug)]
 pub(super) struct SentMembers {
-    /// Bounded by their members.
+    /// Bounded by what they hold.
     devices: LruCache<OwnedDeviceId, Device>,
-    /// The members of all of them.
-    count: usize,
+    held: Held,
 }
 
 impl Default for SentMembers {
     fn default() -> Self {
-        Self { devices: LruCache::unbounded(), count: 0 }
+        Self { devices: LruCache::unbounded(), held: Held::of(&limits::USERS) }
     }
 }
 
@@ -39,8 +41,8 @@ struct Device {
 }
 
 impl Device {
-    fn count(&self) -> usize {
-        self.rooms.values().map(BTreeMap::len).sum()
+    fn bytes(&self) -> usize {
+        self.rooms.values().flat_map(BTreeMap::keys).map(bytes_of).sum()
     }
 }
 
@@ -54,13 +56,13 @@ impl SentMembers {
         if device.newest <= since.base {
             return;
         }
-        let before = device.count();
+        let before = device.bytes();
         for members in device.rooms.values_mut() {
             members.retain(|_, seq| since.seen().covers(*seq));
         }
         device.rooms.retain(|_, members| !members.is_empty());
         device.newest = since.newest();
-        self.count -= before - device.count();
+        self.held.shrink(before - device.bytes());
     }
 
     /// The members of a room that the device has.
@@ -72,13 +74,13 @@ impl SentMembers {
     /// The room begins anew for the device.
     pub(super) fn forget_room(&mut self, device_id: &DeviceId, room_id: &RoomId) {
         let device = self.devices.get_mut(device_id);
-        let members = device.and_then(|it| it.rooms.remove(room_id));
-        self.count -= members.map_or(0, |it| it.len());
+        let members = device.and_then(|it| it.rooms.remove(room_id)).unwrap_or_default();
+        self.held.shrink(members.keys().map(bytes_of).sum());
     }
 
     /// The device is gone, or begins anew.
     pub(super) fn forget(&mut self, device_id: &DeviceId) {
-        self.count -= self.devices.pop(device_id).map_or(0, |it| it.count());
+        self.held.shrink(self.devices.pop(device_id).map_or(0, |it| it.bytes()));
     }
 
     /// The device is sent these members in the answer that a token at `seq` covers.
@@ -88,13 +90,9 @@ impl SentMembers {
         rooms: Vec<ReadRoom>,
         seq: StreamPosition,
     ) {
-        let sent: usize = rooms.iter().map(|it| it.members.len()).sum();
-        if sent == 0 || sent > limits::SENT_MEMBERS {
+        let sent: usize = rooms.iter().flat_map(|it| &it.members).map(bytes_of).sum();
+        if sent == 0 || sent > limits::SENT_MEMBERS_BYTES.most {
             return;
-        }
-        while self.count + sent > limits::SENT_MEMBERS {
-            let Some((_, device)) = self.devices.pop_lru() else { break };
-            self.count -= device.count();
         }
         let device = self.devices.get_or_insert_mut_ref(device_id, Device::default);
         device.newest = device.newest.max(seq);
@@ -104,10 +102,24 @@ impl SentMembers {
             }
             let room = device.rooms.entry(room_id).or_default();
             for user_id in members {
-                self.count += usize::from(room.insert(user_id, seq).is_none());
+                let bytes = bytes_of(&user_id);
+                if room.insert(user_id, seq).is_none() {
+                    self.held.grow(bytes);
+                }
             }
         }
+        while self.held.exceeds(limits::SENT_MEMBERS_BYTES) {
+            let Some((_, device)) = self.devices.pop_lru() else { break };
+            self.held.shrink(device.bytes());
+        }
     }
+}
+
+/// What a member takes beside the name, in bytes: about, and rather more.
+const MEMBER_BYTES: usize = 60;
+
+fn bytes_of(member: &OwnedUserId) -> usize {
+    MEMBER_BYTES + member.as_str().len()
 }
 
 #[cfg(test)]
@@ -138,7 +150,8 @@ mod tests {
             sent.insert(phone, read([ann.to_owned()]), 7);
             sent.confirm(phone, since);
             assert_eq!(!sent.list(phone, room).is_empty(), expected, "{name}");
-            assert_eq!(sent.count, usize::from(expected), "{name}");
+            let bytes = if expected { bytes_of(&ann.to_owned()) } else { 0 };
+            assert_eq!(sent.held.bytes(), bytes, "{name}");
             assert_eq!(sent.list(device_id!("TABLET"), room).len(), 0, "{name}");
         }
     }
@@ -150,17 +163,18 @@ mod tests {
             let user = |it| OwnedUserId::try_from(format!("@u{it}:example.org")).unwrap();
             let device_id = OwnedDeviceId::from(format!("D{device}"));
             sent.insert(&device_id, read((0..1_000).map(user)), 1);
-            assert!(sent.count <= limits::SENT_MEMBERS);
+            assert!(sent.held.bytes() <= limits::SENT_MEMBERS_BYTES.most);
             assert_eq!(sent.list(&device_id, room_id!("!a:example.org")).len(), 1_000);
         }
         let is_remembered = |device: &usize| {
             let device_id = OwnedDeviceId::from(format!("D{device}"));
             !sent.list(&device_id, room_id!("!a:example.org")).is_empty()
         };
-        assert!((20..30).all(|device| is_remembered(&device)), "those that asked last");
-        assert_eq!((0..30).filter(is_remembered).count(), 10);
+        let remembered = (0..30).filter(is_remembered).count();
+        assert!((5..30).contains(&remembered), "{remembered}");
+        assert!((30 - remembered..30).all(|it| is_remembered(&it)), "those that asked last");
         sent.insert(device_id!("D29"), read([user_id!("@u1:example.org").to_owned()]), 2);
-        let counted: usize = sent.devices.iter().map(|(_, device)| device.count()).sum();
-        assert_eq!(sent.count, counted, "sent twice, counted once");
+        let counted: usize = sent.devices.iter().map(|(_, device)| device.bytes()).sum();
+        assert_eq!(sent.held.bytes(), counted, "sent twice, counted once");
     }
 }

@@ -32,6 +32,10 @@ impl Room {
         draft: Draft<'_>,
         needed: &[StateKey],
     ) -> Result<Arc<Pdu>> {
+        // What is planned speaks of the engine's keys.
+        if plan.events.is_empty() {
+            room.engine_memory.trim();
+        }
         let create = self.create_num(room).await?;
         let extremities: Vec<Num> = room.extremities.iter().map(|(num, _)| *num).collect();
         let needs: Vec<KeyId> =

@@ -32,6 +32,7 @@ impl Room {
         room.engine_memory.trim();
         let mut intake = Intake::default();
         let events = self.receive_all(room, verified, &command, &mut intake).await;
+        room.engine_memory.trim();
         // Also when not all of them could be received.
         self.deliver_changes(guard, intake.changed).await;
         events

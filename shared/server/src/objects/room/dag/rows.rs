@@ -17,8 +17,8 @@ use crate::{
         loaded::{
             decided::EventRow,
             draft::Transaction,
-            memory::Recent,
             plan::Plan,
+            recent::Recent,
             state_event::{StateEvent, membership_of},
         },
     },

@@ -12,7 +12,11 @@ use skerry_core::engine::{
     Edges, Event, Incomplete, KeyId, Keys, Num, StateAt, Undecided, View, Withdrawal,
 };
 
-use crate::objects::room::limits;
+use super::state_event::bytes_of;
+use crate::objects::{held::Held, room::limits};
+
+/// What an entry of one of its maps takes, in bytes: about.
+const ENTRY_BYTES: usize = 80;
 
 /// What was asked and is not in memory.
 #[derive(Debug, Default)]
@@ -26,7 +30,7 @@ pub(crate) struct Noted {
 }
 
 /// The engine's memory of one room.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EngineMemory {
     pub(crate) keys: Keys,
     pub(crate) ids: HashMap<OwnedEventId, Option<Num>>,
@@ -36,8 +40,27 @@ pub(crate) struct EngineMemory {
     pub(crate) states: HashMap<(StateAt, KeyId), Option<Num>>,
     pub(crate) differences: HashMap<Vec<StateAt>, Vec<KeyId>>,
     /// Bytes of the events.
-    bytes: usize,
+    event_bytes: usize,
+    /// What all of it held when it was last looked at.
+    held: Held,
     noted: Mutex<Noted>,
+}
+
+impl Default for EngineMemory {
+    fn default() -> Self {
+        Self {
+            keys: Keys::default(),
+            ids: HashMap::new(),
+            events: HashMap::new(),
+            edges: HashMap::new(),
+            citers: HashMap::new(),
+            states: HashMap::new(),
+            differences: HashMap::new(),
+            event_bytes: 0,
+            held: Held::of(&limits::ROOMS),
+            noted: Mutex::default(),
+        }
+    }
 }
 
 impl EngineMemory {
@@ -52,11 +75,16 @@ impl EngineMemory {
 
     /// Forgets everything when it has become too much.
     pub(crate) fn trim(&mut self) {
-        let entries = self.events.len() * 20 + self.edges.len() + self.states.len();
-        let entries = entries + self.ids.len() + self.keys.len();
-        if entries > limits::ENGINE_MEMORY_ENTRIES || self.bytes > limits::ENGINE_MEMORY_BYTES {
+        self.held.set(self.bytes());
+        if self.held.exceeds(limits::ENGINE_MEMORY_BYTES) {
             *self = Self::default();
         }
+    }
+
+    /// What it holds, in bytes: about.
+    fn bytes(&self) -> usize {
+        let entries = self.edges.len() + self.states.len() + self.ids.len() + self.keys.len();
+        self.event_bytes + entries * ENTRY_BYTES
     }
 
     /// Whether an event is in memory.
@@ -66,12 +94,10 @@ impl EngineMemory {
 
     /// An event has been loaded.
     pub(crate) fn load(&mut self, event: Arc<Event>) {
-        // The content stands in memory twice.
-        let bytes = |it: &Event| it.pdu.json.len() + it.pdu.content.get().len();
-        self.bytes += bytes(&event);
+        self.event_bytes += bytes_of(&event.pdu);
         self.ids.insert(event.pdu.event_id.clone(), Some(event.num));
         if let Some(before) = self.events.insert(event.num, event) {
-            self.bytes = self.bytes.saturating_sub(bytes(&before));
+            self.event_bytes = self.event_bytes.saturating_sub(bytes_of(&before.pdu));
         }
     }
 

@@ -2,11 +2,10 @@
 //! members may see, and what they have not read. All of it can be dropped at any time.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use lru::LruCache;
 use ruma::{
     OwnedServerName, OwnedUserId, ServerName, UserId,
     events::room::history_visibility::HistoryVisibility,
@@ -20,17 +19,14 @@ use crate::{
     messages::room::{Position, UnreadCount},
     objects::room::{
         limits,
-        loaded::{state_cache::StateCache, state_event::StateEvent},
+        loaded::{
+            cache::{Cache, Weigh},
+            recent::{Recent, RecentEvents},
+            state_event::{StateEvent, bytes_of},
+        },
     },
-    store::room::{events::StoredEvent, unread::Unread},
+    store::room::events::StoredEvent,
 };
-
-/// An event, and what it is to those who have not read it.
-#[derive(Clone, Debug)]
-pub(crate) struct Recent {
-    pub(crate) stored: StoredEvent,
-    pub(crate) unread: Unread,
-}
 
 /// How much of the room a member has not read, counted up to a position.
 #[derive(Clone, Debug, Default)]
@@ -62,34 +58,30 @@ pub(crate) struct Memory(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Pieces of the current state that were needed.
-    state: StateCache,
+    /// Pieces of the current state that were needed. None: there is no such piece.
+    state: Cache<StateKey, Option<StateEvent>>,
     /// How visible the history was over the life of the room.
     visibilities: Option<Arc<[(Position, HistoryVisibility)]>>,
-    timelines: LruCache<OwnedUserId, Arc<Timeline>>,
+    timelines: Cache<OwnedUserId, Arc<Timeline>>,
     /// Each as far as it goes: a change of the state comes after its end, and a redaction leaves
     /// memberships and visibilities as they are.
-    server_timelines: LruCache<OwnedServerName, Arc<ServerTimeline>>,
-    tallies: LruCache<OwnedUserId, Tally>,
-    /// Every event after `complete_after`, oldest first.
-    recent: VecDeque<Recent>,
-    /// Bytes of the JSON of these.
-    recent_bytes: usize,
-    complete_after: Position,
+    server_timelines: Cache<OwnedServerName, Arc<ServerTimeline>>,
+    tallies: Cache<OwnedUserId, Tally>,
+    recent: RecentEvents,
 }
 
 impl Memory {
     /// Remembers nothing of what stands at or before `head`.
     pub(crate) fn new(head: Position) -> Self {
+        let members = limits::CACHED_MEMBERS;
+        let bytes = limits::CACHED_MEMBERS_BYTES;
         Self(Mutex::new(Inner {
-            state: StateCache::default(),
+            state: Cache::new(limits::CACHED_STATE, limits::CACHED_STATE_BYTES),
             visibilities: None,
-            timelines: LruCache::sparse(limits::CACHED_MEMBERS),
-            server_timelines: LruCache::sparse(limits::CACHED_SERVERS),
-            tallies: LruCache::sparse(limits::CACHED_MEMBERS),
-            recent: VecDeque::new(),
-            recent_bytes: 0,
-            complete_after: head,
+            timelines: Cache::new(members, bytes),
+            server_timelines: Cache::new(limits::CACHED_SERVERS, bytes),
+            tallies: Cache::new(members, bytes),
+            recent: RecentEvents::after(head),
         }))
     }
 
@@ -116,9 +108,9 @@ impl Memory {
         let mut inner = self.inner();
         match key.0.as_str() {
             "m.room.member" => {
-                if let Ok(user_id) = UserId::parse(&key.1) {
-                    inner.timelines.pop(&user_id);
-                    inner.tallies.pop(&user_id);
+                if let Ok(user_id) = <&UserId>::try_from(key.1.as_str()) {
+                    inner.timelines.pop(user_id);
+                    inner.tallies.pop(user_id);
                 }
             }
             "m.room.history_visibility" => {
@@ -137,9 +129,7 @@ impl Memory {
         inner.visibilities = None;
         inner.timelines.clear();
         inner.tallies.clear();
-        inner.recent.clear();
-        inner.recent_bytes = 0;
-        inner.complete_after = head;
+        inner.recent.forget(head);
     }
 
     /// How visible the history was over the life of the room, when it is known.
@@ -193,124 +183,78 @@ impl Memory {
 
     /// The room has a new newest event.
     pub(crate) fn append(&self, event: Recent) {
-        let mut inner = self.inner();
-        inner.recent_bytes += event.stored.json.len();
-        inner.recent.push_back(event);
-        while inner.recent.len() > limits::RECENT_EVENTS
-            || inner.recent_bytes > limits::RECENT_EVENTS_BYTES
-        {
-            let Some(oldest) = inner.recent.pop_front() else { break };
-            inner.recent_bytes -= oldest.stored.json.len();
-            inner.complete_after = oldest.stored.position;
-        }
+        self.inner().recent.append(event);
     }
 
-    /// The newest events with `after < position <= upto`, newest first, when memory has `limit` of
-    /// them or all.
+    /// [`RecentEvents::newest`].
     pub(crate) fn newest(
         &self,
-        (after, upto): (Position, Position),
+        between: (Position, Position),
         limit: usize,
     ) -> Option<Vec<StoredEvent>> {
-        let inner = self.inner();
-        let last = inner.recent.partition_point(|it| it.stored.position <= upto);
-        let first = inner.recent.partition_point(|it| it.stored.position <= after);
-        let is_whole = after >= inner.complete_after;
-        if !is_whole && last.saturating_sub(first) < limit {
-            return None;
-        }
-        let newest = inner.recent.range(first..last.max(first)).rev().take(limit);
-        Some(newest.map(|it| it.stored.clone()).collect())
+        self.inner().recent.newest(between, limit)
     }
 
-    /// Every event after a position, oldest first, when memory has them all.
+    /// [`RecentEvents::list_after`].
     pub(crate) fn events_after<T>(
         &self,
         after: Position,
         take: impl Fn(&Recent) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let inner = self.inner();
-        if after < inner.complete_after {
-            return None;
-        }
-        let first = inner.recent.partition_point(|it| it.stored.position <= after);
-        Some(inner.recent.iter().skip(first).filter_map(take).collect())
+        self.inner().recent.list_after(after, take)
+    }
+}
+
+impl Weigh for StateKey {
+    fn bytes(&self) -> usize {
+        self.0.len() + self.1.len()
+    }
+}
+
+impl Weigh for Option<StateEvent> {
+    fn bytes(&self) -> usize {
+        self.as_ref().map_or(0, |(_, pdu)| bytes_of(pdu))
+    }
+}
+
+impl Weigh for OwnedUserId {
+    fn bytes(&self) -> usize {
+        self.as_str().len()
+    }
+}
+
+impl Weigh for OwnedServerName {
+    fn bytes(&self) -> usize {
+        self.as_str().len()
+    }
+}
+
+impl Weigh for Arc<Timeline> {
+    fn bytes(&self) -> usize {
+        // Of visibilities there is one list for all.
+        size_of_val(self.memberships.as_slice())
+    }
+}
+
+impl Weigh for Arc<ServerTimeline> {
+    fn bytes(&self) -> usize {
+        self.timeline.bytes()
+    }
+}
+
+/// What a thread takes in a tally beside its name, in bytes: about, and rather more.
+const THREAD_BYTES: usize = 80;
+
+impl Weigh for Tally {
+    fn bytes(&self) -> usize {
+        let threads = self.by_thread.keys().chain(self.threads.keys());
+        threads.map(|it| THREAD_BYTES + it.len()).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ruma::EventId;
-
     use super::*;
-
-    fn recent(position: Position) -> Recent {
-        let stored = StoredEvent {
-            num: position,
-            position,
-            states: None,
-            event_id: EventId::parse("$event").unwrap(),
-            event_type: "m.room.message".into(),
-            state_key: None,
-            sender: "@a:b".into(),
-            json: "{}".into(),
-            auth_content: None,
-            redacted_by: None,
-            replaces: None,
-            sent_by: None,
-        };
-        let unread =
-            Unread { position, sender: "@a:b".into(), notifies: 1, mentions: None, thread: None };
-        Recent { stored, unread }
-    }
-
-    #[test]
-    fn memory_answers_only_for_what_it_has_whole() {
-        let memory = Memory::new(10);
-        let after = |position| memory.events_after(position, |it| Some(it.stored.position));
-        assert_eq!(after(9), None, "an event at 10 was never seen");
-        assert_eq!(after(10), Some(vec![]));
-        memory.append(recent(12));
-        assert_eq!(after(10), Some(vec![12]));
-        assert_eq!(after(12), Some(vec![]));
-        for position in 13..13 + limits::RECENT_EVENTS as u64 {
-            memory.append(recent(position));
-        }
-        assert_eq!(after(11), None, "12 was dropped");
-        assert_eq!(after(12).unwrap().len(), limits::RECENT_EVENTS);
-        let newest = |after, upto, limit| {
-            let found = memory.newest((after, upto), limit)?;
-            Some(found.iter().map(|it| it.position).collect::<Vec<_>>())
-        };
-        assert_eq!(newest(0, 20, 3), Some(vec![20, 19, 18]), "enough of them are there");
-        assert_eq!(newest(0, 14, 3), None, "12 was dropped");
-        assert_eq!(newest(12, 14, 3), Some(vec![14, 13]), "there are no more");
-        assert_eq!(newest(14, 14, 3), Some(vec![]));
-        memory.redacted(50);
-        assert_eq!(after(49), None);
-        assert_eq!(newest(0, 60, 1), None);
-    }
-
-    #[test]
-    fn the_newest_events_are_remembered_in_bytes_too() {
-        let memory = Memory::new(0);
-        let after = |position| memory.events_after(position, |it| Some(it.stored.position));
-        let large = |position| {
-            let mut event = recent(position);
-            event.stored.json = "x".repeat(limits::RECENT_EVENTS_BYTES / 2);
-            event
-        };
-        for position in 1..=3 {
-            memory.append(large(position));
-        }
-        assert_eq!((after(0), after(1)), (None, Some(vec![2, 3])));
-        let mut largest = recent(4);
-        largest.stored.json = "x".repeat(limits::RECENT_EVENTS_BYTES + 1);
-        memory.append(largest);
-        assert_eq!((after(3), after(4)), (None, Some(vec![])), "it is not remembered");
-        memory.append(recent(5));
-        assert_eq!(after(4), Some(vec![5]));
-    }
 
     #[test]
     fn with_one_member_more_than_are_remembered_those_that_read_last_are() {

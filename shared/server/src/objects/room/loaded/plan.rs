@@ -17,7 +17,8 @@ use crate::{
         loaded::{
             Loaded,
             effects::{Due, EffectsPlan},
-            memory::{Memory, Recent},
+            memory::Memory,
+            recent::Recent,
             state_event::{Extremity, StateEvent},
         },
     },
@@ -160,7 +161,7 @@ impl Plan {
         room.effects.agenda.apply(std::mem::take(&mut self.effects.agenda));
         room.head = self.head;
         room.stored_us = self.stored_us;
-        room.extremities = std::mem::take(&mut self.extremities);
+        room.set_extremities(std::mem::take(&mut self.extremities));
         room.extremities_stored = self.extremities_stored;
         room.is_linear = self.is_linear;
         room.state = self.state;

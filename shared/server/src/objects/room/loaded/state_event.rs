@@ -12,6 +12,15 @@ pub(crate) type StateEvent = (Num, Arc<Pdu>);
 /// A forward extremity: its number, and the event.
 pub(crate) type Extremity = (Num, Arc<Pdu>);
 
+/// What an event takes beside its texts, in bytes: about, and rather more.
+const PDU_BYTES: usize = 600;
+
+/// What an event takes in memory, in bytes.
+pub(super) fn bytes_of(pdu: &Pdu) -> usize {
+    // Its content is there twice.
+    PDU_BYTES + pdu.json.len() + pdu.content.get().len()
+}
+
 /// The membership in the content of a membership event.
 pub(crate) fn membership_of(content: &str) -> MembershipState {
     #[derive(Deserialize)]

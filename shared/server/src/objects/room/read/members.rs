@@ -23,7 +23,7 @@ use crate::{
         loaded::state_event::membership_of,
         read::{audience::Audience, render::content_of},
     },
-    store::room::{events::StoredEvent, members, state::Part},
+    store::room::{events::StoredEvent, state::Part},
 };
 
 impl Room {
@@ -57,11 +57,11 @@ impl Room {
         self: &Arc<Self>,
         caller: &Caller,
     ) -> Result<BTreeMap<OwnedUserId, RoomProfile>> {
-        let _space = self.space_for(Part::Members).await?;
+        let _space = self.space_for_joined().await?;
         let room = self.read().await?;
         self.check_joined(&room, &caller.user_id).await?;
         let mut joined = std::collections::BTreeMap::new();
-        for (user_id, json) in members::list_joined_events(self.sql(), self.scope()).await? {
+        for (user_id, json) in self.list_joined(&room).await? {
             let content: JsonValue = serde_json::from_str(content_of(&json)?.get())?;
             let text = |name: &str| content.get(name)?.as_str().map(str::to_owned);
             let profile =

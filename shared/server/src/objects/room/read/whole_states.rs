@@ -6,16 +6,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use ruma::api::client::filter::LazyLoadOptions;
+use ruma::{OwnedUserId, api::client::filter::LazyLoadOptions};
 use skerry_core::{engine::StateAt, pdu::MAX_PDU_BYTES};
 use tokio::sync::SemaphorePermit;
 
 use crate::{
     Result,
     messages::room::Position,
-    objects::room::Room,
+    objects::room::{Room, loaded::Loaded},
     store::room::{
         events::StoredEvent,
+        members,
         state::{self, Part},
     },
 };
@@ -28,15 +29,24 @@ pub(crate) fn part_for(members: LazyLoadOptions) -> Part {
     }
 }
 
+/// What is read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Read {
+    /// A part of a state.
+    State(Part),
+    /// The events of those who are joined.
+    Joined,
+}
+
 /// Space for one part of a state, until it is dropped.
 pub(crate) struct PartSpace<'a> {
     part: Part,
     _permit: SemaphorePermit<'a>,
 }
 
-/// How large parts of a room's state have been when they were read.
+/// How large what is read whole of a room has been.
 #[derive(Debug, Default)]
-pub(in crate::objects::room) struct Sizes(Mutex<BTreeMap<Part, Size>>);
+pub(in crate::objects::room) struct Sizes(Mutex<BTreeMap<Read, Size>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
@@ -47,18 +57,18 @@ struct Size {
 }
 
 impl Sizes {
-    /// Bytes that this part may have, where the state has last changed at this position: each
+    /// Bytes that this may have, where the state has last changed at this position: each
     /// position since it was read may be that of an event of the largest size.
-    fn estimate(&self, part: Part, at: Position) -> u64 {
+    fn estimate(&self, read: Read, at: Position) -> u64 {
         let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = sizes.get(&part).copied().unwrap_or_default();
+        let known = sizes.get(&read).copied().unwrap_or_default();
         let since = at.saturating_sub(known.at).saturating_mul(MAX_PDU_BYTES as u64);
         since.saturating_add(known.bytes as u64)
     }
 
-    fn note(&self, part: Part, bytes: usize, at: Position) {
+    fn note(&self, read: Read, bytes: usize, at: Position) {
         let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = sizes.entry(part).or_default();
+        let known = sizes.entry(read).or_default();
         *known = Size { bytes: known.bytes.max(bytes), at: known.at.max(at) };
     }
 }
@@ -67,9 +77,17 @@ impl Room {
     /// Waits until this part of the room's state may be read. Under no lock of the room: what is
     /// waited for are other rooms' readers.
     pub(crate) async fn space_for(self: &Arc<Self>, part: Part) -> Result<PartSpace<'_>> {
+        Ok(PartSpace { part, _permit: self.space(Read::State(part)).await? })
+    }
+
+    /// Waits until the events of those who are joined may be read.
+    pub(crate) async fn space_for_joined(self: &Arc<Self>) -> Result<SemaphorePermit<'_>> {
+        self.space(Read::Joined).await
+    }
+
+    async fn space(self: &Arc<Self>, read: Read) -> Result<SemaphorePermit<'_>> {
         let changed_at = self.read().await?.state.group;
-        let bytes = self.sizes.estimate(part, changed_at);
-        Ok(PartSpace { part, _permit: self.host.space().take(bytes).await? })
+        self.host.space().take(self.sizes.estimate(read, changed_at)).await
     }
 
     /// The part of a state that there is space for: its events, in the order of the room.
@@ -82,7 +100,15 @@ impl Room {
         let bytes = events.iter().map(|it| it.json.len()).sum();
         // The chain of the current state is the one whose groups are positions.
         let changed_at = if at.chain == 0 { at.group } else { 0 };
-        self.sizes.note(space.part, bytes, changed_at);
+        self.sizes.note(Read::State(space.part), bytes, changed_at);
+        Ok(events)
+    }
+
+    /// The events of those who are joined, in the order in which they came.
+    pub(crate) async fn list_joined(&self, room: &Loaded) -> Result<Vec<(OwnedUserId, String)>> {
+        let events = members::list_joined_events(self.sql(), self.scope()).await?;
+        let bytes = events.iter().map(|(_, json)| json.len()).sum();
+        self.sizes.note(Read::Joined, bytes, room.state.group);
         Ok(events)
     }
 }
@@ -93,17 +119,18 @@ mod tests {
 
     #[test]
     fn what_was_not_read_is_as_large_as_it_can_be() {
+        const WHOLE: Read = Read::State(Part::Whole);
         const LARGEST: u64 = MAX_PDU_BYTES as u64;
         let sizes = Sizes::default();
-        assert_eq!(sizes.estimate(Part::Whole, 20), 20 * LARGEST);
-        assert_eq!(sizes.estimate(Part::Whole, u64::MAX), u64::MAX);
-        sizes.note(Part::Whole, 3_000, 20);
-        assert_eq!(sizes.estimate(Part::Whole, 20), 3_000);
-        assert_eq!(sizes.estimate(Part::Whole, 22), 3_000 + 2 * LARGEST, "two changes since");
-        assert_eq!(sizes.estimate(Part::Members, 20), 20 * LARGEST, "another part");
-        sizes.note(Part::Whole, 1, 7);
-        assert_eq!(sizes.estimate(Part::Whole, 20), 3_000, "an older state is no news");
-        sizes.note(Part::Whole, 1, 30);
-        assert_eq!(sizes.estimate(Part::Whole, 30), 3_000, "some may read what was larger");
+        assert_eq!(sizes.estimate(WHOLE, 20), 20 * LARGEST);
+        assert_eq!(sizes.estimate(WHOLE, u64::MAX), u64::MAX);
+        sizes.note(WHOLE, 3_000, 20);
+        assert_eq!(sizes.estimate(WHOLE, 20), 3_000);
+        assert_eq!(sizes.estimate(WHOLE, 22), 3_000 + 2 * LARGEST, "two changes since");
+        assert_eq!(sizes.estimate(Read::Joined, 20), 20 * LARGEST, "something else");
+        sizes.note(WHOLE, 1, 7);
+        assert_eq!(sizes.estimate(WHOLE, 20), 3_000, "an older state is no news");
+        sizes.note(WHOLE, 1, 30);
+        assert_eq!(sizes.estimate(WHOLE, 30), 3_000, "some may read what was larger");
     }
 }

@@ -20,10 +20,7 @@ use crate::{
     messages::room::{Position, UnreadCount},
     objects::room::{
         Room, limits,
-        loaded::{
-            Loaded,
-            memory::{Recent, Tally},
-        },
+        loaded::{Loaded, memory::Tally, recent::Recent},
         read::audience::is_ignored,
     },
     store::room::{
