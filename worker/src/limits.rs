@@ -98,7 +98,7 @@ impl EdgeLimiter {
     }
 
     /// Leaves what is a user's to the objects.
-    fn charge(&self, bucket: Bucket, key: &str, requests: u32) {
+    fn leave_to_objects(&self, bucket: Bucket, key: &str, requests: u32) {
         let is_of_user = matches!(bucket.per(), Per::User | Per::Device) && key.starts_with('@');
         if is_of_user && self.limits.limits(bucket) {
             let (bucket, key) = (bucket.name().to_owned(), key.to_owned());
@@ -134,11 +134,15 @@ impl EdgeLimiter {
 impl Limiter for EdgeLimiter {
     async fn take(&self, bucket: Bucket, key: &str, requests: u32) -> Result<()> {
         SendFuture::new(self.count(bucket, key, requests)).await?;
-        self.charge(bucket, key, requests);
+        self.leave_to_objects(bucket, key, requests);
         Ok(())
     }
 
     fn check(&self, bucket: Bucket, key: &str) -> Result<()> {
         self.limits.check(bucket, key, EdgeClock.now_ms())
+    }
+
+    fn charge(&self, bucket: Bucket, key: &str, used: u32) {
+        self.limits.charge(bucket, key, used, EdgeClock.now_ms());
     }
 }

@@ -33,6 +33,10 @@ impl Limiter for OneProcess {
     fn check(&self, bucket: Bucket, key: &str) -> Result<()> {
         self.limits.check(bucket, key, self.clock.now_ms())
     }
+
+    fn charge(&self, bucket: Bucket, key: &str, used: u32) {
+        self.limits.charge(bucket, key, used, self.clock.now_ms());
+    }
 }
 
 /// The limiter of those who are not limited.
@@ -47,4 +51,6 @@ impl Limiter for Unlimited {
     fn check(&self, _: Bucket, _: &str) -> Result<()> {
         Ok(())
     }
+
+    fn charge(&self, _: Bucket, _: &str, _: u32) {}
 }

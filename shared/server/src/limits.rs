@@ -54,6 +54,13 @@ impl Limits {
         Ok(())
     }
 
+    /// Takes what was used from a bucket, or all that is left.
+    pub fn charge(&self, bucket: Bucket, key: &str, used: u32, now_ms: u64) {
+        if let Some((mut table, rate)) = self.table(bucket) {
+            table.charge(self.hasher.hash_one(key), rate, used, now_ms);
+        }
+    }
+
     /// Gives back what was taken.
     pub fn give_back(&self, bucket: Bucket, key: &str, requests: u32, now_ms: u64) {
         if let Some((mut table, rate)) = self.table(bucket) {

@@ -69,6 +69,10 @@ pub trait Limiter: Send + Sync {
 
     /// Refuses where nothing is left in a bucket, as far as this process knows; takes nothing.
     fn check(&self, bucket: Bucket, key: &str) -> Result<()>;
+
+    /// Takes from a bucket what was used before anybody knew how much it is, or all that is left:
+    /// as far as this process knows.
+    fn charge(&self, bucket: Bucket, key: &str, used: u32);
 }
 
 /// How objects are reached, wherever they live. Asked by `ask`, which knows the type of the answer.

@@ -75,7 +75,8 @@ pub(crate) async fn soak(world: &mut World, sheet: &mut Sheet) -> Result<()> {
 
     let window = Window::open(world);
     let hostile = hostile::start(parties, until);
-    let (mut talked, ()) = tokio::join!(victim.live(until), memories.watch(&world.probe, until));
+    let (talked, ()) = tokio::join!(victim.live(until), memories.watch(&world.probe, until));
+    let mut talked = talked?;
     let usage = window.close(world);
     let hostile = hostile.finish().await?;
     let (mut busy, crowd_error) = match joined(ordinary.await) {

@@ -77,6 +77,7 @@ mod login;
 mod marked_texts;
 mod members;
 mod membership;
+mod memory;
 mod messages;
 mod odd_requests;
 mod open_endpoints;

@@ -20,6 +20,7 @@ private_server![
         a_repeated_message_is_answered_when_the_bucket_has_filled,
         who_administers_the_server_is_not_limited,
         a_device_that_runs_wild_leaves_something_to_the_others,
+        who_has_read_much_waits_before_they_read_more,
         who_guesses_a_password_locks_nobody_else_out,
         an_invented_token_uses_up_nothing_of_whom_it_names,
         a_flood_of_logins_lets_others_log_in,
@@ -35,6 +36,7 @@ private_server![
         a_repeated_message_is_answered_when_the_bucket_has_filled,
         who_administers_the_server_is_not_limited,
         a_device_that_runs_wild_leaves_something_to_the_others,
+        who_has_read_much_waits_before_they_read_more,
         who_guesses_a_password_locks_nobody_else_out,
         an_invented_token_uses_up_nothing_of_whom_it_names,
         a_flood_of_logins_lets_others_log_in,
@@ -222,6 +224,27 @@ async fn a_device_that_runs_wild_leaves_something_to_the_others(host: Host) {
     let tablet = login(&server, &bot.id, PASSWORD, &new_address()).ok().await;
     let tablet = User::from_session(&Client::new(server.url()), &tablet);
     refused(say(&tablet).send().await, "messages");
+}
+
+/// T1a: how much is read counts, not only how often.
+async fn who_has_read_much_waits_before_they_read_more(host: Host) {
+    let server = server_with(host, "off,answers=1/h:150");
+    let (alice, bob) = (new_user(&server, "alice").await, new_user(&server, "bob").await);
+    let room = alice.create_room(&json!({ "preset": "public_chat" })).await;
+    bob.join(&room).await;
+    for key in ["1", "2"] {
+        alice.set_state(&room, "org.example.large", key, &json!({ "x": "x".repeat(60_000) })).await;
+    }
+    let state = path(["rooms", &room, "state"]);
+    for _ in 0..2 {
+        // The second finds less than it needs.
+        alice.get(&state).ok().await;
+    }
+    refused(alice.get(&state).send().await, "answers");
+    refused(alice.get("/sync").send().await, "answers, of a sync");
+    refused(alice.get("/joined_rooms").send().await, "small answers too");
+    alice.say(&room, "what is sent is not read").await;
+    bob.get(&state).ok().await;
 }
 
 /// S-A3, S-C4: neither whoever is at another address nor whoever has another account.

@@ -43,12 +43,18 @@ impl Table {
             return Err(wait_us.div_ceil(1_000));
         }
         self.set(key, at_us);
-        if self.full_at_us.len() > MAX_ENTRIES
-            && let Some((_, soonest)) = self.soonest.pop_first()
-        {
-            self.full_at_us.remove(&soonest);
-        }
+        self.drop_excess();
         Ok(())
+    }
+
+    /// Takes what was used before anybody knew how much it is: all that is left, where it is more.
+    pub fn charge(&mut self, key: u64, rate: Rate, used: u32, now_ms: u64) {
+        let now_us = now_ms.saturating_mul(1_000);
+        self.drop_full(now_us);
+        let empty_us = now_us.saturating_add(rate.us_of(rate.burst));
+        let at_us = self.full_at_us(key, rate, now_us).saturating_add(rate.us_of(used));
+        self.set(key, at_us.min(empty_us));
+        self.drop_excess();
     }
 
     /// Gives back what was taken.
@@ -81,6 +87,14 @@ impl Table {
             self.soonest.remove(&(before, key));
         }
         self.soonest.insert((at_us, key));
+    }
+
+    fn drop_excess(&mut self) {
+        if self.full_at_us.len() > MAX_ENTRIES
+            && let Some((_, soonest)) = self.soonest.pop_first()
+        {
+            self.full_at_us.remove(&soonest);
+        }
     }
 
     fn drop_full(&mut self, now_us: u64) {
@@ -135,6 +149,21 @@ mod tests {
         assert_eq!(taken(&mut table, 1, 0), 2);
         assert_eq!(table.take(2, RATE, 1_000, 0), Ok(()), "a burst is all that can be waited for");
         assert_eq!(table.take(2, RATE, 1, 0), Err(500));
+    }
+
+    #[test]
+    fn what_was_used_is_taken_whether_it_is_there_or_not() {
+        let mut table = Table::default();
+        table.charge(1, RATE, 2, 0);
+        assert_eq!(taken(&mut table, 1, 0), 3);
+        table.charge(1, RATE, 2, 1_000);
+        assert_eq!(table.take(1, RATE, 1, 1_000), Err(500), "it was filled by two");
+        for _ in 0..3 {
+            table.charge(1, RATE, 1_000, 2_000);
+        }
+        assert_eq!(table.take(1, RATE, 1, 2_000), Err(500), "nobody owes more than all of it");
+        table.charge(1, RATE, 0, 60_000);
+        assert!(table.is_empty());
     }
 
     #[test]

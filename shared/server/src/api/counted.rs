@@ -6,7 +6,7 @@ use ruma::api::error::ErrorKind;
 use skerry_core::rate_limits::{Bucket, Per, address_key};
 
 use super::Cx;
-use crate::{Error, Result, messages::Caller};
+use crate::{Error, Result, messages::Caller, ports::Limiter};
 
 /// The address a request came from. A host puts it into the extensions where it knows it; behind
 /// a proxy that is what the proxy says, if the operator trusts it.
@@ -54,6 +54,33 @@ impl<'a> Counted<'a> {
             cx.ports.limiter.take(*bucket, &self.key(bucket.per()), 1).await?;
         }
         Ok(())
+    }
+}
+
+/// Who is to be charged for an answer, once it is known how large it is.
+pub(super) struct Account {
+    limiter: Arc<dyn Limiter>,
+    key: String,
+}
+
+impl Account {
+    /// That of whoever sends a request.
+    ///
+    /// # Errors
+    ///
+    /// `M_LIMIT_EXCEEDED`, where they have had too much.
+    pub(super) fn open(cx: &Cx, counted: &Counted<'_>) -> Result<Self> {
+        let key = counted.key(Bucket::Answers.per());
+        cx.ports.limiter.check(Bucket::Answers, &key)?;
+        Ok(Self { limiter: Arc::clone(&cx.ports.limiter), key: key.into_owned() })
+    }
+
+    /// Charges an answer of so many bytes. Small ones cost nothing.
+    pub(super) fn charge(&self, bytes: usize) {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
+        if kib > 0 {
+            self.limiter.charge(Bucket::Answers, &self.key, kib);
+        }
     }
 }
 

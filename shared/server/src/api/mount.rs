@@ -175,6 +175,18 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Answers a request that was let in, and charges for the answer.
+    async fn answer(&self, mut input: Input) -> Result<Buffered> {
+        let account = input.account.take();
+        let answer = (self.run)(input).await?;
+        if let Some(account) = account {
+            account.charge(answer.body().len());
+        }
+        Ok(answer)
+    }
+}
+
 /// The paths of an endpoint.
 fn paths<R: IncomingRequest>() -> Vec<String> {
     let mut paths: Vec<_> = R::PATH_BUILDER.all_paths().map(ToOwned::to_owned).collect();
@@ -199,7 +211,7 @@ fn method_router(endpoint: Endpoint, empty_tail: bool) -> MethodRouter {
     let filter = MethodFilter::try_from(endpoint.method.clone()).expect("a method axum knows");
     on(filter, async move |request: axum::extract::Request| {
         let result = match Input::read(request, endpoint.gate, empty_tail).await {
-            Ok(input) => (endpoint.run)(input).await,
+            Ok(input) => endpoint.answer(input).await,
             Err(error) => Err(error),
         };
         answer::answer(result)

@@ -59,7 +59,10 @@ impl Victim {
     }
 
     /// Sends and hears until then. What fails is noted and ends nothing.
-    pub(super) async fn live(&self, until: Instant) -> Talked {
+    pub(super) async fn live(&self, until: Instant) -> Result<Talked> {
+        // What is sent before the second device has a token is in its first answer, or is not.
+        let mut laptop = Connection::new(&self.target);
+        let since = self.sync(&mut laptop, None).await?.next_batch;
         let epoch = Instant::now();
         let sent = Cell::new(None);
         let (mut talked, (heard, polls_failed)) = tokio::join!(
@@ -68,11 +71,11 @@ impl Victim {
                 sent.set(Some(talked.sends.count()));
                 talked
             },
-            self.listen(epoch, until + GRACE, &sent),
+            self.listen((laptop, since), epoch, until + GRACE, &sent),
         );
         talked.heard = heard;
         talked.polls_failed = polls_failed;
-        talked
+        Ok(talked)
     }
 
     /// One more message, which has to be accepted.
@@ -115,36 +118,35 @@ impl Victim {
     /// is there, once it is known how much that is.
     async fn listen(
         &self,
+        (mut connection, mut since): (Connection, String),
         epoch: Instant,
         until: Instant,
         sent: &Cell<Option<usize>>,
     ) -> (Latencies, usize) {
-        let mut connection = Connection::new(&self.target);
         let (mut heard, mut failed) = (Latencies::default(), 0);
-        let mut since: Option<String> = None;
         while sent.get().is_none_or(|it| heard.count() < it) && Instant::now() < until {
-            let timeout = since.as_ref().map_or(0, |_| POLL_MS);
-            let mut path = format!("/_matrix/client/v3/sync?timeout={timeout}");
-            if let Some(since) = &since {
-                path = path + "&since=" + &encode(since);
-            }
-            let news = match connection.call(Request::get(&path, &self.laptop.token)).await {
-                Ok(()) => connection.json::<News>(),
-                Err(error) => Err(error),
-            };
-            let now = epoch.elapsed();
-            let Ok(news) = news else {
+            let Ok(news) = self.sync(&mut connection, Some(&since)).await else {
                 failed += 1;
                 sleep(INTERVAL).await;
                 continue;
             };
-            if since.is_some() {
-                let times = news.sent_us().map(Duration::from_micros);
-                times.for_each(|at| heard.push(now.saturating_sub(at)));
-            }
-            since = Some(news.next_batch);
+            let now = epoch.elapsed();
+            let times = news.sent_us().map(Duration::from_micros);
+            times.for_each(|at| heard.push(now.saturating_sub(at)));
+            since = news.next_batch;
         }
         (heard, failed)
+    }
+
+    /// What is new to the second device, for which it waits if it has a token.
+    async fn sync(&self, connection: &mut Connection, since: Option<&str>) -> Result<News> {
+        let timeout = since.map_or(0, |_| POLL_MS);
+        let mut path = format!("/_matrix/client/v3/sync?timeout={timeout}");
+        if let Some(since) = since {
+            path = path + "&since=" + &encode(since);
+        }
+        connection.call(Request::get(&path, &self.laptop.token)).await?;
+        connection.json::<News>()
     }
 }
 
