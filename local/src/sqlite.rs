@@ -12,6 +12,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -36,13 +37,19 @@ use crate::vital::Vital;
 /// The database's file name in the data directory.
 pub const FILE_NAME: &str = "skerry.db";
 
+/// How long nobody has read or written when connections give back what they keep in memory: for
+/// readers that is between one and two of these. Tests do not wait so long.
+const QUIET: Duration =
+    if cfg!(feature = "test-routes") { Duration::from_millis(300) } else { Duration::from_mins(1) };
+/// Gives back the memory that a connection keeps pages in.
+const RELEASE_PAGES: &str = "PRAGMA shrink_memory";
 /// Page cache of each reader, in KiB.
 const READER_CACHE_KIB: u32 = 2_048;
 /// Rows that a connection's thread may be ahead of who reads them: few pages need more, and each
 /// time the thread must wait costs two thread switches.
 const ROWS_AHEAD: usize = 1_024;
 /// How long a connection waits for a lock of another process (a backup).
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When what is acknowledged is on the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]

@@ -48,6 +48,24 @@ fn is_stored(directory: &Path, secret: &str) -> bool {
     })
 }
 
+/// After a while connections give back what they keep in memory. They serve as before.
+#[tokio::test]
+async fn who_comes_back_after_a_quiet_time_reads_and_writes() {
+    let directory = TempDir::new().unwrap();
+    let sqlite = with_table(&directory.path().join("data")).await;
+    for round in 0..3_i64 {
+        sqlite.batch(vec![insert(round, "x".repeat(100_000))]).await.unwrap();
+        let count = || sqlite.rows(Stmt::new("SELECT count(*) FROM t"));
+        let (first, second) = tokio::join!(count(), count());
+        for mut rows in [first.unwrap(), second.unwrap()] {
+            assert_eq!(rows.pop().unwrap().take::<i64>(0).unwrap(), round + 1);
+        }
+        // Longer than it takes to be quiet, in tests.
+        sleep(Duration::from_secs(1)).await;
+    }
+    sqlite.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_other_users_may_read_is_refused() {
     let parent = TempDir::new().unwrap();

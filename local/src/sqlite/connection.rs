@@ -13,7 +13,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteValueRef},
 };
 
-use super::integer;
+use super::{RELEASE_PAGES, integer};
 use crate::vital::Vital;
 
 /// One connection that reads.
@@ -47,6 +47,15 @@ impl Connection {
                     return Err(map_error(error));
                 }
             }
+        }
+    }
+
+    /// Gives back what it keeps in memory: pages and prepared statements.
+    pub(super) async fn release(&mut self) {
+        let statements = sqlx::Connection::clear_cached_statements(&mut self.inner).await;
+        let pages = self.inner.execute(sqlx::raw_sql(RELEASE_PAGES)).await;
+        if let Err(error) = statements.and(pages) {
+            tracing::debug!(%error, "a connection keeps its memory");
         }
     }
 

@@ -14,7 +14,7 @@ use skerry::{
     ports::{Row, Stmt, Value},
 };
 
-use super::{BUSY_TIMEOUT, Synchronous, integer, map_error};
+use super::{BUSY_TIMEOUT, RELEASE_PAGES, Synchronous, integer, map_error};
 
 /// Page cache, in KiB.
 const CACHE_KIB: u32 = 8_192;
@@ -53,6 +53,14 @@ impl Transactions {
     /// The connection itself.
     pub(super) fn connection(&self) -> &Connection {
         &self.0
+    }
+
+    /// Gives back what it keeps in memory: pages and prepared statements.
+    pub(super) fn release(&self) {
+        self.0.flush_prepared_statement_cache();
+        if let Err(error) = self.0.execute_batch(RELEASE_PAGES) {
+            tracing::debug!(%error, "the writer keeps its memory");
+        }
     }
 
     /// Runs all batches in one transaction: the rows of each statement of each batch, in order.

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Synchronous, check,
+    QUIET, Synchronous, check,
     checkpoints::{Checkpoints, Mode, checkpoint, empty_at_once},
     transactions::Transactions,
 };
@@ -30,8 +30,8 @@ use crate::vital::Vital;
 const GROUP: usize = 64;
 /// Batches that wait, before who asks must wait too.
 const QUEUE: usize = 1_024;
-/// A quiet moment after a write: time to make the write-ahead log empty.
-const QUIET: Duration = Duration::from_secs(2);
+/// A moment without writes: time to make the write-ahead log empty.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Without a quiet moment, how long the log's file may hold what has been deleted.
 const EMPTY_EVERY: Duration = Duration::from_secs(10);
 /// When emptying it is tried again, if somebody was reading.
@@ -141,7 +141,7 @@ impl Work {
     /// The next job; none when nobody is left to give any.
     fn wait(&mut self) -> Option<Job> {
         if self.is_dirty {
-            match self.jobs.recv_timeout(QUIET) {
+            match self.jobs.recv_timeout(PAUSE) {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
@@ -150,7 +150,13 @@ impl Work {
                 }
             }
         }
-        self.jobs.recv().ok()
+        match self.jobs.recv_timeout(QUIET) {
+            Err(RecvTimeoutError::Timeout) => {
+                self.transactions.release();
+                self.jobs.recv().ok()
+            }
+            job => job.ok(),
+        }
     }
 
     /// Makes the write-ahead log empty when there was no quiet moment for it.
