@@ -140,7 +140,7 @@ buckets! {
     Syncs = "syncs", Device, "20/s:200";
     /// all else that is read
     Reads = "reads", User, "50/s:500";
-    /// KiB of answers to whoever reads: who has had too many waits before they read more
+    /// KiB of answers to what is read
     Answers = "answers", User, "2000/s:100000";
     /// all else that is written
     Writes = "writes", User, "10/s:100";

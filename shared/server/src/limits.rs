@@ -27,7 +27,11 @@ pub struct Limits {
 impl Limits {
     /// All buckets are full.
     pub fn new(rates: RateLimits) -> Self {
-        let tables = Bucket::ALL.iter().map(|_| Mutex::default()).collect();
+        let table = |bucket: &Bucket| match bucket {
+            Bucket::Answers => Table::owing(),
+            _ => Table::default(),
+        };
+        let tables = Bucket::ALL.iter().map(|it| Mutex::new(table(it))).collect();
         Self { rates, tables, hasher: RandomState::new() }
     }
 
@@ -54,7 +58,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Takes what was used from a bucket, or all that is left.
+    /// Takes what was used from a bucket, whether it was there or not.
     pub fn charge(&self, bucket: Bucket, key: &str, used: u32, now_ms: u64) {
         if let Some((mut table, rate)) = self.table(bucket) {
             table.charge(self.hasher.hash_one(key), rate, used, now_ms);

@@ -20,9 +20,16 @@ pub struct Table {
     full_at_us: FxHashMap<u64, u64>,
     /// The same, the soonest first.
     soonest: BTreeSet<(u64, u64)>,
+    /// Whether who has used more than there was owes it.
+    owing: bool,
 }
 
 impl Table {
+    /// Buckets of which more may be used than there is: up to another burst is owed.
+    pub fn owing() -> Self {
+        Self { owing: true, ..Self::default() }
+    }
+
     /// Takes requests from a bucket. Whoever takes more than a burst takes all of it.
     ///
     /// # Errors
@@ -47,13 +54,12 @@ impl Table {
         Ok(())
     }
 
-    /// Takes what was used before anybody knew how much it is: all that is left, where it is more.
+    /// Takes what was used before anybody knew how much it is, whether it was there or not.
     pub fn charge(&mut self, key: u64, rate: Rate, used: u32, now_ms: u64) {
         let now_us = now_ms.saturating_mul(1_000);
         self.drop_full(now_us);
-        let empty_us = now_us.saturating_add(rate.us_of(rate.burst));
         let at_us = self.full_at_us(key, rate, now_us).saturating_add(rate.us_of(used));
-        self.set(key, at_us.min(empty_us));
+        self.set(key, at_us.min(self.latest_us(rate, now_us)));
         self.drop_excess();
     }
 
@@ -75,11 +81,16 @@ impl Table {
         self.full_at_us.is_empty()
     }
 
-    /// When a bucket is full again: not later than an empty one is, even where the clock was set
-    /// back.
+    /// When a bucket is full again: not later than it can be, even where the clock was set back.
     fn full_at_us(&self, key: u64, rate: Rate, now_us: u64) -> u64 {
         let at_us = self.full_at_us.get(&key).copied().unwrap_or(now_us);
-        at_us.clamp(now_us, now_us.saturating_add(rate.us_of(rate.burst)))
+        at_us.clamp(now_us, self.latest_us(rate, now_us))
+    }
+
+    /// When a bucket is full again that was emptied now, and of which as much is owed as may be.
+    fn latest_us(&self, rate: Rate, now_us: u64) -> u64 {
+        let bursts = if self.owing { 2 } else { 1 };
+        now_us.saturating_add(rate.us_of(rate.burst).saturating_mul(bursts))
     }
 
     fn set(&mut self, key: u64, at_us: u64) {
@@ -153,17 +164,22 @@ mod tests {
 
     #[test]
     fn what_was_used_is_taken_whether_it_is_there_or_not() {
-        let mut table = Table::default();
+        let mut table = Table::owing();
         table.charge(1, RATE, 2, 0);
         assert_eq!(taken(&mut table, 1, 0), 3);
-        table.charge(1, RATE, 2, 1_000);
-        assert_eq!(table.take(1, RATE, 1, 1_000), Err(500), "it was filled by two");
+        table.charge(1, RATE, 4, 1_000);
+        assert_eq!(table.take(1, RATE, 1, 1_000), Err(1_500), "two were there, and two are owed");
+        assert_eq!(taken(&mut table, 1, 2_500), 1);
         for _ in 0..3 {
-            table.charge(1, RATE, 1_000, 2_000);
+            table.charge(1, RATE, 1_000, 2_500);
         }
-        assert_eq!(table.take(1, RATE, 1, 2_000), Err(500), "nobody owes more than all of it");
+        assert_eq!(table.take(1, RATE, 1, 2_500), Err(3_000), "a burst is all that can be owed");
         table.charge(1, RATE, 0, 60_000);
-        assert!(table.is_empty());
+        assert_eq!(taken(&mut table, 1, 60_000), 5);
+        let mut table = Table::default();
+        table.charge(1, RATE, 1_000, 0);
+        table.charge(1, RATE, 1_000, 0);
+        assert_eq!(table.take(1, RATE, 1, 0), Err(500), "of other buckets nothing is");
     }
 
     #[test]
