@@ -140,7 +140,7 @@ buckets! {
     Syncs = "syncs", Device, "20/s:200";
     /// all else that is read
     Reads = "reads", User, "50/s:500";
-    /// KiB of answers to what is read
+    /// KiB of answers to what is read, and of history that is searched for them
     Answers = "answers", User, "2000/s:100000";
     /// all else that is written
     Writes = "writes", User, "10/s:100";

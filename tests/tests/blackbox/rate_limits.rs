@@ -21,6 +21,7 @@ private_server![
         who_administers_the_server_is_not_limited,
         a_device_that_runs_wild_leaves_something_to_the_others,
         who_has_read_much_waits_before_they_read_more,
+        what_is_searched_counts_as_read,
         who_guesses_a_password_locks_nobody_else_out,
         an_invented_token_uses_up_nothing_of_whom_it_names,
         a_flood_of_logins_lets_others_log_in,
@@ -37,6 +38,7 @@ private_server![
         who_administers_the_server_is_not_limited,
         a_device_that_runs_wild_leaves_something_to_the_others,
         who_has_read_much_waits_before_they_read_more,
+        what_is_searched_counts_as_read,
         who_guesses_a_password_locks_nobody_else_out,
         an_invented_token_uses_up_nothing_of_whom_it_names,
         a_flood_of_logins_lets_others_log_in,
@@ -244,6 +246,24 @@ async fn who_has_read_much_waits_before_they_read_more(host: Host) {
     refused(alice.get("/joined_rooms").send().await, "small answers too");
     alice.say(&room, "what is sent is not read").await;
     bob.get(&state).ok().await;
+}
+
+/// T1b: also where a filter lets nothing of it through.
+async fn what_is_searched_counts_as_read(host: Host) {
+    let server = server_with(host, "off,answers=1/h:300");
+    let alice = new_user(&server, "alice").await;
+    let room = alice.create_room(&json!({})).await;
+    let large = message(&"x".repeat(60_000));
+    for _ in 0..4 {
+        alice.send(&room, "m.room.message", &large).await;
+    }
+    let filter = json!({ "types": ["org.example.none"] });
+    let search = || alice.messages(&room, "b").query("filter", &filter);
+    for _ in 0..2 {
+        let page = search().ok().await;
+        assert_eq!(page["chunk"], json!([]));
+    }
+    refused(search().send().await, "answers");
 }
 
 /// S-A3, S-C4: neither whoever is at another address nor whoever has another account.

@@ -84,6 +84,13 @@ impl Account {
     }
 }
 
+/// Charges a user for history that was searched for an answer and is not in it.
+pub(super) fn charge_search(cx: &Cx, caller: &Caller, kib: u32) {
+    if kib > 0 {
+        cx.ports.limiter.charge(Bucket::Answers, caller.user_id.as_str(), kib);
+    }
+}
+
 /// What the address of a request is counted by.
 pub(super) fn counted_address(extensions: &http::Extensions) -> Arc<str> {
     let known = extensions.get::<ClientAddress>().map(|it| it.key.clone());

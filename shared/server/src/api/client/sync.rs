@@ -22,7 +22,9 @@ use self::{
     read_rooms::{ReadRooms, read_rooms},
     response::Builder,
 };
-use super::super::{Cx, access::UncheckedToken, mount::Routes, patched::Patched};
+use super::super::{
+    Cx, access::UncheckedToken, counted::charge_search, mount::Routes, patched::Patched,
+};
 use crate::{
     Error, Result,
     messages::{
@@ -150,20 +152,22 @@ async fn assemble(
     }
     let Changes { position, instance, ephemeral, looked_up_us, .. } = changes;
     let made = Made { us: looked_up_us, is_partial: options.keeps_out_rooms() };
-    let mut read = Vec::new();
+    let (mut read, mut searched_kib) = (Vec::new(), 0_u32);
     let ReadRooms { rooms, rest } = read_rooms(cx, caller, options, since, changes).await?;
     for mut room in rooms {
-        if let Some(sync) = &mut room.sync
-            && (!room.change.is_ephemeral || is_more_than_ephemeral(sync))
-        {
-            read.push(ReadRoom {
-                room_id: room.change.room_id.clone(),
-                to: sync.to,
-                members: std::mem::take(&mut sync.members_sent),
-            });
+        if let Some(sync) = &mut room.sync {
+            searched_kib = searched_kib.saturating_add(sync.searched_kib);
+            if !room.change.is_ephemeral || is_more_than_ephemeral(sync) {
+                read.push(ReadRoom {
+                    room_id: room.change.room_id.clone(),
+                    to: sync.to,
+                    members: std::mem::take(&mut sync.members_sent),
+                });
+            }
         }
         builder.add_room(options, room)?;
     }
+    charge_search(cx, caller, searched_kib);
     let device_id = caller.device_id.clone();
     let token = record(cx, caller, Read { position, instance, device_id, rooms: read }).await?;
     Ok((builder, token.with_rest(rest).with_ephemeral(ephemeral).with_made(made)))

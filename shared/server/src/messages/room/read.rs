@@ -135,6 +135,8 @@ pub struct Page {
     pub chunk: Vec<RawJson>,
     /// State that belongs to the events (lazy-loaded members).
     pub state: Vec<RawJson>,
+    /// KiB of history that was searched, without what is on the page.
+    pub searched_kib: u32,
 }
 
 /// The answer to [`GetContext`].
@@ -152,4 +154,6 @@ pub struct Context {
     pub events_after: Vec<RawJson>,
     /// State at the last event.
     pub state: Vec<RawJson>,
+    /// KiB of history that was searched, without what is shown.
+    pub searched_kib: u32,
 }

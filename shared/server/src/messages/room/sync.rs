@@ -65,6 +65,8 @@ pub struct RoomSync {
     pub unread: UnreadCount,
     /// Unread events by thread root.
     pub unread_threads: BTreeMap<OwnedEventId, UnreadCount>,
+    /// KiB of history that was searched, without what is in the timeline.
+    pub searched_kib: u32,
 }
 
 /// Unread counts.

@@ -67,7 +67,7 @@ impl Room {
         let (first, mut added) =
             self.reconcile(&room, &command, &view, &mut scan, &changes).await?;
         ending.add_to(&mut scan.events, &mut added);
-        let limited = scan.next.is_some();
+        let (limited, searched_kib) = (scan.next.is_some(), scan.searched_kib);
         let (heroes, counts) = self.summary(&room, &command, &changes).await?;
         let lazy = Lazy::new(&command, &scan.events, heroes.as_deref().unwrap_or_default());
         let matcher = Matcher::of_room(&command.state, &self.id);
@@ -97,6 +97,7 @@ impl Room {
             invited_member_count: counts.map(|it| it.1),
             unread: UnreadCount::default(),
             unread_threads: BTreeMap::new(),
+            searched_kib,
         };
         if is_joined {
             self.add_what_members_get(&room, &command, &view, &mut sync).await?;

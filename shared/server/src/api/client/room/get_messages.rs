@@ -21,6 +21,7 @@ use crate::{
     Error, Result,
     api::{
         Cx,
+        counted::charge_search,
         mount::Routes,
         patched::{AnsweredAsJson, Body, Json, Patch, Patched},
     },
@@ -52,7 +53,7 @@ async fn get_message_events(
     let to = page_token::resolve(&cx, &caller, room_id, to.as_deref()).await?;
     let ignored_users = ignored_users(&cx, &caller).await?;
     let question = GetMessages {
-        requester: Requester::User(caller),
+        requester: Requester::User(caller.clone()),
         from,
         to,
         direction: match request.dir {
@@ -65,6 +66,7 @@ async fn get_message_events(
         ignored_users,
     };
     let page = ask(&cx, room_id, question).await?;
+    charge_search(&cx, &caller, page.searched_kib);
     let mut response = get_message_events::v3::Response::new();
     response.start = page_token::of(page.start);
     response.end = page.end.map(page_token::of);
@@ -82,8 +84,9 @@ async fn get_context(
     check(&filter)?;
     let ignored_users = ignored_users(&cx, &caller).await?;
     let limit = limit(wished);
-    let question = GetContext { caller, event_id, limit, filter, ignored_users };
+    let question = GetContext { caller: caller.clone(), event_id, limit, filter, ignored_users };
     let context = ask(&cx, &room_id, question).await?;
+    charge_search(&cx, &caller, context.searched_kib);
     Ok(Json::of(&Surroundings {
         start: page_token::of(context.start),
         end: page_token::of(context.end),

@@ -56,6 +56,7 @@ impl Room {
         let state_at = StateAt { group: last.min(view.state.group), ..view.state };
         let state = self.context_state(audience, state_at, &space, &shown, &filter).await?;
         let event = self.render(audience, std::slice::from_ref(&stored)).await?;
+        let searched_kib = before.searched_kib.saturating_add(after.searched_kib);
         Ok(Box::new(Context {
             start: first.saturating_sub(1),
             end: last,
@@ -66,6 +67,7 @@ impl Room {
             events_before: self.render(audience, &before.events).await?,
             events_after: self.render(audience, &after.events).await?,
             state,
+            searched_kib,
         }))
     }
 

@@ -36,7 +36,7 @@ impl Room {
             (next, _) => next,
         };
         let chunk = self.render(audience, &scan.events).await?;
-        Ok(Box::new(Page { start, end, chunk, state }))
+        Ok(Box::new(Page { start, end, chunk, state, searched_kib: scan.searched_kib }))
     }
 
     /// Where the room was at an instant.

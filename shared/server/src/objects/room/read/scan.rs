@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A part of history that has been read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Scan {
     /// The events found, in the direction of reading.
     pub(crate) events: Vec<StoredEvent>,
@@ -34,6 +34,8 @@ pub(crate) struct Scan {
     /// The newest state event that was read and not taken, because the requester may not see it or
     /// the filter keeps it out.
     pub(crate) passed_over: Option<Position>,
+    /// KiB of events that were looked at and are not among those found.
+    pub(crate) searched_kib: u32,
 }
 
 /// How much one read of history may give.
@@ -57,26 +59,41 @@ impl Room {
         budget: Budget,
         filter: &RoomEventFilter,
     ) -> Result<Scan> {
-        let mut scan = Scan { events: Vec::new(), next: None, passed_over: None };
         let matcher = Matcher::of_room(filter, &self.id);
         if matcher.passes_nothing() {
-            return Ok(scan);
+            return Ok(Scan::default());
         }
+        let mut rest = Rest::new(range, direction);
+        let mut scan = self.look_through(room, audience, &mut rest, budget, &matcher).await?;
+        let given = scan.events.iter().map(|it| it.json.len()).sum();
+        scan.searched_kib =
+            u32::try_from(rest.looked_at.1.saturating_sub(given) / 1024).unwrap_or(u32::MAX);
+        Ok(scan)
+    }
+
+    async fn look_through(
+        &self,
+        room: &Loaded,
+        audience: Audience<'_>,
+        rest: &mut Rest,
+        budget: Budget,
+        matcher: &Matcher<'_>,
+    ) -> Result<Scan> {
+        let mut scan = Scan::default();
         let wanted = usize::try_from(budget.events).unwrap_or(usize::MAX);
         let page_size = (budget.events + 1).clamp(MIN_PAGE, MAX_PAGE);
-        let mut rest = Rest::new(range, direction);
         let (mut told, mut found) = (Told::default(), FoundStates::default());
         while scan.events.len() < wanted
             && !rest.is_over()
             && !rest.is_looked_through()
             && !found.is_full()
         {
-            self.read_on(room, &mut rest, page_size).await?;
+            self.read_on(room, rest, page_size).await?;
             while scan.events.len() < wanted
                 && !found.is_full()
                 && let Some(event) = rest.next()
             {
-                if self.is_for(audience, &matcher, &event, &mut found).await? {
+                if self.is_for(audience, matcher, &event, &mut found).await? {
                     scan.events.push(event);
                 } else if event.state_key.is_some() {
                     scan.passed_over = scan.passed_over.max(Some(event.position));
@@ -84,7 +101,7 @@ impl Room {
             }
             if let Some(fitting) = self.add_told(&scan.events, &mut told, budget.bytes).await? {
                 scan.events.truncate(fitting);
-                scan.next = scan.events.last().map(|it| behind(direction, it.position));
+                scan.next = scan.events.last().map(|it| behind(rest.direction, it.position));
                 return Ok(scan);
             }
         }
@@ -95,10 +112,10 @@ impl Room {
         while !is_left && !rest.is_over() && !found.is_full() {
             match rest.next() {
                 Some(event) => {
-                    is_left = self.is_for(audience, &matcher, &event, &mut found).await?;
+                    is_left = self.is_for(audience, matcher, &event, &mut found).await?;
                 }
                 None if may_read_on => {
-                    self.read_on(room, &mut rest, page_size).await?;
+                    self.read_on(room, rest, page_size).await?;
                     may_read_on = false;
                 }
                 None => break,
