@@ -18,10 +18,24 @@ pub fn heal(world: &mut World) {
         if disagreement(world, &in_touch(world)).is_none() {
             return;
         }
-        for server in participants(world) {
-            let user = world.servers[server].joined().next().cloned();
-            user.and_then(|user| speak(world, server, &user));
+        all_speak(world, &participants(world));
+    }
+}
+
+/// These servers speak until they agree.
+fn agree(world: &mut World, servers: &[usize]) {
+    for _ in 0..MAX_ROUNDS {
+        if disagreement(world, servers).is_none() {
+            return;
         }
+        all_speak(world, servers);
+    }
+}
+
+fn all_speak(world: &mut World, servers: &[usize]) {
+    for server in servers {
+        let user = world.servers[*server].joined().next().cloned();
+        user.and_then(|user| speak(world, *server, &user));
     }
 }
 
@@ -185,6 +199,8 @@ fn goes_on(world: &mut World) {
     }
     // Who has come back in touch by what was said now may hold what the others have soft-failed.
     let group: Vec<_> = in_touch(world).into_iter().filter(|it| group.contains(it)).collect();
+    // And who has more extremities than an event may cite keeps some until the next one.
+    agree(world, &group);
     if let Some(it) = disagreement(world, &group) {
         panic!("seed {seed}, version {}: after all spoke: {it}", world.version);
     }
