@@ -6,6 +6,7 @@
 pub mod dns;
 pub mod http;
 pub mod machine;
+pub mod memory;
 pub mod options;
 pub mod registry;
 pub mod run;

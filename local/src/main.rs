@@ -4,15 +4,11 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use skerry::Error;
-use skerry_local::{options::Options, run};
+use skerry_local::{memory, options::Options, run};
 
 /// Gives memory back where the C library keeps it: the 19 MiB of each password hash, above all.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The allocator's option for how many milliseconds it keeps memory that was freed, by its number in
-/// the list of options of all versions 2 and 3.
-const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 /// Threads that serve: a homeserver waits much more than it computes, and each thread has its
 /// share of memory. SQLite has its own.
@@ -21,7 +17,7 @@ const THREADS: usize = 2;
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    give_back_freed_memory();
+    memory::give_back_at_once();
     let options = match Options::parse().with_file() {
         Ok(options) => options,
         Err(error) => return fail(&error),
@@ -44,16 +40,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Internal(cause)) => fail(&*cause),
         Err(error) => fail(&error),
-    }
-}
-
-/// Gives memory that was freed back to the system at once, and not after a second in which the thread
-/// that had it allocates again: a server that was busy would keep the most that it ever needed.
-fn give_back_freed_memory() {
-    #[expect(unsafe_code, reason = "a function of the allocator that has no safe form")]
-    // SAFETY: it takes two integers, and any thread may call it at any time.
-    unsafe {
-        libmimalloc_sys::mi_option_set(PURGE_DELAY, 0);
     }
 }
 

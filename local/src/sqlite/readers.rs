@@ -16,7 +16,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tokio::{sync::Semaphore, time::sleep};
 
 use super::{QUIET, check, connection::Connection};
-use crate::vital::Vital;
+use crate::{memory, vital::Vital};
 
 /// Connections. Each has a thread and a page cache; reads are short.
 const READERS: usize = 3;
@@ -91,6 +91,7 @@ impl Pool {
                 connection.release().await;
             }
         }
+        memory::give_back_of_c();
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     checkpoints::{Checkpoints, Mode, checkpoint, empty_at_once},
     transactions::Transactions,
 };
-use crate::vital::Vital;
+use crate::{memory, vital::Vital};
 
 /// Batches that share one transaction.
 const GROUP: usize = 64;
@@ -153,6 +153,7 @@ impl Work {
         match self.jobs.recv_timeout(QUIET) {
             Err(RecvTimeoutError::Timeout) => {
                 self.transactions.release();
+                memory::give_back_of_c();
                 self.jobs.recv().ok()
             }
             job => job.ok(),
