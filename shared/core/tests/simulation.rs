@@ -61,8 +61,9 @@ telling_seeds! {
     /// What cites an event after that was rejected late is rejected: here the oracle was wrong,
     /// which took it for what it had been before.
     what_cites_a_late_rejection_is_rejected: 9_901_480;
-    /// A server had more extremities than one event cites. It kept one that another had soft-failed,
-    /// and had another state than that one until it spoke again: the verdict was too early.
+    /// A server had more extremities than one event cites. It kept one that another had
+    /// soft-failed, and had another state than that one until it spoke again: the verdict was too
+    /// early.
     who_has_many_extremities_agrees_when_all_are_cited: 10_082_741;
 }
 

@@ -70,8 +70,8 @@ pub trait Limiter: Send + Sync {
     /// Refuses where nothing is left in a bucket, as far as this process knows; takes nothing.
     fn check(&self, bucket: Bucket, key: &str) -> Result<()>;
 
-    /// Takes from a bucket what was used before anybody knew how much it is, whether it was there or
-    /// not: as far as this process knows.
+    /// Takes from a bucket what was used before anybody knew how much it is, whether it was there
+    /// or not: as far as this process knows.
     fn charge(&self, bucket: Bucket, key: &str, used: u32);
 }
 

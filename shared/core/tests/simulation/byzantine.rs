@@ -111,6 +111,9 @@ pub fn answer(world: &mut World, server: usize, request: &Message) -> Option<Mes
                 world.lied = true;
                 let room = world.servers[server].room.as_ref()?;
                 for _ in 0..=world.rng.below(4) {
+                    if state.is_empty() {
+                        break;
+                    }
                     let at = world.rng.below(state.len());
                     match world.rng.percent(50) {
                         true => drop(state.remove(at)),
@@ -118,9 +121,6 @@ pub fn answer(world: &mut World, server: usize, request: &Message) -> Option<Mes
                             let any = room.get(world.rng.below(room.events.len()) as u64);
                             state[at] = any.pdu.event_id.clone();
                         }
-                    }
-                    if state.is_empty() {
-                        break;
                     }
                 }
             }

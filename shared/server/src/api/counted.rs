@@ -58,18 +58,18 @@ impl<'a> Counted<'a> {
 }
 
 /// Who is to be charged for an answer, once it is known how large it is.
-pub(super) struct Account {
+pub(super) struct Payer {
     limiter: Arc<dyn Limiter>,
     key: String,
 }
 
-impl Account {
+impl Payer {
     /// That of whoever sends a request.
     ///
     /// # Errors
     ///
     /// `M_LIMIT_EXCEEDED`, where they have had too much.
-    pub(super) fn open(cx: &Cx, counted: &Counted<'_>) -> Result<Self> {
+    pub(super) fn of(cx: &Cx, counted: &Counted<'_>) -> Result<Self> {
         let key = counted.key(Bucket::Answers.per());
         cx.ports.limiter.check(Bucket::Answers, &key)?;
         Ok(Self { limiter: Arc::clone(&cx.ports.limiter), key: key.into_owned() })

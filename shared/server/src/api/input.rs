@@ -19,7 +19,7 @@ use skerry_core::{
 use super::{
     Cx, access,
     access::{Access, UncheckedToken},
-    counted::{Account, ClientAddress, Counted, counted_address},
+    counted::{ClientAddress, Counted, Payer, counted_address},
     json,
 };
 use crate::{Error, Result, limiters::Unlimited, messages::Caller};
@@ -64,7 +64,7 @@ pub(super) struct Input {
     /// The user whose token was checked, if any was.
     pub(super) caller: Option<Caller>,
     /// Who is charged for the answer, where it may be large.
-    pub(super) account: Option<Account>,
+    pub(super) payer: Option<Payer>,
     parts: Parts,
     path_args: Vec<String>,
     body: Bytes,
@@ -82,7 +82,7 @@ impl Input {
         check_target(&parts)?;
         let cx = parts.extensions.remove::<Cx>();
         let mut cx = cx.ok_or_else(|| Error::internal("the host gave the request no Cx"))?;
-        let (caller, account) = gate.pass(&mut cx, &parts).await?;
+        let (caller, payer) = gate.pass(&mut cx, &parts).await?;
         let mut path_args = path_args(&mut parts).await?;
         if empty_tail {
             path_args.push(String::new());
@@ -91,7 +91,7 @@ impl Input {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => read_body(body).await?,
         };
-        Ok(Self { cx, caller, account, parts, path_args, body })
+        Ok(Self { cx, caller, payer, parts, path_args, body })
     }
 
     /// The access token, which nobody has checked.
@@ -137,7 +137,7 @@ fn check_target(parts: &Parts) -> Result<()> {
 
 impl Gate {
     /// Authenticates the sender, and counts the request. Who administers the server is not counted.
-    async fn pass(self, cx: &mut Cx, parts: &Parts) -> Result<(Option<Caller>, Option<Account>)> {
+    async fn pass(self, cx: &mut Cx, parts: &Parts) -> Result<(Option<Caller>, Option<Payer>)> {
         let known = access::check(cx, self.access, parts).await?;
         let unchecked = match self.access {
             Access::Unchecked => Some(UncheckedToken::read(cx, parts)?),
@@ -157,15 +157,15 @@ impl Gate {
             token: unchecked.as_ref().map(|it| it.access_hash.as_str()),
         };
         counted.take(cx, self.buckets).await?;
-        let account = match parts.method {
-            Method::GET => {
+        let payer = match parts.method {
+            Method::GET | Method::HEAD => {
                 let remembered = remembered.as_ref().map(|it| &it.caller);
                 let caller = counted.caller.or(remembered);
-                Some(Account::open(cx, &Counted { caller, ..counted })?)
+                Some(Payer::of(cx, &Counted { caller, ..counted })?)
             }
             _ => None,
         };
-        Ok((caller, account))
+        Ok((caller, payer))
     }
 }
 

@@ -173,15 +173,13 @@ impl Endpoint {
             run: Arc::new(move |input| Box::pin(run(input))),
         }
     }
-}
 
-impl Endpoint {
     /// Answers a request that was let in, and charges for the answer.
     async fn answer(&self, mut input: Input) -> Result<Buffered> {
-        let account = input.account.take();
+        let payer = input.payer.take();
         let answer = (self.run)(input).await?;
-        if let Some(account) = account {
-            account.charge(answer.body().len());
+        if let Some(payer) = payer {
+            payer.charge(answer.body().len());
         }
         Ok(answer)
     }
