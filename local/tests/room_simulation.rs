@@ -37,8 +37,9 @@ const DEFAULT_SEEDS: u64 = 40;
 /// Seeds that have shown a fault: a state that began with a join was not compared as a whole with
 /// an empty one; history that ended an extremity changed the state of the past; a room was taken
 /// for linear after what had been soft-failed came into its state; what is rejected ended no
-/// extremity when it came again. The last three are the engine's and its servers'.
-const TELLING_SEEDS: [u64; 8] = [327, 393, 782, 3849, 11107, 202_933, 209_758, 8_323_372];
+/// extremity when it came again. Three are the engine's and its servers'; with the last one this
+/// test gave a state before what the state names.
+const TELLING_SEEDS: [u64; 9] = [327, 393, 782, 3849, 11107, 202_933, 209_758, 8_323_372, 123_673];
 
 #[tokio::test]
 async fn a_room_comes_to_what_the_simulation_came_to() {

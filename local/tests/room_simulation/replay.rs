@@ -163,6 +163,17 @@ fn child<'a>(step: &'a Step, parent: &Pdu, is_judgeable: bool) -> Option<(&'a Ar
     }
 }
 
+/// The first event with which a state is given that has one of the events before it: a state can
+/// only be given of what is here.
+fn names_earlier(events: &[Told<'_>]) -> Option<usize> {
+    let is_earlier =
+        |id: &OwnedEventId, at: usize| events[..at].iter().any(|it| it.pdu.event_id == *id);
+    let names = |at: &usize| {
+        events[*at].given.iter().flat_map(|(_, state)| state).any(|id| is_earlier(id, *at))
+    };
+    (1..events.len()).find(names)
+}
+
 fn raw(pdu: &Pdu) -> RawJson {
     RawJson::from(RawJsonValue::from_string(pdu.json.to_string()).unwrap())
 }
@@ -239,7 +250,12 @@ impl<'a> Replay<'a> {
     /// Tells what is known of the history.
     async fn history(&mut self) {
         let events = std::mem::take(&mut self.later);
-        self.receive(Kind::History, &events).await;
+        let mut rest = events.as_slice();
+        while !rest.is_empty() {
+            let (part, others) = rest.split_at(names_earlier(rest).unwrap_or(rest.len()));
+            self.receive(Kind::History, part).await;
+            rest = others;
+        }
     }
 
     /// Compares the current state, also with what clients make of `/sync`.
