@@ -77,17 +77,18 @@ impl Payer {
 
     /// Charges an answer of so many bytes. Small ones cost nothing.
     pub(super) fn charge(&self, bytes: usize) {
-        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
-        if kib > 0 {
-            self.limiter.charge(Bucket::Answers, &self.key, kib);
-        }
+        charge(&*self.limiter, &self.key, u32::try_from(bytes / 1024).unwrap_or(u32::MAX));
     }
 }
 
 /// Charges a user for history that was searched for an answer and is not in it.
 pub(super) fn charge_search(cx: &Cx, caller: &Caller, kib: u32) {
+    charge(&*cx.ports.limiter, caller.user_id.as_str(), kib);
+}
+
+fn charge(limiter: &dyn Limiter, key: &str, kib: u32) {
     if kib > 0 {
-        cx.ports.limiter.charge(Bucket::Answers, caller.user_id.as_str(), kib);
+        limiter.charge(Bucket::Answers, key, kib);
     }
 }
 
