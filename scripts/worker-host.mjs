@@ -71,7 +71,7 @@ async function ratelimits() {
 }
 
 /** The binding of each kind of object and its class. */
-const OBJECTS = { ROOM: "RoomObject", USER: "UserObject" };
+const OBJECTS = { ROOM: "RoomObject", USER: "UserObject", DESTINATION: "DestinationObject" };
 
 /** `entry.mjs` imports `./build/index.js`; the chosen build takes that place. */
 async function modules(build) {

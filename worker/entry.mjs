@@ -119,3 +119,4 @@ function guarded(WasmClass) {
 
 export const RoomObject = guarded(wasm.RoomObject);
 export const UserObject = guarded(wasm.UserObject);
+export const DestinationObject = guarded(wasm.DestinationObject);

@@ -8,11 +8,11 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use ruma::OwnedServerName;
+use ruma::{IdParseError, OwnedServerName};
 use serde::Deserialize;
 use skerry::server::{
     Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
-    RegistrationTokenTooShort, hash_registration_token,
+    RegistrationTokenTooShort, hash_registration_token, notaries,
 };
 use skerry_core::rate_limits::{Proxies, ProxiesError, RateLimits, RateLimitsError};
 
@@ -62,6 +62,10 @@ pub struct Options {
     /// Servers that may have private addresses, by their hosts [default: none]
     #[arg(long, env = "SKERRY_PRIVATE_SERVERS", value_delimiter = ',')]
     pub private_servers: Vec<String>,
+    /// Servers that are believed of the keys of others, where those are gone, with commas between
+    /// them, or `none` [default: matrix.org]
+    #[arg(long, env = "SKERRY_NOTARIES")]
+    pub notaries: Option<String>,
     /// Proxies, by addresses or networks, whose `X-Forwarded-For` says where requests come from
     /// [default: none]
     #[arg(long, env = "SKERRY_TRUSTED_PROXIES", value_delimiter = ',')]
@@ -134,6 +138,9 @@ pub enum OptionsError {
     /// One of two options that belong together is missing.
     #[error("--tls-cert and --tls-key belong together")]
     HalfTls,
+    /// A notary is none that a server can be.
+    #[error("--notaries: {0}")]
+    Notaries(#[from] IdParseError),
     /// These are no rate limits.
     #[error(transparent)]
     RateLimits(#[from] RateLimitsError),
@@ -195,6 +202,7 @@ impl Options {
             dns_server: self.dns_server.or(other.dns_server),
             trusted_ca: self.trusted_ca.or(other.trusted_ca),
             private_servers: chosen(self.private_servers, other.private_servers),
+            notaries: self.notaries.or(other.notaries),
             trusted_proxies: chosen(self.trusted_proxies, other.trusted_proxies),
             rate_limits: self.rate_limits.or(other.rate_limits),
             log_format: self.log_format.or(other.log_format),
@@ -223,6 +231,7 @@ impl Options {
             public_base_url: self.public_base_url.clone(),
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
             private_servers: self.private_servers.clone(),
+            notaries: notaries(self.notaries.as_deref())?,
             session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             rate_limits: RateLimits::of(name, self.rate_limits.as_deref().unwrap_or_default())?,
         })

@@ -18,12 +18,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ruma::{RoomId, UserId};
+use ruma::{RoomId, ServerName, UserId};
 use skerry::{
     Error, Result,
     limits::Limits,
-    messages::{Ask as _, room, user},
-    objects::{CommandOf, Object, ReplyOf, room::Room, user::User},
+    messages::{Ask as _, destination, room, user},
+    objects::{CommandOf, Object, ReplyOf, destination::Destination, room::Room, user::User},
     ports::{Clock, Dns, Http, Objects, Sql},
     server::Server,
     sessions::Sessions,
@@ -39,6 +39,8 @@ use crate::{store, vital::Vital};
 const MAX_LIVE_ROOMS: usize = 1_024;
 /// Users kept in memory.
 const MAX_LIVE_USERS: usize = 4_096;
+/// Other servers kept in memory.
+const MAX_LIVE_DESTINATIONS: usize = 1_024;
 /// How long an object that nobody asks stays in memory.
 const IDLE: Duration = Duration::from_mins(5);
 /// How often idle objects are looked for.
@@ -55,6 +57,7 @@ pub struct Registry {
     server: Arc<Server>,
     rooms: Slots<Room>,
     users: Slots<User>,
+    destinations: Slots<Destination>,
     waiters: Waiters,
     alarms: Alarms,
     sessions: Arc<Sessions>,
@@ -90,6 +93,7 @@ impl Registry {
             server,
             rooms: Slots::new(MAX_LIVE_ROOMS),
             users: Slots::new(MAX_LIVE_USERS),
+            destinations: Slots::new(MAX_LIVE_DESTINATIONS),
             waiters: Waiters::default(),
             alarms: Alarms::default(),
             sessions: Arc::default(),
@@ -148,6 +152,7 @@ impl Registry {
         }
         self.rooms.clear();
         self.users.clear();
+        self.destinations.clear();
     }
 
     /// Asks an object.
@@ -206,6 +211,12 @@ impl Kept for User {
     }
 }
 
+impl Kept for Destination {
+    fn slots(registry: &Registry) -> &Slots<Self> {
+        &registry.destinations
+    }
+}
+
 async fn sweep(registry: Arc<Registry>) {
     let mut ticks = interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -213,6 +224,7 @@ async fn sweep(registry: Arc<Registry>) {
         ticks.tick().await;
         registry.rooms.drop_idle(IDLE);
         registry.users.drop_idle(IDLE);
+        registry.destinations.drop_idle(IDLE);
     }
 }
 
@@ -233,6 +245,14 @@ impl Objects for LocalObjects {
 
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply> {
         self.0.ask::<User>(user_id.to_owned(), command).await
+    }
+
+    async fn destination(
+        &self,
+        server: &ServerName,
+        command: destination::Command,
+    ) -> Result<destination::Reply> {
+        self.0.ask::<Destination>(server.to_owned(), command).await
     }
 
     async fn wait_for_changes(

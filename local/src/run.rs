@@ -105,6 +105,7 @@ pub async fn run(options: Options) -> Result<()> {
         global: sqlite.clone(),
         sessions: registry.sessions(),
         filters: Arc::default(),
+        keys: Arc::default(),
         objects: Arc::new(objects),
         limiter: Arc::new(OneProcess::new(registry.limits(), clock.clone())),
         clock,

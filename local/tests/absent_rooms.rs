@@ -11,12 +11,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ruma::{RoomId, UserId, room_id, room_version_id, user_id};
+use ruma::{RoomId, ServerName, UserId, room_id, room_version_id, user_id};
 use serde_json::value::to_raw_value;
 use skerry::{
     Error, Result,
     messages::{
-        Caller,
+        Caller, destination,
         room::{self, Create, GetPublicInfo},
         user,
     },
@@ -50,6 +50,14 @@ impl Objects for Shared {
 
     async fn user(&self, _: &UserId, _: user::Command) -> Result<user::Reply> {
         Err(Error::internal("no user is asked"))
+    }
+
+    async fn destination(
+        &self,
+        _: &ServerName,
+        _: destination::Command,
+    ) -> Result<destination::Reply> {
+        Err(Error::internal("no other server is asked"))
     }
 
     async fn wait_for_changes(

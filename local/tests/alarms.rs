@@ -64,6 +64,7 @@ async fn alarms_of_objects_that_are_stuck_delay_no_others() {
         public_base_url: None,
         access_token_lifetime_ms: 1_000,
         private_servers: Vec::new(),
+        notaries: Vec::new(),
         session_cache_ms: 1_000,
         rate_limits: RateLimits::off(),
     };

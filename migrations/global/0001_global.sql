@@ -44,6 +44,27 @@ CREATE TABLE signing_keys (
     created_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The keys of other servers, current and old ones.
+CREATE TABLE server_keys (
+    server_name TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    -- Unpadded base64.
+    public_key TEXT NOT NULL,
+    -- Until when what is signed with it is believed.
+    valid_until_ms INTEGER NOT NULL,
+    -- Since when it is not in use; NULL: it is a current key.
+    expired_ms INTEGER,
+    PRIMARY KEY (server_name, key_id)
+) STRICT, WITHOUT ROWID;
+
+-- What each of these servers has answered last when it was asked for its keys, as it has signed it:
+-- for whoever asks this server as a notary.
+CREATE TABLE server_key_answers (
+    server_name TEXT NOT NULL PRIMARY KEY,
+    json TEXT NOT NULL,
+    valid_until_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- This server's room aliases.
 CREATE TABLE aliases (
     alias TEXT NOT NULL PRIMARY KEY,

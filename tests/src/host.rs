@@ -3,8 +3,6 @@
 //! A server must die with the test process however that ends, so its life hangs on the read end of
 //! a pipe: when the process is gone, the pipe closes.
 
-mod data_dir;
-
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -14,8 +12,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::data_dir::DataDir;
-use crate::secrets;
+use crate::{authority, data_dir::DataDir, secrets};
 
 /// A cold start may have to compile Wasm beside other tests; a broken one is reported at once.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
@@ -64,6 +61,8 @@ pub struct Options {
     pub name_server: Option<String>,
     /// The hosts of servers that may have private addresses.
     pub private_servers: Vec<String>,
+    /// Servers that are believed of the keys of others.
+    pub notaries: Vec<String>,
     /// Where the built Worker is, from the repository's root.
     pub worker_build: PathBuf,
     /// Whether the Worker's host counts what the platform would bill.
@@ -83,9 +82,10 @@ impl Default for Options {
             registration: "open".to_owned(),
             registration_token: None,
             public_base_url: None,
-            trusted_ca: None,
+            trusted_ca: Some(authority::trusted_ca()),
             name_server: None,
-            private_servers: Vec::new(),
+            private_servers: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            notaries: Vec::new(),
             worker_build: "worker/build-test".into(),
             is_counted: false,
             isolates: 1,
@@ -111,6 +111,11 @@ impl Server {
         options.registration_token.as_deref().into_iter().for_each(secrets::note_secret);
         let process = Some(Process::start(host, &options, data.path()));
         Self { host, options, data, process }
+    }
+
+    /// The server name.
+    pub fn name(&self) -> String {
+        self.options.server_name.clone()
     }
 
     /// `http://127.0.0.1:port`
@@ -282,11 +287,19 @@ fn native_command(options: &Options, data: &Path) -> Command {
     for host in &options.private_servers {
         command.args(["--private-servers", host]);
     }
+    command.args(["--notaries", &notaries(options)]);
     command.args(["--rate-limits", &options.rate_limits]);
     for proxy in &options.trusted_proxies {
         command.args(["--trusted-proxies", proxy]);
     }
     command
+}
+
+fn notaries(options: &Options) -> String {
+    match options.notaries.is_empty() {
+        true => "none".to_owned(),
+        false => options.notaries.join(","),
+    }
 }
 
 fn worker_command(options: &Options, data: &Path) -> Command {
@@ -301,6 +314,7 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     command.args(variable("SERVER_NAME", &options.server_name));
     command.args(variable("REGISTRATION", &options.registration));
     command.args(variable("RATE_LIMITS", &options.rate_limits));
+    command.args(variable("NOTARIES", &notaries(options)));
     if let Some(token) = &options.registration_token {
         command.args(variable("REGISTRATION_TOKEN", token));
     }

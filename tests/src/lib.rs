@@ -12,11 +12,14 @@
     reason = "a test fails by panicking, and indexing JSON cannot panic"
 )]
 
+mod authority;
 mod client;
+mod data_dir;
 mod host;
 mod path;
 pub mod peer;
 pub mod raw;
+pub mod remote;
 mod reply;
 mod run;
 pub mod secrets;

@@ -55,9 +55,17 @@ impl Peer {
 
     /// Its public key, as whoever has fetched it hands it over.
     pub fn key(&self) -> Value {
-        let key = Base64::<Standard, _>::new(self.key.public_key()).encode();
-        json!({ "server": self.name, "key_id": KEY_ID, "key": key,
+        json!({ "server": self.name, "key_id": KEY_ID, "key": self.public_key(),
             "valid_until_ms": VALID_UNTIL_MS, "expired_ms": null })
+    }
+
+    /// Its public key, in base64.
+    pub fn public_key(&self) -> String {
+        Base64::<Standard, _>::new(self.key.public_key()).encode()
+    }
+
+    pub(crate) fn pair(&self) -> &Ed25519KeyPair {
+        &self.key
     }
 
     /// Hashes and signs an event, over what signatures it has.
@@ -69,8 +77,8 @@ impl Peer {
     }
 }
 
-/// An event as JSON that can be signed.
-fn object(event: &Value) -> CanonicalJsonObject {
+/// JSON that can be signed.
+pub(crate) fn object(event: &Value) -> CanonicalJsonObject {
     serde_json::from_value(event.clone()).expect("an object of canonical JSON")
 }
 

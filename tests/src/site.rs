@@ -1,8 +1,7 @@
 //! A site that is asked by the server under test: it answers, answers badly, or not at all. What
 //! it does at which path is told in the conformance suite of the server's HTTP port.
 
-mod certificates;
-mod serve;
+pub(crate) mod serve;
 
 use std::{
     fs,
@@ -15,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::{host::DataDir, zone::Zone};
+use crate::{authority::Authority, data_dir::DataDir, zone::Zone};
 
 /// A name that the certificate of the site is for, and that no name server knows.
 pub const NAME: &str = "federation.test";
@@ -36,8 +35,8 @@ impl Site {
     /// Starts a site on ports of its own, with name servers for this zone.
     pub fn start(zone: Zone) -> Self {
         let data = DataDir::new();
-        let known = certificates::Authority::new();
-        let unknown = certificates::Authority::new();
+        let known = Authority::new();
+        let unknown = Authority::new();
         write(&data.path().join("ca.pem"), &known.pem());
         let (plain, secure, untrusted, closed) = (listen(), listen(), listen(), listen());
         let names = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");

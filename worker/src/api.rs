@@ -77,6 +77,7 @@ async fn cx(env: &Env) -> Result<Cx> {
         global,
         sessions: sessions::of_this_isolate(),
         filters: sessions::filters_of_this_isolate(),
+        keys: sessions::keys_of_this_isolate(),
         limiter: Arc::new(EdgeLimiter::new(limits, env.clone(), charges)),
         objects: Arc::new(objects),
         clock,

@@ -3,9 +3,10 @@
 
 #![expect(missing_docs, reason = "of what the macro exports")]
 
-use skerry::objects::{room::Room, user::User};
+use skerry::objects::{destination::Destination, room::Room, user::User};
 
 use crate::shell::durable_object;
 
 durable_object!(RoomObject, Room);
 durable_object!(UserObject, User);
+durable_object!(DestinationObject, Destination);

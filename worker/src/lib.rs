@@ -27,7 +27,7 @@ mod wire;
 
 use worker::{Context, Env, Request, Response, event};
 
-pub use self::classes::{RoomObject, UserObject};
+pub use self::classes::{DestinationObject, RoomObject, UserObject};
 
 /// Runs once in every instance.
 #[event(start)]

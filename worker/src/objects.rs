@@ -7,12 +7,12 @@ use futures_util::{
     StreamExt as _,
     future::{self, Either},
 };
-use ruma::{RoomId, UserId};
+use ruma::{RoomId, ServerName, UserId};
 use serde::de::DeserializeOwned;
 use skerry::{
     Error, Result,
     messages::{
-        Ask as _, Command, room,
+        Ask as _, Command, destination, room,
         user::{self, Changes, GetChanges},
     },
     objects::user::limits,
@@ -25,6 +25,7 @@ use crate::{js::map_worker_error, limits::Charges, machine::EdgeClock, wire};
 /// The bindings' names.
 pub(crate) const ROOM: &str = "ROOM";
 pub(crate) const USER: &str = "USER";
+pub(crate) const DESTINATION: &str = "DESTINATION";
 
 /// The longest wait for news that is granted, whatever was asked for.
 const MAX_WAIT: Duration = Duration::from_mins(5);
@@ -165,6 +166,14 @@ impl Objects for EdgeObjects {
 
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply> {
         SendFuture::new(self.ask(USER, user_id.as_str(), command)).await
+    }
+
+    async fn destination(
+        &self,
+        server: &ServerName,
+        command: destination::Command,
+    ) -> Result<destination::Reply> {
+        SendFuture::new(self.ask(DESTINATION, server.as_str(), command)).await
     }
 
     async fn wait_for_changes(

@@ -10,7 +10,7 @@ use skerry::{
     ports::Sql,
     server::{
         Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, MANY_PROCESSES_SESSION_CACHE_MS, Registration,
-        Server, hash_registration_token,
+        Server, hash_registration_token, notaries,
     },
 };
 use skerry_core::rate_limits::RateLimits;
@@ -83,6 +83,8 @@ fn config(env: &Env, name: &OwnedServerName) -> Result<Config> {
         public_base_url: variable(env, "PUBLIC_BASE_URL"),
         access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
         private_servers: list(variable(env, "PRIVATE_SERVERS").as_deref()),
+        notaries: notaries(variable(env, "NOTARIES").as_deref())
+            .map_err(|it| Error::internal(format!("NOTARIES: {it}")))?,
         session_cache_ms: MANY_PROCESSES_SESSION_CACHE_MS,
         rate_limits: rate_limits(env)?,
     })

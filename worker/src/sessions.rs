@@ -1,13 +1,14 @@
-//! What this isolate remembers of valid access tokens and of stored filters.
+//! What this isolate remembers: valid access tokens, stored filters, other servers' keys.
 
 use std::{cell::OnceCell, sync::Arc};
 
-use skerry::{filters::Filters, limits::Limits, sessions::Sessions};
+use skerry::{filters::Filters, known_keys::KnownKeys, limits::Limits, sessions::Sessions};
 use skerry_core::rate_limits::RateLimits;
 
 thread_local! {
     static SESSIONS: Arc<Sessions> = Arc::default();
     static FILTERS: Arc<Filters> = Arc::default();
+    static KEYS: Arc<KnownKeys> = Arc::default();
     static LIMITS: OnceCell<Arc<Limits>> = const { OnceCell::new() };
 }
 
@@ -20,6 +21,11 @@ pub(crate) fn of_this_isolate() -> Arc<Sessions> {
 /// The filters that this isolate remembers.
 pub(crate) fn filters_of_this_isolate() -> Arc<Filters> {
     FILTERS.with(Clone::clone)
+}
+
+/// The keys of other servers that this isolate remembers.
+pub(crate) fn keys_of_this_isolate() -> Arc<KnownKeys> {
+    KEYS.with(Clone::clone)
 }
 
 /// What this isolate has counted of requests from outside.

@@ -6,11 +6,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ruma::{RoomId, UserId};
+use ruma::{RoomId, ServerName, UserId};
 use skerry::{
     Error, Result,
     limits::Limits,
-    messages::{room, user},
+    messages::{destination, room, user},
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
     space::Space,
@@ -123,6 +123,14 @@ impl Objects for Nobody {
             user::Command::EphemeralActivity(_) => user::Reply::EphemeralActivity(()),
             _ => user::Reply::RoomActivity(user::Delivered::Noted),
         })
+    }
+
+    async fn destination(
+        &self,
+        _: &ServerName,
+        _: destination::Command,
+    ) -> Result<destination::Reply> {
+        Err(Error::internal("no other server is asked"))
     }
 
     async fn wait_for_changes(

@@ -4,8 +4,8 @@ use ruma::{OwnedServerName, OwnedUserId, RoomId, UserId, room_version_rules::Roo
 use serde_json::{Value as JsonValue, json, value::RawValue as RawJsonValue};
 use skerry::{
     messages::{
-        RawJson,
-        room::{Kind, Receive, ServerKey},
+        RawJson, ServerKey,
+        room::{Kind, Receive},
     },
     server::Server,
 };
@@ -43,8 +43,9 @@ impl Peers {
         let mut servers: Vec<(OwnedServerName, SigningKey)> = (0..SERVERS)
             .map(|it| (format!("server{it}.example").try_into().expect("a name"), key(it + 20)))
             .collect();
-        let seed = own.signing_key.to_base64();
-        let own_key = SigningKey::from_base64(&seed, own.signing_key.version()).expect("a key");
+        let keys = own.keys();
+        let seed = keys.current.to_base64();
+        let own_key = SigningKey::from_base64(&seed, keys.current.version()).expect("a key");
         servers.push((own.name.clone(), own_key));
         let keys = servers.iter().map(|(name, key)| ServerKey {
             server: name.clone(),
@@ -98,7 +99,13 @@ impl Peers {
     /// A transaction with these events.
     pub(crate) fn send(&self, events: &[Pdu]) -> Receive {
         assert!(events.len() <= TRANSACTION, "too many for a transaction");
-        Receive { events: raw(events), keys: self.keys(), kind: Kind::Live, states: Vec::new() }
+        Receive {
+            origin: None,
+            events: raw(events),
+            keys: self.keys(),
+            kind: Kind::Live,
+            states: Vec::new(),
+        }
     }
 }
 

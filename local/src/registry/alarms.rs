@@ -14,7 +14,7 @@ use std::{
 use futures_util::FutureExt as _;
 use skerry::{
     Error, Result,
-    objects::{ALARM_RETRY_MS, Object as _, room::Room, user::User},
+    objects::{ALARM_RETRY_MS, Object as _, destination::Destination, room::Room, user::User},
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -235,6 +235,7 @@ async fn ring(registry: &Arc<Registry>, alarm: &Alarm) -> Result<()> {
     match alarm.kind.as_str() {
         Room::KIND => ring_object::<Room>(registry, alarm).await,
         User::KIND => ring_object::<User>(registry, alarm).await,
+        Destination::KIND => ring_object::<Destination>(registry, alarm).await,
         other => Err(Error::internal(format!("an alarm for an unknown kind: {other}"))),
     }
 }

@@ -56,7 +56,7 @@ fn accepted() -> Outcome {
 }
 
 async fn receive(stand: &Stand, kind: Kind, pdu: &Pdu, states: Vec<GivenState>) -> Outcome {
-    let receive = Receive { events: vec![raw(pdu)], keys: keys(), kind, states };
+    let receive = Receive { origin: None, events: vec![raw(pdu)], keys: keys(), kind, states };
     stand.ask(receive).await.unwrap().remove(0).outcome
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value as JsonValue, json, value::RawValue as RawJsonValue};
 use skerry::{
     Result,
     messages::{
-        Caller, RawJson,
-        room::{Join, Kind, Outcome, Receive, ServerKey, Stage},
+        Caller, RawJson, ServerKey,
+        room::{Join, Kind, Outcome, Receive, Stage},
     },
     server::Server,
 };
@@ -237,7 +237,8 @@ impl Stand {
     /// The peer sends an event.
     pub(crate) async fn receive(&self, pdu: &Pdu) -> Outcome {
         let (events, keys) = (vec![raw(pdu)], keys());
-        let receive = Receive { events, keys, kind: Kind::Live, states: Vec::new() };
+        let (origin, kind, states) = (None, Kind::Live, Vec::new());
+        let receive = Receive { origin, events, keys, kind, states };
         self.ask(receive).await.unwrap().remove(0).outcome
     }
 

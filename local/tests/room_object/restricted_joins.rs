@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use ruma::{RoomId, UserId, api::error::ErrorKind};
+use ruma::{RoomId, ServerName, UserId, api::error::ErrorKind};
 use serde_json::json;
 use skerry::{
     Error, Result,
     messages::{
+        destination,
         room::{self, IsJoined, MembershipAction, Outcome},
         user,
     },
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// A question to another room: which one, and the way of the answer.
-type Question = (String, oneshot::Sender<Result<bool>>);
+type Question = (String, oneshot::Sender<Result<Option<bool>>>);
 
 /// Users, and other rooms, which answer when the test does.
 struct Rooms(mpsc::UnboundedSender<Question>, Arc<Others>);
@@ -44,6 +45,14 @@ impl Objects for Rooms {
 
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply> {
         self.1.user(user_id, command).await
+    }
+
+    async fn destination(
+        &self,
+        _: &ServerName,
+        _: destination::Command,
+    ) -> Result<destination::Reply> {
+        Err(Error::internal("no other server is asked"))
     }
 
     async fn wait_for_changes(
@@ -114,9 +123,9 @@ async fn c9_a_room_that_answers_late_holds_up_nobody_else() {
     let (joining, (asked, answer)) = scene.bob_joins().await;
     assert_eq!(asked, "!club:own.example");
     scene.stand.ask(message(caller("alice"), "hello")).await.unwrap();
-    answer.send(Ok(true)).unwrap();
+    answer.send(Ok(Some(true))).unwrap();
     joining.await.unwrap().unwrap();
-    assert!(scene.stand.ask(IsJoined { user_id: user("bob", OWN) }).await.unwrap());
+    assert!(scene.stand.ask(IsJoined { user_id: user("bob", OWN) }).await.unwrap().unwrap());
 }
 
 /// C9: the join rule changes while the other room is asked.
@@ -125,7 +134,7 @@ async fn c9_the_join_rule_is_looked_at_again_after_the_answer() {
     let mut scene = Scene::new().await;
     let (joining, (_, answer)) = scene.bob_joins().await;
     scene.admit("!another:own.example").await;
-    answer.send(Ok(true)).unwrap();
+    answer.send(Ok(Some(true))).unwrap();
     assert_eq!(refused(joining.await.unwrap()), ErrorKind::Forbidden);
 }
 
@@ -137,6 +146,6 @@ async fn c9_a_room_that_cannot_be_asked_is_not_a_refusal() {
     answer.send(Err(Error::internal("it is down"))).unwrap();
     assert_eq!(refused(joining.await.unwrap()), ErrorKind::UnableToAuthorizeJoin);
     let (joining, (_, answer)) = scene.bob_joins().await;
-    answer.send(Ok(false)).unwrap();
+    answer.send(Ok(Some(false))).unwrap();
     assert_eq!(refused(joining.await.unwrap()), ErrorKind::Forbidden);
 }

@@ -11,8 +11,8 @@ use ruma::{OwnedEventId, OwnedUserId, RoomId};
 use serde_json::value::RawValue as RawJsonValue;
 use skerry::{
     messages::{
-        RawJson,
-        room::{GivenState, Join, Kind, Outcome, Receive, ServerKey, Stage},
+        RawJson, ServerKey,
+        room::{GivenState, Join, Kind, Outcome, Receive, Stage},
     },
     ports::{Sql as _, Stmt},
     store::room::{events, graph, meta, state},
@@ -243,7 +243,8 @@ impl<'a> Replay<'a> {
 
     async fn tell(&self, pdu: &Arc<Pdu>) -> Outcome {
         let (events, keys) = (vec![raw(pdu)], self.keys.clone());
-        let receive = Receive { events, keys, kind: Kind::Live, states: Vec::new() };
+        let (origin, kind, states) = (None, Kind::Live, Vec::new());
+        let receive = Receive { origin, events, keys, kind, states };
         self.stand.ask_to_the_end(receive).await.remove(0).outcome
     }
 
@@ -300,6 +301,7 @@ impl<'a> Replay<'a> {
         let given = told.iter().flat_map(|it| it.given);
         let states = given.map(|it| GivenState { after: it.0.clone(), state: it.1.clone() });
         let receive = Receive {
+            origin: None,
             events: told.iter().map(|it| raw(it.pdu)).collect(),
             keys: self.keys.clone(),
             kind,

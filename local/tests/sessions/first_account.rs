@@ -115,7 +115,7 @@ async fn c12_of_processes_that_start_at_once_one_makes_the_first_token() {
     let starts = futures_util::future::join_all((0..8).map(|_| start())).await;
     let mut made = Vec::new();
     for (server, outcome) in &starts {
-        assert_eq!(server.signing_key.id(), starts[0].0.signing_key.id());
+        assert_eq!(server.keys().current.id(), starts[0].0.keys().current.id());
         match outcome {
             FirstTokenOutcome::Made(token) => made.push(token),
             other => assert_eq!(*other, FirstTokenOutcome::MadeBefore),

@@ -47,6 +47,7 @@ pub(crate) fn config(registration: Registration) -> Config {
         public_base_url: None,
         access_token_lifetime_ms: LIFETIME_MS,
         private_servers: Vec::new(),
+        notaries: Vec::new(),
         session_cache_ms: CACHE_MS,
         rate_limits: RateLimits::off(),
     }
@@ -91,6 +92,7 @@ impl House {
             global: sqlite.clone(),
             sessions: registry.sessions(),
             filters: Arc::default(),
+            keys: Arc::default(),
             objects: Arc::new(LocalObjects(registry)),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),

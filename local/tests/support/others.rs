@@ -11,14 +11,14 @@ use std::{
 
 use async_trait::async_trait;
 use ruma::{
-    RoomId, UserId,
+    RoomId, ServerName, UserId,
     api::error::{ErrorKind, LimitExceededErrorData},
 };
 use serde::Serialize;
 use serde_json::Value as JsonValue;
 use skerry::{
     Error, Result,
-    messages::{room, user},
+    messages::{destination, room, user},
     ports::Objects,
 };
 use tokio::sync::watch;
@@ -150,6 +150,14 @@ impl Objects for Others {
             user::Command::EphemeralActivity(_) => user::Reply::EphemeralActivity(()),
             _ => user::Reply::RoomActivity(user::Delivered::Noted),
         })
+    }
+
+    async fn destination(
+        &self,
+        _: &ServerName,
+        _: destination::Command,
+    ) -> Result<destination::Reply> {
+        Err(Error::internal("no other server is asked"))
     }
 
     async fn wait_for_changes(

@@ -10,27 +10,26 @@ use skerry::{
         room::{ChangeMembership, Create, MembershipAction, NewState, Send, SyncRoom},
     },
     server::{
-        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
-        Server,
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, OwnKeys,
+        Registration, Server,
     },
 };
 use skerry_core::{SigningKey, pdu, rate_limits::RateLimits, room_version};
 
 /// A server of this name and key.
 pub(crate) fn server(name: &str, signing_key: SigningKey) -> Arc<Server> {
-    Arc::new(Server {
-        name: name.try_into().unwrap(),
-        signing_key,
-        config: Config {
-            registration: Registration::Closed,
-            registration_token_hash: None,
-            public_base_url: None,
-            access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
-            private_servers: Vec::new(),
-            session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
-            rate_limits: RateLimits::off(),
-        },
-    })
+    let config = Config {
+        registration: Registration::Closed,
+        registration_token_hash: None,
+        public_base_url: None,
+        access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
+        private_servers: Vec::new(),
+        session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
+        rate_limits: RateLimits::off(),
+        notaries: Vec::new(),
+    };
+    let keys = OwnKeys { current: signing_key, old: Vec::new() };
+    Arc::new(Server::new(name.try_into().unwrap(), keys, config))
 }
 
 /// How a room is created: public, with a name.
@@ -38,7 +37,7 @@ pub(crate) fn creation(server: &Server, creator: Caller) -> (OwnedRoomId, Create
     let (user_id, version) = (&creator.user_id, room_version::DEFAULT);
     let rules = room_version::rules(&version).unwrap();
     let content = serde_json::from_value(json!({ "room_version": version })).unwrap();
-    let key = &server.signing_key;
+    let key = &server.keys().current;
     let event = pdu::create_event(content, user_id, None, None, &rules, 1, key).unwrap();
     let state = |event_type: &str, state_key: &str, content| NewState {
         event_type: event_type.to_owned(),

@@ -29,6 +29,7 @@ pub mod room_version;
 pub mod server_keys;
 pub mod sessions;
 pub mod shown_state;
+pub mod signed_text;
 pub mod signing_key;
 pub mod slots;
 pub mod state_content;
@@ -38,5 +39,6 @@ pub mod token;
 pub mod turns;
 pub mod user_stream;
 pub mod visibility;
+pub mod x_matrix;
 
 pub use self::{pdu::Pdu, signing_key::SigningKey};

@@ -29,6 +29,8 @@ pub enum Per {
     Account,
     /// That of a room.
     Room,
+    /// That of another server.
+    Server,
 }
 
 /// How many requests, per how long, and how many at once.
@@ -144,6 +146,14 @@ buckets! {
     Answers = "answers", User, "2000/s:100000";
     /// all else that is written
     Writes = "writes", User, "10/s:100";
+    /// requests of other servers, before it is known whose they are
+    FederationAddress = "federation-address", Address, "400/s:4000";
+    /// requests of another server
+    Federation = "federation", Server, "200/s:2000";
+    /// KiB of answers to another server
+    FederationAnswers = "federation-answers", Server, "4000/s:400000";
+    /// servers whose keys are asked for here, as of a notary
+    Notary = "notary", Address, "2/s:200";
 }
 
 impl Bucket {
@@ -192,6 +202,7 @@ mod tests {
                 Per::Device => "device",
                 Per::Account => "account",
                 Per::Room => "room",
+                Per::Server => "server",
             };
             let (name, default, what) = (bucket.name(), bucket.default_text(), bucket.what());
             let line = format!("| `{name}` | {per} | `{default}` | {what} |");

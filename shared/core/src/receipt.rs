@@ -19,7 +19,8 @@ mod signatures;
 mod verify;
 
 use ruma::{
-    OwnedRoomId, OwnedServerName, OwnedServerSigningKeyId, RoomId, ServerName, ServerSigningKeyId,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedRoomId, OwnedServerName,
+    OwnedServerSigningKeyId, RoomId, ServerName, ServerSigningKeyId,
     room_version_rules::RoomVersionRules,
     serde::{Base64, base64::Standard},
 };
@@ -31,7 +32,7 @@ pub use self::{
     keyring::{Keyring, VerifyKey, WeakKey},
     verify::{MIN_BATCH, Unverified, Verified, verify, verify_all},
 };
-use crate::{Pdu, event_json::EventJson};
+use crate::{Pdu, SigningKey, event_json::EventJson};
 
 /// Bytes of a whole event as canonical JSON, with its signatures and its `unsigned` ([spec]). One
 /// more than this server's own events have.
@@ -133,6 +134,51 @@ pub fn read(
     let content = event.content().map_err(malformed)?;
     let pdu = fields.into_pdu(content, text.into_boxed_str());
     Ok(Received { pdu, redacted, signed, signers })
+}
+
+/// Reads an event that another server sent for this room, signed by this server too, and gives it
+/// as it is then. Whether this server stands by it is for the caller to find out before anybody
+/// sees it.
+///
+/// # Errors
+///
+/// As [`read`]; and where the content is not what the hash says.
+pub fn countersigned(
+    json: &RawJsonValue,
+    room_id: &RoomId,
+    rules: &RoomVersionRules,
+    (server, key): (&ServerName, &SigningKey),
+) -> Result<(Received, Box<RawJsonValue>), Dropped> {
+    let no_object = || Dropped::Format("`signatures` is not an object of objects".to_owned());
+    let is_strict = rules.authorization.strict_canonical_json;
+    let mut event = EventJson::parse(json.get(), is_strict).map_err(malformed)?;
+    event.take_unsigned().map_err(malformed)?;
+    let signed = event.signed_text(&rules.redaction).map_err(malformed)?;
+    let empty = || CanonicalJsonValue::Object(CanonicalJsonObject::new());
+    let signatures = event.object.entry("signatures".to_owned()).or_insert_with(empty);
+    let signatures = signatures.as_object_mut().ok_or_else(no_object)?;
+    let own = signatures.entry(server.to_string()).or_insert_with(empty);
+    let own = own.as_object_mut().ok_or_else(no_object)?;
+    let signature = key.sign(signed.as_bytes()).base64();
+    own.insert(key.id().to_string(), CanonicalJsonValue::String(signature));
+    let text = event.text().map_err(malformed)?;
+    let event = RawJsonValue::from_string(text).map_err(malformed)?;
+    let received = read(&event, room_id, rules)?;
+    match received.redacted {
+        true => Err(Dropped::Signature("its content is not what its hash says".to_owned())),
+        false => Ok((received, event)),
+    }
+}
+
+/// The ID of an event, of which nothing else need be right.
+pub fn event_id(json: &RawJsonValue, rules: &RoomVersionRules) -> Option<OwnedEventId> {
+    if json.get().len() > format::MAX_TEXT_BYTES {
+        return None;
+    }
+    let is_strict = rules.authorization.strict_canonical_json;
+    let event = EventJson::parse(json.get(), is_strict).ok()?;
+    let signed = event.signed_text(&rules.redaction).ok()?;
+    Fields::of(&event, &Sha256::digest(&signed), rules).ok().map(|it| it.event_id)
 }
 
 /// Whether the content is what the event's hash says. A hash that cannot be decoded is none.

@@ -1,6 +1,9 @@
-//! The keys that another server publishes, and whether to believe the answer ([spec]).
+//! The keys that servers publish: whether to believe what another one answers ([spec]), and what
+//! this one answers ([`published`]).
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#publishing-keys
+
+pub mod published;
 
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedServerSigningKeyId, ServerName,
@@ -16,6 +19,20 @@ pub const MAX_KEYS: usize = 100;
 /// The longest that a current key is believed in without asking again, in milliseconds: seven days,
 /// as the specification has it.
 pub const MAX_VALIDITY_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// Keys of one server that are kept: those that were valid last.
+pub const MAX_KEPT: usize = 2 * MAX_KEYS;
+/// How soon a server is asked once more that has answered, in milliseconds: it may have a new key.
+pub const MIN_AGE_MS: u64 = 60 * 1000;
+/// The same of one that has not, after the first and after many failures.
+const FIRST_RETRY_MS: u64 = 10 * 1000;
+const MAX_RETRY_MS: u64 = 60 * 60 * 1000;
+
+/// How long after so many failures in a row a server is not asked for its keys.
+pub fn retry_after_ms(failures: u32) -> u64 {
+    let doublings = failures.saturating_sub(1).min(16);
+    (FIRST_RETRY_MS << doublings).min(MAX_RETRY_MS)
+}
 
 /// Why an answer is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +52,9 @@ pub enum KeysError {
     /// None of the current keys signed the answer, or one did wrongly.
     #[error("the answer is not signed by its own keys")]
     Signature,
+    /// The notary has not signed the answer, or wrongly.
+    #[error("the answer is not signed by the notary")]
+    Notary,
     /// The answer says of itself that its time is over.
     #[error("the keys were valid until {0} only")]
     Expired(u64),
@@ -57,9 +77,46 @@ pub struct ServerKeys {
 ///
 /// See [`KeysError`].
 pub fn read(json: &[u8], server: &ServerName, now_ms: u64) -> Result<ServerKeys, KeysError> {
-    let format = |error: serde_json::Error| KeysError::Format(error.to_string());
     // One reading for the signature and for the keys: in JSON a name may stand twice.
-    let mut object: CanonicalJsonObject = serde_json::from_slice(json).map_err(format)?;
+    let object: CanonicalJsonObject = serde_json::from_slice(json).map_err(|it| format(&it))?;
+    let keys = read_object(object, server, now_ms)?;
+    match keys.valid_until_ms <= now_ms {
+        true => Err(KeysError::Expired(keys.valid_until_ms)),
+        false => Ok(keys),
+    }
+}
+
+/// Reads what a notary says of the keys of a server, and verifies that the notary says so, and that
+/// the keys themselves do. Their time may be over: the server may not be there any more.
+///
+/// # Errors
+///
+/// See [`KeysError`].
+pub fn read_notarized(
+    json: &[u8],
+    server: &ServerName,
+    notary: (&ServerName, &[(OwnedServerSigningKeyId, VerifyKey)]),
+    now_ms: u64,
+) -> Result<ServerKeys, KeysError> {
+    let object: CanonicalJsonObject = serde_json::from_slice(json).map_err(|it| format(&it))?;
+    let (message, signatures) = signed_part(object.clone())?;
+    let (notary, keys) = notary;
+    let keys: Vec<_> = keys.iter().filter(|(_, key)| key.is_valid_at(now_ms)).cloned().collect();
+    verify(&message, signatures.as_ref(), notary, &keys).map_err(|_| KeysError::Notary)?;
+    read_object(object, server, now_ms)
+}
+
+fn format(error: &serde_json::Error) -> KeysError {
+    KeysError::Format(error.to_string())
+}
+
+/// Reads an answer, whose time may be over.
+fn read_object(
+    object: CanonicalJsonObject,
+    server: &ServerName,
+    now_ms: u64,
+) -> Result<ServerKeys, KeysError> {
+    let format = |error: serde_json::Error| format(&error);
     let answer: ServerSigningKeys =
         serde_json::to_value(&object).and_then(serde_json::from_value).map_err(format)?;
     if answer.server_name != server {
@@ -80,13 +137,8 @@ pub fn read(json: &[u8], server: &ServerName, now_ms: u64) -> Result<ServerKeys,
     if keys.is_empty() {
         return Err(KeysError::NoKey);
     }
-    let signatures = object.remove("signatures");
-    object.remove("unsigned");
-    let message = serde_json::to_vec(&object).map_err(format)?;
+    let (message, signatures) = signed_part(object)?;
     verify(&message, signatures.as_ref(), server, &keys)?;
-    if valid_until_ms <= now_ms {
-        return Err(KeysError::Expired(stated_ms));
-    }
     for (id, old) in answer.old_verify_keys.iter().filter(|(id, _)| is_ed25519(id)) {
         let expired_ms = u64::from(old.expired_ts.get());
         // A key that is current is not taken back by an old one of the same ID.
@@ -101,6 +153,16 @@ pub fn read(json: &[u8], server: &ServerName, now_ms: u64) -> Result<ServerKeys,
 
 fn is_ed25519(id: &OwnedServerSigningKeyId) -> bool {
     id.as_str().starts_with("ed25519:")
+}
+
+/// What is signed of an answer, and the signatures.
+fn signed_part(
+    mut object: CanonicalJsonObject,
+) -> Result<(Vec<u8>, Option<CanonicalJsonValue>), KeysError> {
+    let signatures = object.remove("signatures");
+    object.remove("unsigned");
+    let message = serde_json::to_vec(&object).map_err(|it| format(&it))?;
+    Ok((message, signatures))
 }
 
 /// At least one of the keys signed the message, and none wrongly.
@@ -233,6 +295,39 @@ mod tests {
         let (one, two) = (key(1, "one"), key(2, "two"));
         let bytes = signed(unsigned(&[&one, &two], NOW_MS + DAY_MS), &[&one, &key(3, "two")]);
         assert_eq!(read(&bytes, server(), NOW_MS).unwrap_err(), KeysError::Signature);
+    }
+
+    #[test]
+    fn a_notary_is_believed_of_what_both_have_signed() {
+        let (one, notary) = (key(1, "one"), key(9, "notary"));
+        let name = ServerName::parse("notary.example").unwrap();
+        let bytes = VerifyKey::decode(&notary.public_base64()).unwrap();
+        let keys = [(notary.id().to_owned(), VerifyKey::current(&bytes, NOW_MS).unwrap())];
+        let read = |json: &[u8], now_ms| {
+            read_notarized(json, server(), (&name, &keys), now_ms).map(|it| it.valid_until_ms)
+        };
+        let answer = |until_ms| signed(unsigned(&[&one], until_ms), &[&one]);
+        let notarized = |json: &[u8]| {
+            let json =
+                serde_json::value::RawValue::from_string(String::from_utf8(json.to_vec()).unwrap());
+            let raw = published::notarize(&json.unwrap(), &name, &notary).unwrap();
+            raw.get().as_bytes().to_vec()
+        };
+        // Of a server that is gone, its keys are still those of its events.
+        for until_ms in [NOW_MS + DAY_MS, NOW_MS - DAY_MS] {
+            assert_eq!(read(&notarized(&answer(until_ms)), NOW_MS), Ok(until_ms));
+        }
+        assert_eq!(read(&answer(NOW_MS + DAY_MS), NOW_MS), Err(KeysError::Notary));
+        let stale = read(&notarized(&answer(NOW_MS + DAY_MS)), NOW_MS + 1);
+        assert_eq!(stale, Err(KeysError::Notary), "by a key that the notary has not any more");
+        let forged = signed(unsigned(&[&one], NOW_MS + DAY_MS), &[&key(2, "one")]);
+        assert_eq!(read(&notarized(&forged), NOW_MS), Err(KeysError::Signature));
+    }
+
+    #[test]
+    fn who_does_not_answer_is_asked_ever_less_often() {
+        let waits = [0, 1, 2, 3, 9, 10, u32::MAX].map(|it| retry_after_ms(it) / 1000);
+        assert_eq!(waits, [10, 10, 20, 40, 2_560, 3_600, 3_600]);
     }
 
     #[test]

@@ -24,8 +24,11 @@ mod input;
 mod json;
 mod limits;
 mod mount;
+mod origin;
 mod patched;
+mod public_rooms;
 mod sender;
+mod signers;
 #[cfg(feature = "test-routes")]
 mod test_routes;
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::{
     Error, Result,
     ports::{Clock, Random, Sql},
-    server::{Config, Registration, Server},
+    server::{Config, OwnKeys, Registration, Server},
     store::global::{accounts, registration_tokens, signing_keys},
 };
 
@@ -53,18 +53,14 @@ pub async fn bootstrap(
     config: Config,
     first_token: FirstToken,
 ) -> Result<(Server, FirstTokenOutcome)> {
-    let signing_key = signing_key(global, clock, random).await?;
+    let keys = signing_keys(global, clock, random).await?;
     let outcome = make_first_token(global, random, &config, first_token).await?;
-    Ok((Server { name, signing_key, config }, outcome))
+    Ok((Server::new(name, keys, config), outcome))
 }
 
-async fn signing_key(
-    global: &dyn Sql,
-    clock: &dyn Clock,
-    random: &dyn Random,
-) -> Result<SigningKey> {
-    if let Some(key) = signing_keys::find(global).await? {
-        return Ok(key);
+async fn signing_keys(global: &dyn Sql, clock: &dyn Clock, random: &dyn Random) -> Result<OwnKeys> {
+    if let Some((current, old)) = signing_keys::find(global).await? {
+        return Ok(OwnKeys { current, old });
     }
     let mut seed = Zeroizing::new([0; SEED_BYTES]);
     random.fill(seed.as_mut_slice())?;
@@ -72,8 +68,10 @@ async fn signing_key(
     let key = SigningKey::from_seed(*seed, &version).map_err(Error::internal)?;
     global.batch(vec![signing_keys::insert_first(&key, clock.now_ms())]).await?;
     // Another start at the same time may have been first.
-    let key = signing_keys::find(global).await?;
-    key.ok_or_else(|| Error::internal("the signing key was stored and is not there"))
+    match signing_keys::find(global).await? {
+        Some((current, old)) => Ok(OwnKeys { current, old }),
+        None => Err(Error::internal("the signing key was stored and is not there")),
+    }
 }
 
 async fn make_first_token(

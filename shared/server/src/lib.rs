@@ -7,6 +7,7 @@ pub mod api;
 pub mod bootstrap;
 pub mod error;
 pub mod filters;
+pub mod known_keys;
 pub mod limiters;
 pub mod limits;
 pub mod messages;

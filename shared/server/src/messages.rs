@@ -8,13 +8,14 @@
 //! **Invariant:** no behaviour here. Events travel as raw JSON in the format of the requester, and
 //! without anything that the requester may not see.
 
+pub mod destination;
 pub mod room;
 pub mod secret;
 pub mod user;
 
 use std::fmt::Debug;
 
-use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedServerSigningKeyId, OwnedUserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue as RawJsonValue;
 
@@ -38,6 +39,21 @@ pub enum Requester {
     User(Caller),
     /// Another server, whose request was verified. Events come as they go over federation.
     Server(OwnedServerName),
+}
+
+/// A key of a server that may have signed events or requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerKey {
+    /// The server.
+    pub server: OwnedServerName,
+    /// The key's ID.
+    pub key_id: OwnedServerSigningKeyId,
+    /// The public key, unpadded base64.
+    pub key: String,
+    /// Until when the server has said it would use the key.
+    pub valid_until_ms: u64,
+    /// Since when the server does not use it any more.
+    pub expired_ms: Option<u64>,
 }
 
 /// All questions to one kind of object, as one type.

@@ -8,6 +8,7 @@
 
 pub mod absent_rooms;
 pub mod agenda;
+pub mod destination;
 pub mod held;
 pub mod room;
 #[cfg(feature = "test-routes")]

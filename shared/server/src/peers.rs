@@ -18,7 +18,7 @@ use http::HeaderValue;
 use ruma::api::error::Error as Refusal;
 use skerry_core::server_keys::KeysError;
 
-pub use self::memory::Memory;
+pub use self::{keys::Published, memory::Memory};
 use crate::{
     ports::{Clock, Dns, Http, ObjectHost, Ports, Random, dns::DnsError, http::HttpError},
     server::Server,

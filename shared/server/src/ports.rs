@@ -16,7 +16,7 @@ pub mod sql;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use ruma::{RoomId, UserId};
+use ruma::{RoomId, ServerName, UserId};
 use skerry_core::{identifier::MAX_ID_BYTES, rate_limits::Bucket};
 
 pub use self::{
@@ -29,8 +29,9 @@ pub use self::{
 use crate::{
     Error, Result,
     filters::Filters,
+    known_keys::KnownKeys,
     limits::Limits,
-    messages::{Ask, Recipient, room, user},
+    messages::{Ask, Recipient, destination, room, user},
     server::Server,
     sessions::Sessions,
     space::Space,
@@ -86,6 +87,13 @@ pub trait Objects: Send + Sync {
 
     /// Asks the `User` object of this local user.
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply>;
+
+    /// Asks the `Destination` object of this other server.
+    async fn destination(
+        &self,
+        server: &ServerName,
+        command: destination::Command,
+    ) -> Result<destination::Reply>;
 
     /// What changed for a client of this user: at once when anything has, else as soon as
     /// something does. None when nothing does within `at_most`, or when the host is going down:
@@ -150,6 +158,23 @@ impl Reach for user::ToUser {
         command: user::Command,
     ) -> Pin<Box<dyn Future<Output = Result<user::Reply>> + Send + 'a>> {
         objects.user(id, command)
+    }
+}
+
+impl Reach for destination::ToDestination {
+    fn check_name(server: &ServerName) -> Result<()> {
+        match server.as_str().len() <= MAX_ID_BYTES {
+            true => Ok(()),
+            false => Err(Error::not_found("no server has such a name")),
+        }
+    }
+
+    fn reach<'a>(
+        objects: &'a dyn Objects,
+        id: &'a ServerName,
+        command: destination::Command,
+    ) -> Pin<Box<dyn Future<Output = Result<destination::Reply>> + Send + 'a>> {
+        objects.destination(id, command)
     }
 }
 
@@ -273,6 +298,8 @@ pub struct Ports {
     pub sessions: Arc<Sessions>,
     /// What this process remembers of stored filters.
     pub filters: Arc<Filters>,
+    /// What this process remembers of the keys of other servers.
+    pub keys: Arc<KnownKeys>,
     /// Counts requests of whoever asks.
     pub limiter: Arc<dyn Limiter>,
     /// Wall clock.

@@ -1,20 +1,48 @@
-//! Who this server is: its name, its signing key and its configuration.
+//! Who this server is: its name, its signing keys and its configuration.
 
-use ruma::{OwnedServerName, ServerName, UserId};
-use skerry_core::{SigningKey, address::Addresses, rate_limits::RateLimits, token};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ruma::{IdParseError, OwnedServerName, ServerName, UserId};
+use skerry_core::{
+    SigningKey, address::Addresses, rate_limits::RateLimits, server_keys::published::OldKey, token,
+};
 
 /// One homeserver. Shared by the API layer and all objects.
 #[derive(Debug)]
 pub struct Server {
     /// The server name: the domain of its users.
     pub name: OwnedServerName,
-    /// The key that signs its events.
-    pub signing_key: SigningKey,
     /// What the operator chose.
     pub config: Config,
+    /// Renewed while the server runs, without anybody who holds it having to know.
+    keys: RwLock<Arc<OwnKeys>>,
+}
+
+/// The keys of this server.
+#[derive(Debug)]
+pub struct OwnKeys {
+    /// The one in use: it signs events and requests.
+    pub current: SigningKey,
+    /// Those that were in use before.
+    pub old: Vec<OldKey>,
 }
 
 impl Server {
+    /// A server with these keys.
+    pub fn new(name: OwnedServerName, keys: OwnKeys, config: Config) -> Self {
+        Self { name, config, keys: RwLock::new(Arc::new(keys)) }
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> Arc<OwnKeys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on these are its keys.
+    pub fn set_keys(&self, keys: OwnKeys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
     /// Whether this user is one of ours.
     pub fn is_local(&self, user_id: &UserId) -> bool {
         user_id.server_name() == self.name
@@ -43,6 +71,8 @@ pub struct Config {
     pub session_cache_ms: u64,
     /// How often what may be asked.
     pub rate_limits: RateLimits,
+    /// Servers that are believed of the keys of others, where those cannot be asked themselves.
+    pub notaries: Vec<OwnedServerName>,
 }
 
 impl Config {
@@ -94,6 +124,21 @@ pub enum Registration {
     Closed,
 }
 
+/// [`Config::notaries`] unless configured otherwise.
+pub const DEFAULT_NOTARIES: &str = "matrix.org";
+
+/// The notaries of a list with commas: [`DEFAULT_NOTARIES`] where there is none, and nobody where
+/// it says `none`.
+///
+/// # Errors
+///
+/// When an item is no server name.
+pub fn notaries(list: Option<&str>) -> Result<Vec<OwnedServerName>, IdParseError> {
+    let list = list.unwrap_or(DEFAULT_NOTARIES);
+    let items = list.split(',').map(str::trim).filter(|it| !it.is_empty() && *it != "none");
+    items.map(ServerName::parse).collect()
+}
+
 impl Registration {
     /// Who may register unless configured otherwise: everybody on a server that nobody else
     /// reaches, and else who has a token.
@@ -108,6 +153,16 @@ impl Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_a_notary() {
+        let names = |list| notaries(list).map(|it| it.iter().map(ToString::to_string).collect());
+        assert_eq!(names(None), Ok(vec!["matrix.org".to_owned()]));
+        assert_eq!(names(Some("none")), Ok(Vec::new()));
+        let two = vec!["a.example".to_owned(), "b.example:8448".to_owned()];
+        assert_eq!(names(Some(" a.example, b.example:8448,")), Ok(two));
+        notaries(Some("a b")).unwrap_err();
+    }
 
     #[test]
     fn a_registration_token_that_could_be_guessed_is_none() {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as JsonValue, json};
-use skerry::messages::{Command as _, room, user};
+use skerry::messages::{Command as _, destination, room, user};
 
 /// The messages of all versions, the newest last.
 const VERSIONS: [&str; 1] = [include_str!("wire/1.json")];
@@ -20,11 +20,13 @@ const VERSIONS: [&str; 1] = [include_str!("wire/1.json")];
 /// What is read by [`check_all`]: a question or an answer, to or of a kind of object.
 type Check = fn(&str, &JsonValue) -> Result<JsonValue, serde_json::Error>;
 
-const KINDS: [(&str, &str, Check); 4] = [
+const KINDS: [(&str, &str, Check); 6] = [
     ("room", "questions", again::<room::Command>),
     ("room", "answers", again::<room::Reply>),
     ("user", "questions", again::<user::Command>),
     ("user", "answers", again::<user::Reply>),
+    ("destination", "questions", again::<destination::Command>),
+    ("destination", "answers", again::<destination::Reply>),
 ];
 
 /// Reads a message as the program does, and writes it again.
@@ -74,7 +76,11 @@ fn what_is_said_now_is_known() {
 #[test]
 fn every_message_is_kept() {
     let newest: JsonValue = serde_json::from_str(VERSIONS.last().unwrap()).unwrap();
-    let names = [("room", room::Command::NAMES), ("user", user::Command::NAMES)];
+    let names = [
+        ("room", room::Command::NAMES),
+        ("user", user::Command::NAMES),
+        ("destination", destination::Command::NAMES),
+    ];
     for (object, names) in names {
         let all: BTreeSet<_> = names.iter().map(|it| snake_case(it)).collect();
         for kind in ["questions", "answers"] {

@@ -19,6 +19,55 @@ const TRICKLE: Duration = Duration::from_millis(20);
 /// Bytes of a chunk.
 const CHUNK: usize = 10_000;
 
+/// A request that a server of a test was asked.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The headers, by their names in lower case.
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Says what a request is answered with: a status and JSON.
+type Answering = dyn Fn(&Asked) -> (u16, serde_json::Value) + Send + Sync;
+
+/// Accepts connections for ever, and answers all requests with JSON.
+pub(crate) async fn serve_json(
+    listener: std::net::TcpListener,
+    tls: TlsAcceptor,
+    answering: Arc<Answering>,
+) {
+    let listener = TcpListener::from_std(listener).expect("a listener");
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (tls, answering) = (tls.clone(), answering.clone());
+        tokio::spawn(async move {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            // Whoever asks may go away at any moment: that is no failure of the test.
+            let _ = json_connection(stream, &*answering).await;
+        });
+    }
+}
+
+async fn json_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    answering: &Answering,
+) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    while let Some(Request { method, path, headers, body }) = read(&mut stream).await? {
+        let (status, json) = answering(&Asked { method, path, headers, body });
+        let head = "Content-Type: application/json\r\n";
+        whole(&mut stream, &format!("{status} Scripted"), head, json.to_string().as_bytes())
+            .await?;
+        stream.flush().await?;
+    }
+    stream.shutdown().await
+}
+
 /// Accepts connections for ever.
 pub(super) async fn serve(
     listener: std::net::TcpListener,

@@ -1,4 +1,4 @@
-//! What answers without an access token.
+//! What answers without an access token, or the signature of another server.
 
 use skerry_tests::{Client, Server};
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ both_hosts![every_endpoint_but_these_needs_a_token];
 
 /// Every endpoint that anyone may ask, in each of its versions. Whoever adds a line has thought of
 /// what strangers learn or change there, and how often they may.
-const OPEN: [&str; 28] = [
+const OPEN: [&str; 32] = [
     // Where the server is, and what it speaks.
     "GET /.well-known/matrix/client",
     "GET /.well-known/matrix/server",
@@ -26,6 +26,11 @@ const OPEN: [&str; 28] = [
     "GET /_matrix/client/unstable/org.matrix.msc3231/register/\
      org.matrix.msc3231.login.registration_token/validity",
     "GET /_matrix/client/v1/register/m.login.registration_token/validity",
+    // What this server is, its keys, and as a notary those of others.
+    "GET /_matrix/federation/v1/version",
+    "GET /_matrix/key/v2/server",
+    "GET /_matrix/key/v2/query/{}",
+    "POST /_matrix/key/v2/query",
     // Profiles, public rooms and their addresses.
     "GET /_matrix/client/r0/profile/{}",
     "GET /_matrix/client/v3/profile/{}",
@@ -56,7 +61,9 @@ async fn every_endpoint_but_these_needs_a_token(server: &Server) {
         let request = anyone.request(method, &path.replace("{}", "x"));
         let request = if matches!(method, "PUT" | "POST") { request.text("{}") } else { request };
         let reply = request.send().await;
-        if (reply.status, reply.errcode()) != (401, "M_MISSING_TOKEN") {
+        // Other servers sign.
+        let closed = ["M_MISSING_TOKEN", "M_UNAUTHORIZED"];
+        if reply.status != 401 || !closed.contains(&reply.errcode()) {
             open.insert(format!("{method} {path}"));
         }
     }

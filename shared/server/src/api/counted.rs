@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use ruma::api::error::ErrorKind;
+use ruma::{ServerName, api::error::ErrorKind};
 use skerry_core::rate_limits::{Bucket, Per, address_key};
 
 use super::Cx;
@@ -60,6 +60,7 @@ impl<'a> Counted<'a> {
 /// Who is to be charged for an answer, once it is known how large it is.
 pub(super) struct Payer {
     limiter: Arc<dyn Limiter>,
+    bucket: Bucket,
     key: String,
 }
 
@@ -70,25 +71,38 @@ impl Payer {
     ///
     /// `M_LIMIT_EXCEEDED`, where they have had too much.
     pub(super) fn of(cx: &Cx, counted: &Counted<'_>) -> Result<Self> {
-        let key = counted.key(Bucket::Answers.per());
-        cx.ports.limiter.check(Bucket::Answers, &key)?;
-        Ok(Self { limiter: Arc::clone(&cx.ports.limiter), key: key.into_owned() })
+        Self::new(cx, Bucket::Answers, counted.key(Bucket::Answers.per()).into_owned())
+    }
+
+    /// That of another server.
+    ///
+    /// # Errors
+    ///
+    /// `M_LIMIT_EXCEEDED`, where it has had too much.
+    pub(super) fn of_server(cx: &Cx, server: &ServerName) -> Result<Self> {
+        Self::new(cx, Bucket::FederationAnswers, server.to_string())
+    }
+
+    fn new(cx: &Cx, bucket: Bucket, key: String) -> Result<Self> {
+        cx.ports.limiter.check(bucket, &key)?;
+        Ok(Self { limiter: Arc::clone(&cx.ports.limiter), bucket, key })
     }
 
     /// Charges an answer of so many bytes. Small ones cost nothing.
     pub(super) fn charge(&self, bytes: usize) {
-        charge(&*self.limiter, &self.key, u32::try_from(bytes / 1024).unwrap_or(u32::MAX));
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
+        charge(&*self.limiter, self.bucket, &self.key, kib);
     }
 }
 
 /// Charges a user for history that was searched for an answer and is not in it.
 pub(super) fn charge_search(cx: &Cx, caller: &Caller, kib: u32) {
-    charge(&*cx.ports.limiter, caller.user_id.as_str(), kib);
+    charge(&*cx.ports.limiter, Bucket::Answers, caller.user_id.as_str(), kib);
 }
 
-fn charge(limiter: &dyn Limiter, key: &str, kib: u32) {
+fn charge(limiter: &dyn Limiter, bucket: Bucket, key: &str, kib: u32) {
     if kib > 0 {
-        limiter.charge(Bucket::Answers, key, kib);
+        limiter.charge(bucket, key, kib);
     }
 }
 

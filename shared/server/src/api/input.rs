@@ -21,11 +21,16 @@ use super::{
     access::{Access, UncheckedToken},
     counted::{ClientAddress, Counted, Payer, counted_address},
     json,
+    origin::{Claim, Origin},
 };
 use crate::{Error, Result, limiters::Unlimited, messages::Caller};
 
 /// The largest body of a JSON request. An event may have 64 KiB, `/createRoom` brings several.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// The largest body of a request of another server: 50 events of the largest size and 100 of what
+/// is no event.
+pub(super) const MAX_SERVER_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// How much of a body that nobody wants is read and thrown away. Most clients send all of a
 /// request before they look at the answer, and never see it when the connection breaks off.
@@ -63,6 +68,8 @@ pub(super) struct Input {
     pub(super) cx: Cx,
     /// The user whose token was checked, if any was.
     pub(super) caller: Option<Caller>,
+    /// The server that has signed it, if one has to.
+    pub(super) origin: Option<Origin>,
     /// Who is charged for the answer, where it may be large.
     pub(super) payer: Option<Payer>,
     parts: Parts,
@@ -82,16 +89,26 @@ impl Input {
         check_target(&parts)?;
         let cx = parts.extensions.remove::<Cx>();
         let mut cx = cx.ok_or_else(|| Error::internal("the host gave the request no Cx"))?;
-        let (caller, payer) = gate.pass(&mut cx, &parts).await?;
+        let Passed { caller, claim, payer } = gate.pass(&mut cx, &parts).await?;
         let mut path_args = path_args(&mut parts).await?;
         if empty_tail {
             path_args.push(String::new());
         }
-        let body = match parts.method {
-            Method::GET | Method::HEAD => Bytes::new(),
-            _ => read_body(body).await?,
+        let max = if claim.is_some() { MAX_SERVER_BODY_BYTES } else { MAX_BODY_BYTES };
+        let body = match is_read(&parts.method) {
+            true => Bytes::new(),
+            false => read_body(body, max).await?,
         };
-        Ok(Self { cx, caller, payer, parts, path_args, body })
+        let (origin, payer) = match claim {
+            Some(claim) => {
+                let Origin(server) = claim.verify(&cx, &parts, &body).await?;
+                let payer = is_read(&parts.method).then(|| Payer::of_server(&cx, &server));
+                (Some(Origin(server)), payer.transpose()?)
+            }
+            None if body.is_empty() => (None, payer),
+            None => json::check(&body).map(|()| (None, payer))?,
+        };
+        Ok(Self { cx, caller, origin, payer, parts, path_args, body })
     }
 
     /// The access token, which nobody has checked.
@@ -101,7 +118,12 @@ impl Input {
 
     /// Reads the request as what its endpoint wants.
     pub(super) fn parse<R: IncomingRequest>(self) -> (Cx, Result<R>) {
-        let request = http::Request::from_parts(self.parts, &*self.body);
+        // None at all is an empty object.
+        let body = match self.body.is_empty() && !is_read(&self.parts.method) {
+            true => b"{}",
+            false => &*self.body,
+        };
+        let request = http::Request::from_parts(self.parts, body);
         let path_args: Vec<&str> = self.path_args.iter().map(String::as_str).collect();
         let request = R::try_from_http_request_inner(request, &path_args)
             .map_err(|error| json::refusal(&error));
@@ -121,6 +143,11 @@ impl Input {
     }
 }
 
+/// Whether a request of this method reads: it has no body, and its answer may be large.
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 /// Refuses a request of which not everybody on its way has the same idea of what it asks for, and
 /// whom.
 fn check_target(parts: &Parts) -> Result<()> {
@@ -135,9 +162,16 @@ fn check_target(parts: &Parts) -> Result<()> {
     Ok(())
 }
 
+/// What is known of a request that was let in by its head.
+struct Passed {
+    caller: Option<Caller>,
+    claim: Option<Claim>,
+    payer: Option<Payer>,
+}
+
 impl Gate {
     /// Authenticates the sender, and counts the request. Who administers the server is not counted.
-    async fn pass(self, cx: &mut Cx, parts: &Parts) -> Result<(Option<Caller>, Option<Payer>)> {
+    async fn pass(self, cx: &mut Cx, parts: &Parts) -> Result<Passed> {
         let known = access::check(cx, self.access, parts).await?;
         let unchecked = match self.access {
             Access::Unchecked => Some(UncheckedToken::read(cx, parts)?),
@@ -157,15 +191,19 @@ impl Gate {
             token: unchecked.as_ref().map(|it| it.access_hash.as_str()),
         };
         counted.take(cx, self.buckets).await?;
-        let payer = match parts.method {
-            Method::GET | Method::HEAD => {
+        if self.access == Access::Server {
+            let claim = Some(Claim::read(cx, parts).await?);
+            return Ok(Passed { caller: None, claim, payer: None });
+        }
+        let payer = match is_read(&parts.method) {
+            true => {
                 let remembered = remembered.as_ref().map(|it| &it.caller);
                 let caller = counted.caller.or(remembered);
                 Some(Payer::of(cx, &Counted { caller, ..counted })?)
             }
-            _ => None,
+            false => None,
         };
-        Ok((caller, payer))
+        Ok(Passed { caller, claim: None, payer })
     }
 }
 
@@ -178,8 +216,8 @@ async fn path_args(parts: &mut Parts) -> Result<Vec<String>> {
     }
 }
 
-/// The body: within its size, JSON, an object, not too deep. None at all is an empty object.
-async fn read_body(body: Body) -> Result<Bytes> {
+/// The body, of so many bytes at most.
+async fn read_body(body: Body, max: usize) -> Result<Bytes> {
     let mut chunks = body.into_data_stream();
     let mut whole = Bytes::new();
     let mut size = 0_usize;
@@ -189,9 +227,9 @@ async fn read_body(body: Body) -> Result<Bytes> {
         })?;
         size = size.saturating_add(chunk.len());
         if size > MAX_DRAINED_BYTES {
-            return Err(too_large());
+            return Err(too_large(max));
         }
-        whole = if size > MAX_BODY_BYTES {
+        whole = if size > max {
             Bytes::new()
         } else if whole.is_empty() {
             chunk
@@ -201,16 +239,12 @@ async fn read_body(body: Body) -> Result<Bytes> {
             longer.freeze()
         };
     }
-    if size > MAX_BODY_BYTES {
-        return Err(too_large());
+    match size > max {
+        true => Err(too_large(max)),
+        false => Ok(whole),
     }
-    if whole.is_empty() {
-        return Ok(Bytes::from_static(b"{}"));
-    }
-    json::check(&whole)?;
-    Ok(whole)
 }
 
-fn too_large() -> Error {
-    Error::api(ErrorKind::TooLarge, format!("the body is larger than {MAX_BODY_BYTES} bytes"))
+fn too_large(max: usize) -> Error {
+    Error::api(ErrorKind::TooLarge, format!("the body is larger than {max} bytes"))
 }

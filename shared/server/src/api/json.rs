@@ -23,14 +23,20 @@ const MAX_MESSAGE_BYTES: usize = 200;
 pub(super) fn check(body: &[u8]) -> Result<()> {
     let text = std::str::from_utf8(body).map_err(|_| not_json("the body is not UTF-8"))?;
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(error.to_string()))?;
-    if !text.trim_start().starts_with('{') {
-        return Err(Error::bad_json("the body is not a JSON object"));
-    }
+    check_object(text)?;
     if depth(body) > MAX_JSON_DEPTH {
         return Err(Error::bad_json("the body is nested too deep"));
     }
     serde_json::from_str::<Readable>(text).map_err(|error| Error::bad_json(error.to_string()))?;
     Ok(())
+}
+
+/// Refuses JSON that is no object: the fields of one may be read from an array too.
+pub(super) fn check_object(json: &str) -> Result<()> {
+    match json.trim_start().starts_with('{') {
+        true => Ok(()),
+        false => Err(Error::bad_json("the body is not a JSON object")),
+    }
 }
 
 /// JSON that every reader can read: its texts are Unicode (`"\ud800"` has the syntax of a text and

@@ -69,6 +69,7 @@ pub(super) fn buckets(method: &Method, paths: &[String], access: Access) -> &'st
     };
     match (ENDPOINTS.iter().find(is_named), access, method) {
         (Some((_, _, buckets)), _, _) => buckets,
+        (None, Access::Server, _) => &[Bucket::FederationAddress],
         (None, Access::Anyone | Access::Optional, _) => &[Bucket::Open],
         (None, _, &Method::GET) => &[Bucket::Reads],
         (None, _, _) => &[Bucket::Writes],

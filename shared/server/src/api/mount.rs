@@ -7,7 +7,8 @@
 //!
 //! User-interactive authentication is the body's `auth` field: see [`super::client::uiaa`].
 //!
-//! Before a handler runs, the sender was authenticated, then the request counted ([`limits`]; 429
+//! Before a handler runs, the sender was authenticated (another server: when the body was read,
+//! since it signs the body too), then the request counted ([`limits`]; 429
 //! `M_LIMIT_EXCEEDED`), then the body read and checked. What the
 //! client got wrong is refused here: no or a wrong token (401 `M_MISSING_TOKEN`,
 //! `M_UNKNOWN_TOKEN`), too large (413 `M_TOO_LARGE`), no JSON (`M_NOT_JSON`), no object, too deep
@@ -225,6 +226,7 @@ mod tests {
         api::{
             Client,
             access::{Access, UncheckedToken, Verified},
+            origin::Origin,
         },
         messages::Caller,
     };
@@ -259,5 +261,6 @@ mod tests {
         assert_eq!(access(given::<Caller>), Access::Required);
         assert_eq!(access(given::<Verified>), Access::Account);
         assert_eq!(access(given::<UncheckedToken>), Access::Unchecked);
+        assert_eq!(access(given::<Origin>), Access::Server);
     }
 }

@@ -6,6 +6,7 @@
 //! | [`Verified`] | the same, checked for this very request: the account is changed |
 //! | [`UncheckedToken`] | an access token, which the user's object checks |
 //! | `Option<Caller>` | an access token that is right, or none |
+//! | [`Origin`] | the signature of another server |
 //! | [`Client`] | nothing: a token is not looked at; address and user agent matter |
 //! | nothing | nothing: a token is not looked at |
 
@@ -15,6 +16,7 @@ use super::{
     Client, Cx,
     access::{Access, UncheckedToken, Verified},
     input::Input,
+    origin::Origin,
 };
 use crate::{Error, Result, messages::Caller};
 
@@ -69,6 +71,14 @@ impl Sender for Verified {
 
     fn from_input(input: &mut Input) -> Result<Self> {
         Caller::from_input(input).map(Self)
+    }
+}
+
+impl Sender for Origin {
+    const ACCESS: Access = Access::Server;
+
+    fn from_input(input: &mut Input) -> Result<Self> {
+        input.origin.take().ok_or_else(|| Error::internal("let in without a signature"))
     }
 }
 

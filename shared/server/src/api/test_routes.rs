@@ -50,8 +50,8 @@ fn try_sign(cx: &Cx, room_version: &RoomVersionId, body: &[u8]) -> Result<String
         serde_json::from_slice(body).map_err(|it| bad_json(&it))?;
     let rules = room_version::rules(room_version)
         .ok_or_else(|| Error::invalid_param("this room version is not supported"))?;
-    let key = cx.server.signing_key.pair();
-    hash_and_sign_event(cx.server.name.as_str(), key, &mut event, &rules.redaction)
+    let keys = cx.server.keys();
+    hash_and_sign_event(cx.server.name.as_str(), keys.current.pair(), &mut event, &rules.redaction)
         .map_err(|it| bad_json(&it))?;
     Ok(serde_json::to_string(&event)?)
 }

@@ -3,6 +3,7 @@
 mod create;
 mod directory;
 mod ephemeral;
+mod federation;
 mod membership;
 mod read;
 mod receive;
@@ -17,6 +18,10 @@ pub use self::{
     create::{Create, NewState},
     directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed, WasCreatedWith},
     ephemeral::{NewReceipt, ReceiptKind, SetReceipts, SetTyping},
+    federation::{
+        GetAncestors, GetAuthChain, GetPdu, GetStateBefore, GetStateIds, GetStatePdus,
+        MakeMembership, SendMembership, Sent, StateBefore, Template,
+    },
     membership::{
         ChangeMembership, Forget, IsJoined, ListAllowedRooms, MembershipAction, UpdateProfile,
     },
@@ -24,7 +29,7 @@ pub use self::{
         Context, Direction, GetContext, GetEvent, GetJoinedMembers, GetMembers, GetMessages,
         GetPositionBefore, GetState, GetStateEvent, Page, RoomProfile,
     },
-    receive::{GivenState, Join, Kind, Outcome, Receive, Received, ServerKey, Stage},
+    receive::{GivenState, Join, Kind, Outcome, Receive, Received, Stage},
     send::{Redact, Send, SentBy},
     sync::{RoomSync, SyncRoom, UnreadCount},
 };
@@ -51,7 +56,9 @@ asks! { ToRoom:
     Stage => Vec<Received>, repeatable;
     Join => Received, repeatable;
     ChangeMembership => (), once;
-    IsJoined => bool, repeatable;
+    IsJoined => Option<bool>, repeatable;
+    MakeMembership => Box<Template>, repeatable;
+    SendMembership => Box<Sent>, repeatable;
     ListAllowedRooms => Vec<OwnedRoomId>, repeatable;
     Forget => (), repeatable;
     UpdateProfile => (), repeatable;
@@ -65,6 +72,12 @@ asks! { ToRoom:
     GetMessages => Box<Page>, repeatable;
     GetContext => Box<Context>, repeatable;
     GetPositionBefore => Position, repeatable;
+    GetPdu => RawJson, repeatable;
+    GetAncestors => Vec<RawJson>, repeatable;
+    GetStateBefore => Box<StateBefore>, repeatable;
+    GetAuthChain => Vec<u64>, repeatable;
+    GetStateIds => Vec<OwnedEventId>, repeatable;
+    GetStatePdus => Vec<RawJson>, repeatable;
     SyncRoom => Box<RoomSync>, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
     WasCreatedWith => bool, repeatable;

@@ -9,11 +9,11 @@ use std::{
 
 use async_trait::async_trait;
 use lru::LruCache;
-use ruma::{OwnedRoomId, RoomId, UserId};
+use ruma::{OwnedRoomId, RoomId, ServerName, UserId};
 
 use crate::{
     Error, Result,
-    messages::{room, user},
+    messages::{destination, room, user},
     ports::{Clock, Objects},
 };
 
@@ -120,6 +120,14 @@ impl<O: Objects> Objects for WithAbsentRooms<O> {
 
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply> {
         self.objects.user(user_id, command).await
+    }
+
+    async fn destination(
+        &self,
+        server: &ServerName,
+        command: destination::Command,
+    ) -> Result<destination::Reply> {
+        self.objects.destination(server, command).await
     }
 
     async fn wait_for_changes(

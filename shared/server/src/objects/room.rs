@@ -89,6 +89,7 @@ impl Object for Room {
         })
     }
 
+    #[expect(clippy::too_many_lines, reason = "an arm for each question")]
     async fn ask(self: &Arc<Self>, command: Command) -> Result<Reply> {
         // Each in a box: a future has the size of the largest it may become, and is moved with it.
         Ok(match command {
@@ -102,6 +103,12 @@ impl Object for Room {
                 Reply::ChangeMembership(Box::pin(self.change_membership(*it)).await?)
             }
             Command::IsJoined(it) => Reply::IsJoined(Box::pin(self.is_joined(&it.user_id)).await?),
+            Command::MakeMembership(it) => {
+                Reply::MakeMembership(Box::pin(self.make_membership(*it)).await?)
+            }
+            Command::SendMembership(it) => {
+                Reply::SendMembership(Box::pin(self.send_membership(*it)).await?)
+            }
             Command::ListAllowedRooms(_) => {
                 Reply::ListAllowedRooms(Box::pin(self.list_allowed_rooms()).await?)
             }
@@ -126,6 +133,22 @@ impl Object for Room {
             Command::GetContext(it) => Reply::GetContext(Box::pin(self.get_context(*it)).await?),
             Command::GetPositionBefore(it) => {
                 Reply::GetPositionBefore(Box::pin(self.position_before(it.instant_us)).await?)
+            }
+            Command::GetPdu(it) => Reply::GetPdu(Box::pin(self.get_pdu(*it)).await?),
+            Command::GetAncestors(it) => {
+                Reply::GetAncestors(Box::pin(self.get_ancestors(*it)).await?)
+            }
+            Command::GetStateBefore(it) => {
+                Reply::GetStateBefore(Box::pin(self.get_state_before(*it)).await?)
+            }
+            Command::GetAuthChain(it) => {
+                Reply::GetAuthChain(Box::pin(self.get_auth_chain(*it)).await?)
+            }
+            Command::GetStateIds(it) => {
+                Reply::GetStateIds(Box::pin(self.get_state_ids(*it)).await?)
+            }
+            Command::GetStatePdus(it) => {
+                Reply::GetStatePdus(Box::pin(self.get_state_pdus(*it)).await?)
             }
             Command::SyncRoom(it) => Reply::SyncRoom(Box::pin(self.sync(*it)).await?),
             Command::GetPublicInfo(_) => {

@@ -62,10 +62,11 @@ impl Peers<'_> {
     where
         R: OutgoingRequest<Authentication = ServerSignatures, PathBuilder = SinglePath>,
     {
+        let keys = self.server.keys();
         let ours = XMatrixSigningInput::new(
             self.server.name.clone(),
             server.to_owned(),
-            self.server.signing_key.pair(),
+            keys.current.pair(),
         );
         self.send(server, message(request, ours)?, limits).await
     }

@@ -18,7 +18,7 @@ use crate::{
         dns::Answer,
         scripted::{ScriptedDns, ScriptedHttp},
     },
-    server::{Config, Registration, Server},
+    server::{Config, OwnKeys, Registration, Server},
 };
 
 /// When the world begins.
@@ -61,12 +61,14 @@ impl World {
             session_cache_ms: 1,
             rate_limits: RateLimits::off(),
             private_servers: vec!["private.example".to_owned()],
+            notaries: Vec::new(),
         };
-        let signing_key = SigningKey::from_seed([7; 32], "ours").unwrap();
+        let current = SigningKey::from_seed([7; 32], "ours").unwrap();
+        let keys = OwnKeys { current, old: Vec::new() };
         Self {
             http: ScriptedHttp::default(),
             dns: ScriptedDns::default(),
-            server: Server { name: name("us.example"), signing_key, config },
+            server: Server::new(name("us.example"), keys, config),
             clock: StillClock(AtomicU64::new(BEGIN_MS)),
             memory: Memory::default(),
         }

@@ -6,4 +6,5 @@ pub mod accounts;
 pub mod aliases;
 pub mod directory;
 pub mod registration_tokens;
+pub mod server_keys;
 pub mod signing_keys;

@@ -12,6 +12,7 @@ pub mod readers;
 pub mod receipts;
 pub mod redactions;
 pub mod removal;
+pub mod served;
 pub mod sizes;
 pub mod staged;
 pub mod state;

@@ -117,7 +117,7 @@ async fn send_state(
 }
 
 /// The room that is meant, by its ID or by an alias of this server.
-async fn resolve(cx: &Cx, room: &RoomOrAliasId) -> Result<OwnedRoomId> {
+pub(in crate::api) async fn resolve(cx: &Cx, room: &RoomOrAliasId) -> Result<OwnedRoomId> {
     let alias = match <&RoomId>::try_from(room) {
         Ok(room_id) => return Ok(room_id.to_owned()),
         Err(alias) => alias,

@@ -106,7 +106,7 @@ impl Challenge {
     /// What is signed begins unlike any JSON and can be taken for nothing else.
     fn seal(&self, cx: &Cx, text: &str) -> [u8; 32] {
         let message = format!("skerry session\0{}\0{text}", self.operation);
-        let signature = cx.server.signing_key.sign(message.as_bytes());
+        let signature = cx.server.keys().current.sign(message.as_bytes());
         Sha256::digest(signature.as_bytes()).into()
     }
 }

@@ -6,7 +6,8 @@ pub use skerry_core::membership::Action as MembershipAction;
 
 use crate::messages::Caller;
 
-/// Whether a user is joined; asked by another room that admits members of this one.
+/// Whether a user is joined; asked by another room that admits members of this one. None: no user
+/// of this server is in the room, which therefore cannot be told.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct IsJoined {
     /// The user.

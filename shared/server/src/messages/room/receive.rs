@@ -3,12 +3,15 @@
 use ruma::{OwnedEventId, OwnedServerName, OwnedServerSigningKeyId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
-use crate::messages::RawJson;
+use crate::messages::{RawJson, ServerKey};
 
 /// Receive events of other servers; the answer says what became of each, in the order they came.
 /// The room does all checks; whoever asks brings bytes and keys.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Receive {
+    /// The server that sends them, if one does: what the room keeps it from sending is dropped.
+    #[serde(default)]
+    pub origin: Option<OwnedServerName>,
     /// The PDUs as they came.
     pub events: Vec<RawJson>,
     /// Keys that may have signed them, found and vouched for by the asker.
@@ -31,21 +34,6 @@ pub enum Kind {
     Outlier,
     /// They are a connected part of the history before events of the room.
     History,
-}
-
-/// A key of a server that may have signed events.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ServerKey {
-    /// The server.
-    pub server: OwnedServerName,
-    /// The key's ID.
-    pub key_id: OwnedServerSigningKeyId,
-    /// The public key, unpadded base64.
-    pub key: String,
-    /// Until when the server has said it would use the key.
-    pub valid_until_ms: u64,
-    /// Since when the server does not use it any more.
-    pub expired_ms: Option<u64>,
 }
 
 /// A state as a peer gave it.

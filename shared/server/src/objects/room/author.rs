@@ -6,6 +6,7 @@ mod membership;
 mod off_current;
 mod outgoing;
 mod redact;
+mod remote_member;
 mod restricted;
 mod send;
 mod transaction;
@@ -117,8 +118,8 @@ impl Room {
             depth: prev.iter().map(|(_, it)| it.depth).max().unwrap_or(0) + 1,
             origin_server_ts: now,
         };
-        pdu::build(event, &room.rules, &self.server.name, &self.server.signing_key)
-            .map_err(not_built)
+        let keys = self.server.keys();
+        pdu::build(event, &room.rules, &self.server.name, &keys.current).map_err(not_built)
     }
 
     /// Adds an event that has been made and checked to the plan: it comes after all extremities.

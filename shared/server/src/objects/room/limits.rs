@@ -82,6 +82,14 @@ pub const SENDS_A_BATCH: usize = 32;
 pub const GAP: u64 = 1 << 20;
 /// Positions left free for the history before a join.
 pub const FIRST_GAP: u64 = 1 << 40;
+/// Events that another server is given of those that others build on.
+pub const ANCESTORS: u64 = 100;
+/// Events from which it may begin.
+pub const ANCESTORS_FROM: usize = 50;
+/// Events of a state that are read for another server by one statement.
+pub const STATE_PAGE: usize = 500;
+/// Bytes of events of a state in one answer to another server.
+pub const STATE_PAGE_BYTES: usize = 2 << 20;
 /// Bytes of the ID of an attempt to join.
 pub const ATTEMPT_BYTES: usize = 64;
 /// Events that are staged for a join in one go.

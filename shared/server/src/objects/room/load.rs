@@ -5,7 +5,10 @@ pub(super) mod power;
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId, UserId, events::room::member::MembershipState};
+use ruma::{
+    EventId, OwnedEventId, ServerName, UserId,
+    events::room::{member::MembershipState, server_acl::RoomServerAclEventContent},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
@@ -154,6 +157,18 @@ impl Room {
             room.memory.remember_state(key, None);
         }
         Ok(found)
+    }
+
+    /// Whether the room's access control list lets a server in ([spec]). A list that cannot be read
+    /// lets in nobody.
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls
+    pub(super) async fn is_let_in(&self, room: &Loaded, server: &ServerName) -> Result<bool> {
+        let Some((_, list)) = self.state_event(room, "m.room.server_acl", "").await? else {
+            return Ok(true);
+        };
+        let list = serde_json::from_str::<RoomServerAclEventContent>(list.content.get());
+        Ok(list.is_ok_and(|list| list.is_allowed(server)))
     }
 
     /// One piece of the current state.

@@ -1,6 +1,7 @@
 //! Reading: events, state, members and history, as far as the requester may see them.
 
 pub(super) mod access;
+mod ancestors;
 pub(super) mod audience;
 mod context;
 mod events;
@@ -12,6 +13,7 @@ mod public_info;
 pub(super) mod render;
 pub(super) mod scan;
 mod state;
+mod state_before;
 mod timelines;
 pub(super) mod whole_states;
 

@@ -29,7 +29,7 @@ fn published(server: &str, valid_until_ms: u64) -> String {
 }
 
 fn ask(world: &World) -> Result<ServerKeys, PeerError> {
-    now(world.peers().keys(&name("b.example:1")))
+    now(world.peers().keys(&name("b.example:1"))).map(|it| it.keys)
 }
 
 #[test]

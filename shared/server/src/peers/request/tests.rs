@@ -52,8 +52,8 @@ fn verify(world: &World, destination: &str) -> XMatrix {
     let signed = XMatrix::extract_from_http_headers(&recorded.headers).unwrap();
     assert_eq!(signed.origin, world.server.name);
     assert_eq!(signed.destination.as_deref(), Some(&*name(destination)));
-    let key = Base64::parse(world.server.signing_key.public_base64()).unwrap();
-    let id = world.server.signing_key.id().to_string();
+    let key = Base64::parse(world.server.keys().current.public_base64()).unwrap();
+    let id = world.server.keys().current.id().to_string();
     let keys = PublicKeyMap::from([(world.server.name.to_string(), [(id, key)].into())]);
     signed.verify_http_request(&message, &name(destination), &keys).unwrap();
     assert!(signed.verify_http_request(&message, &name("c.example"), &keys).is_err());

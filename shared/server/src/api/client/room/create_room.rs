@@ -142,7 +142,7 @@ fn create_event(
         room_id.as_deref(),
         &plan.rules,
         now_ms,
-        &cx.server.signing_key,
+        &cx.server.keys().current,
     )
     .map_err(|it| not_built(&it))?;
     Ok((pdu.room_id, RawJsonValue::from_string(pdu.json.into_string())?))

@@ -36,7 +36,10 @@ impl Room {
         if let Some(reason) = &command.reason {
             check_reason(reason)?;
         }
-        let admitted_by = self.admitted_by(&command).await?;
+        let admitted_by = match command.action {
+            MembershipAction::Join => self.admitted_by(&command.target).await?,
+            _ => None,
+        };
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         let before = self.membership(room, &command.target).await?;

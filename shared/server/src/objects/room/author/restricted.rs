@@ -22,19 +22,27 @@ use ruma::{
 
 use crate::{
     Error, Result,
-    messages::room::{ChangeMembership, IsJoined, MembershipAction},
+    messages::room::IsJoined,
     objects::room::{Room, limits, loaded::Loaded},
     store::room::members,
 };
 
 impl Room {
-    /// Whether a user is joined; nobody is in a room that does not exist here.
-    pub(crate) async fn is_joined(self: &Arc<Self>, user_id: &UserId) -> Result<bool> {
+    /// Whether a user is joined; none where no user of this server is.
+    pub(crate) async fn is_joined(self: &Arc<Self>, user_id: &UserId) -> Result<Option<bool>> {
         match self.read().await {
-            Ok(room) => Ok(self.membership(&room, user_id).await? == MembershipState::Join),
-            Err(Error::UnknownRoom) => Ok(false),
+            Ok(room) if self.is_resident().await? => {
+                Ok(Some(self.membership(&room, user_id).await? == MembershipState::Join))
+            }
+            Ok(_) | Err(Error::UnknownRoom) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a user of this server is joined: else what is known of the room is out of date.
+    pub(crate) async fn is_resident(&self) -> Result<bool> {
+        let some = members::list_joined_local(self.sql(), self.scope(), &self.local(), 1).await?;
+        Ok(!some.is_empty())
     }
 
     /// The rooms whose members may join; none where the join rule is of another kind.
@@ -47,11 +55,8 @@ impl Room {
     /// None: they are in none of them, or need not be.
     pub(crate) async fn admitted_by(
         self: &Arc<Self>,
-        command: &ChangeMembership,
+        user_id: &UserId,
     ) -> Result<Option<OwnedRoomId>> {
-        if command.action != MembershipAction::Join {
-            return Ok(None);
-        }
         let room_ids = {
             let room = match self.read().await {
                 Ok(room) => room,
@@ -59,14 +64,14 @@ impl Room {
                 Err(Error::UnknownRoom) => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let before = self.membership(&room, &command.target).await?;
+            let before = self.membership(&room, user_id).await?;
             match is_restricted_for(&before) {
                 true => self.admitting_rooms(&room).await?.unwrap_or_default(),
                 false => Vec::new(),
             }
         };
         let ask = |room_id: OwnedRoomId| async move {
-            let question = IsJoined { user_id: command.target.clone() };
+            let question = IsJoined { user_id: user_id.to_owned() };
             let is_joined = Box::pin(self.host.objects().ask(&*room_id, question));
             let timeout = self.host.sleep(Duration::from_millis(limits::ALLOWED_TIMEOUT_MS));
             let answer = match future::select(is_joined, timeout).await {
@@ -77,18 +82,20 @@ impl Room {
         };
         let room_ids = room_ids.into_iter().filter(|it| *it != self.id).take(limits::ALLOWED_ROOMS);
         let mut answers = stream::iter(room_ids).map(ask).buffer_unordered(limits::ALLOWED_AT_ONCE);
-        let mut has_failed = false;
+        let mut cannot_tell = false;
         while let Some((room_id, answer)) = answers.next().await {
             match answer {
-                Ok(true) => return Ok(Some(room_id)),
-                Ok(false) => {}
+                Ok(Some(true)) => return Ok(Some(room_id)),
+                Ok(Some(false)) => {}
+                // A local user is in no room that no local user is in.
+                Ok(None) => cannot_tell |= !self.server.is_local(user_id),
                 Err(error) => {
                     tracing::warn!(%error, %room_id, "a room could not be asked who is in it");
-                    has_failed = true;
+                    cannot_tell = true;
                 }
             }
         }
-        match has_failed {
+        match cannot_tell {
             false => Ok(None),
             true => Err(Error::api(
                 ErrorKind::UnableToAuthorizeJoin,

@@ -6,26 +6,36 @@
 
 use std::sync::Arc;
 
-use ruma::room_version_rules::RoomVersionRules;
-use skerry_core::receipt::{self, Keyring, Unverified, Verified, VerifyKey};
+use ruma::{ServerSigningKeyId, room_version_rules::RoomVersionRules};
+use skerry_core::receipt::{self, Keyring, Unverified, Verified};
 
 use crate::{
-    Result,
+    Result, known_keys,
     messages::{
-        RawJson,
-        room::{Kind, Outcome, Receive, Received, ServerKey},
+        RawJson, ServerKey,
+        room::{Kind, Outcome, Receive, Received},
     },
     objects::room::{
         Room,
         dag::intake::{Arrived, Intake},
         loaded::{Loaded, in_memory},
     },
+    server::Server,
 };
 
 impl Room {
     /// Receives events of other servers.
     pub(crate) async fn receive(self: &Arc<Self>, command: Receive) -> Result<Vec<Received>> {
-        let rules = self.read().await?.rules.clone();
+        let rules = {
+            let room = self.read().await?;
+            if let Some(origin) = &command.origin
+                && !self.is_let_in(&room, origin).await?
+            {
+                let reason = "the room keeps this server out";
+                return Ok(dropped(&command.events, reason));
+            }
+            room.rules.clone()
+        };
         let verified = self.verify(&command.events, &command.keys, &rules);
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
@@ -104,7 +114,7 @@ impl Room {
                     None
                 }
                 Err(dropped) => Some(Err(Received {
-                    event_id: None,
+                    event_id: receipt::event_id(json, rules),
                     outcome: Outcome::Dropped { reason: dropped.to_string() },
                 })),
             });
@@ -135,24 +145,35 @@ impl Room {
     /// none.
     fn keyring(&self, keys: &[ServerKey]) -> Keyring {
         let mut keyring = Keyring::default();
-        for it in keys {
-            let Ok(key) = VerifyKey::decode(&it.key) else { continue };
-            let key = match it.expired_ms {
-                Some(expired_ms) => VerifyKey::old(&key, expired_ms),
-                None => VerifyKey::current(&key, it.valid_until_ms),
-            };
-            if let Ok(key) = key {
-                keyring.insert(it.server.clone(), it.key_id.clone(), key);
+        let keys = keys.iter().filter(|it| it.server != self.server.name).cloned();
+        for it in keys.chain(own_keys(&self.server)) {
+            if let Some(key) = known_keys::decode(&it) {
+                keyring.insert(it.server, it.key_id, key);
             }
-        }
-        let own = &self.server.signing_key;
-        if let Ok(key) = VerifyKey::decode(&own.public_base64())
-            && let Ok(key) = VerifyKey::current(&key, u64::MAX)
-        {
-            keyring.insert(self.server.name.clone(), own.id().to_owned(), key);
         }
         keyring
     }
+}
+
+/// Events that are not even looked at.
+fn dropped(events: &[RawJson], reason: &str) -> Vec<Received> {
+    let dropped =
+        |_| Received { event_id: None, outcome: Outcome::Dropped { reason: reason.to_owned() } };
+    events.iter().map(dropped).collect()
+}
+
+/// The keys that this server's own events are signed with.
+fn own_keys(server: &Server) -> Vec<ServerKey> {
+    let keys = server.keys();
+    let key = |key_id: &ServerSigningKeyId, key: &str, expired_ms| ServerKey {
+        server: server.name.clone(),
+        key_id: key_id.to_owned(),
+        key: key.to_owned(),
+        valid_until_ms: u64::MAX,
+        expired_ms,
+    };
+    let old = keys.old.iter().map(|it| key(&it.id, &it.public_base64, Some(it.expired_ms)));
+    old.chain([key(keys.current.id(), &keys.current.public_base64(), None)]).collect()
 }
 
 /// Puts outcomes where their events were.

@@ -82,20 +82,26 @@ impl Room {
         self.host.objects().ask(user_id, message).await
     }
 
-    /// What an invitation or a knock shows of the room.
+    /// What an invitation or a knock shows of the room, as clients get it.
     async fn stripped_state(self: &Arc<Self>, pdu: &Pdu) -> Result<Vec<RawJson>> {
+        let shown = self.shown_state(pdu).await?;
+        let mut stripped = Vec::with_capacity(shown.len() + 1);
+        for event in &shown {
+            stripped.push(client_event::strip(&event.json)?);
+        }
+        stripped.push(client_event::strip(&pdu.json)?);
+        Ok(stripped)
+    }
+
+    /// What an invitation or a knock shows of the room besides itself.
+    pub(crate) async fn shown_state(self: &Arc<Self>, pdu: &Pdu) -> Result<Vec<Arc<Pdu>>> {
         let room = self.read().await?;
         let mut keys: Vec<_> =
             shown_state::stripped().map(|it| (it.to_owned(), String::new())).collect();
         keys.push(("m.room.member".to_owned(), pdu.sender.to_string()));
-        let mut stripped = Vec::new();
-        for (_, (_, event)) in self.state_events(&room, &keys).await? {
-            if event.event_id != pdu.event_id {
-                stripped.push(client_event::strip(&event.json)?);
-            }
-        }
-        stripped.push(client_event::strip(&pdu.json)?);
-        Ok(stripped)
+        let found = self.state_events(&room, &keys).await?;
+        let found = found.into_iter().map(|(_, (_, event))| event);
+        Ok(found.filter(|it| it.event_id != pdu.event_id).collect())
     }
 
     /// Delivers to a user the membership that they have, unless it was: what they do next may build

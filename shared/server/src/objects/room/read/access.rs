@@ -4,10 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
     OwnedDeviceId, ServerName, UserId,
-    events::room::{
-        history_visibility::HistoryVisibility, member::MembershipState,
-        server_acl::RoomServerAclEventContent,
-    },
+    events::room::{history_visibility::HistoryVisibility, member::MembershipState},
 };
 use skerry_core::{
     engine::StateAt,
@@ -50,7 +47,9 @@ impl Room {
                 (timeline, access)
             }
             Requester::Server(server) => {
-                self.check_acl(room, server).await?;
+                if !self.is_let_in(room, server).await? {
+                    return Err(Self::unknown());
+                }
                 let timeline = self.timeline_of_server(room, server).await?;
                 let access = timeline.access_of_server();
                 (timeline, access)
@@ -71,21 +70,6 @@ impl Room {
         let is_current = upto == room.head;
         let state = if is_current { room.state } else { StateAt { group: upto, ..room.state } };
         Ok(View { timeline, upto, state })
-    }
-
-    /// Refuses a server that the room's access control list denies ([spec]). A list that cannot be
-    /// read allows nobody.
-    ///
-    /// [spec]: https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls
-    async fn check_acl(&self, room: &Loaded, server: &ServerName) -> Result<()> {
-        let Some((_, list)) = self.state_event(room, "m.room.server_acl", "").await? else {
-            return Ok(());
-        };
-        let list = serde_json::from_str::<RoomServerAclEventContent>(list.content.get());
-        match list.is_ok_and(|list| list.is_allowed(server)) {
-            true => Ok(()),
-            false => Err(Self::unknown()),
-        }
     }
 
     /// Whether a requester may see an event.

@@ -1,6 +1,10 @@
-//! Certificates of a test's own authority.
+//! Certificates of tests' own authorities.
 
-use std::sync::Arc;
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio_rustls::{
@@ -8,11 +12,30 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
 };
 
+use crate::data_dir::DataDir;
+
+/// The authority whose certificates all servers of the suite trust, and where its own one is.
+static OF_SUITE: LazyLock<(Authority, DataDir)> = LazyLock::new(|| {
+    let (authority, data) = (Authority::new(), DataDir::new());
+    fs::write(data.path().join("ca.pem"), authority.pem()).expect("it can be written");
+    (authority, data)
+});
+
+/// The authority whose certificates all servers of the suite trust.
+pub(crate) fn of_suite() -> &'static Authority {
+    &OF_SUITE.0
+}
+
+/// The file with its certificate.
+pub(crate) fn trusted_ca() -> PathBuf {
+    OF_SUITE.1.path().join("ca.pem")
+}
+
 /// A certificate authority.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -20,12 +43,12 @@ impl Authority {
     }
 
     /// Its certificate.
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
     /// A server with a certificate for these names.
-    pub(super) fn acceptor(&self, names: &[&str]) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, names: &[&str]) -> TlsAcceptor {
         let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(names).expect("names");

@@ -1,0 +1,47 @@
+//! The keys of those who have signed requests and events of other servers.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{StreamExt as _, stream};
+use ruma::{OwnedServerName, OwnedServerSigningKeyId, ServerName};
+
+use super::Cx;
+use crate::{
+    Result,
+    messages::{ServerKey, destination::GetKeys},
+};
+
+/// Servers, and keys of theirs.
+pub(super) type Signers = BTreeMap<OwnedServerName, Vec<OwnedServerSigningKeyId>>;
+
+/// Servers whose keys are looked for at the same time for one request.
+const ASKED_AT_ONCE: usize = 10;
+
+/// The keys of a server. Its `Destination` is asked where a wanted one is not remembered; one that
+/// is not to be had is missing.
+pub(super) async fn keys_of(
+    cx: &Cx,
+    server: &ServerName,
+    wanted: GetKeys,
+) -> Result<Arc<[ServerKey]>> {
+    if let Some(keys) = cx.ports.keys.find(server, &wanted) {
+        return Ok(keys);
+    }
+    let keys = cx.ports.objects.ask(server, wanted.clone()).await?.into();
+    cx.ports.keys.insert(server, &keys, &wanted);
+    Ok(keys)
+}
+
+/// The keys of these servers, as far as they are to be had.
+pub(super) async fn find_keys(cx: &Cx, signers: Signers) -> Vec<ServerKey> {
+    let now_ms = cx.ports.clock.now_ms();
+    let others = signers.into_iter().filter(|(server, _)| *server != cx.server.name);
+    let find = |(server, key_ids): (OwnedServerName, Vec<OwnedServerSigningKeyId>)| async move {
+        let wanted = GetKeys { key_ids, valid_until_ms: now_ms };
+        let found = keys_of(cx, &server, wanted).await;
+        found.inspect_err(|error| tracing::warn!(%server, %error, "keys were not looked for")).ok()
+    };
+    let found = stream::iter(others).map(find).buffer_unordered(ASKED_AT_ONCE);
+    let found: Vec<_> = found.collect().await;
+    found.into_iter().flatten().flat_map(|it| it.to_vec()).collect()
+}
