@@ -121,7 +121,7 @@ pub async fn run(options: Options) -> Result<()> {
     let url = base_url(&listener, tls.is_some())?;
     welcome(&url, &name, server.config.registration, &first_token, &data_dir)?;
 
-    let router = Extension(Cx { ports, server }).layer(api::router());
+    let router = Extension(Cx { ports, server, peers: Arc::default() }).layer(api::router());
     let is_exempt = proxies.clone();
     let limits = Limits {
         exempt: Arc::new(move |it| it.is_loopback() || is_exempt.trust(it)),

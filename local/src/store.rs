@@ -2,7 +2,7 @@
 
 use skerry::{
     Error, Result,
-    objects::{Object as _, room::Room, user::User},
+    objects::{Object as _, destination::Destination, room::Room, user::User},
     ports::{Row, Sql, Stmt},
     store::migrations::{self, Migration},
 };
@@ -20,7 +20,8 @@ pub async fn migrate(sql: &dyn Sql) -> Result<()> {
     migrations::apply(sql, "global", migrations::GLOBAL).await?;
     migrations::apply(sql, migrations::OBJECT_KIND, migrations::OBJECT).await?;
     migrations::apply(sql, Room::KIND, Room::MIGRATIONS).await?;
-    migrations::apply(sql, User::KIND, User::MIGRATIONS).await
+    migrations::apply(sql, User::KIND, User::MIGRATIONS).await?;
+    migrations::apply(sql, Destination::KIND, Destination::MIGRATIONS).await
 }
 
 /// The scope of an object that has written something.

@@ -44,6 +44,8 @@ CREATE TABLE room_events (
     auth_events TEXT,
     -- The number of the event whose place in the state this one took.
     replaces INTEGER,
+    -- 1: it came here to be handed on to the other servers in the room.
+    handed_on INTEGER NOT NULL DEFAULT 0,
     -- The number of the event that redacted this one.
     redacted_by INTEGER,
     -- Whether the default push rules notify of this event; 2: highlight for the whole room.
@@ -139,6 +141,19 @@ CREATE TABLE room_members (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX room_members_by_membership ON room_members (scope, membership, position);
+
+-- Other servers of which users are joined, or were.
+CREATE TABLE room_servers (
+    scope INTEGER NOT NULL,
+    server TEXT NOT NULL,
+    -- How many users are joined.
+    joined INTEGER NOT NULL,
+    -- Where the first of them joined.
+    since INTEGER NOT NULL,
+    -- Where the last of them left; NULL: some are joined.
+    until INTEGER,
+    PRIMARY KEY (scope, server)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE room_receipts (
     scope INTEGER NOT NULL,

@@ -2,7 +2,7 @@
 //! answers what a test tells it to. Skerry meets it as any other server of the federation.
 
 use crate::{
-    Client, Request, Server, Value, authority, json,
+    Client, PATIENCE, Request, Server, Value, authority, json,
     peer::{KEY_ID, Peer},
 };
 use http::{Method, Uri};
@@ -13,10 +13,16 @@ use ruma::{
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 pub use crate::site::serve::Asked;
 
@@ -69,7 +75,7 @@ impl Remote {
     }
 
     fn start_as(host: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let listener = listen();
         listener.set_nonblocking(true).expect("a listener that does not block");
         let port = listener.local_addr().expect("an address").port();
         let tls = authority::of_suite().acceptor(&[host]);
@@ -99,6 +105,20 @@ impl Remote {
     pub fn asked(&self, path: &str) -> Vec<Asked> {
         let script = self.script();
         script.asked.iter().filter(|it| it.path.starts_with(path)).cloned().collect()
+    }
+
+    /// Waits until it was asked something of a path that begins so, and gives that.
+    pub async fn until(&self, path: &str, is_meant: impl Fn(&Asked) -> bool) -> Asked {
+        let found = async {
+            loop {
+                if let Some(found) = self.asked(path).into_iter().find(&is_meant) {
+                    return found;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("{path}: {:?}", self.asked(path)))
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
@@ -137,6 +157,16 @@ fn answer(script: &Mutex<Script>, asked: &Asked) -> Answer {
     script.asked.push(asked.clone());
     let found = script.answers.iter_mut().rev().find_map(|answer| answer(asked));
     found.unwrap_or_else(|| (404, json!({ "errcode": "M_UNRECOGNIZED", "error": "unknown" })))
+}
+
+/// Listens on a port on which no other server of this run has listened: what is known of a server,
+/// its key too, is known by its name.
+fn listen() -> TcpListener {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut listeners =
+        ports.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    listeners.next().expect("a port")
 }
 
 /// Now, in milliseconds since the Unix epoch.

@@ -85,7 +85,7 @@ async fn cx(env: &Env) -> Result<Cx> {
         http: Arc::new(EdgeHttp),
         dns: Arc::new(EdgeDns::new(env.clone())),
     };
-    Ok(Cx { ports, server })
+    Ok(Cx { ports, server, peers: sessions::peers_of_this_isolate() })
 }
 
 /// The request for the router; none where the URL is one only to the platform.

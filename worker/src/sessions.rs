@@ -2,13 +2,16 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use skerry::{filters::Filters, known_keys::KnownKeys, limits::Limits, sessions::Sessions};
+use skerry::{
+    filters::Filters, known_keys::KnownKeys, limits::Limits, peers::Memory, sessions::Sessions,
+};
 use skerry_core::rate_limits::RateLimits;
 
 thread_local! {
     static SESSIONS: Arc<Sessions> = Arc::default();
     static FILTERS: Arc<Filters> = Arc::default();
     static KEYS: Arc<KnownKeys> = Arc::default();
+    static PEERS: Arc<Memory> = Arc::default();
     static LIMITS: OnceCell<Arc<Limits>> = const { OnceCell::new() };
 }
 
@@ -26,6 +29,11 @@ pub(crate) fn filters_of_this_isolate() -> Arc<Filters> {
 /// The keys of other servers that this isolate remembers.
 pub(crate) fn keys_of_this_isolate() -> Arc<KnownKeys> {
     KEYS.with(Clone::clone)
+}
+
+/// What this isolate remembers of where other servers are.
+pub(crate) fn peers_of_this_isolate() -> Arc<Memory> {
+    PEERS.with(Clone::clone)
 }
 
 /// What this isolate has counted of requests from outside.

@@ -101,6 +101,7 @@ impl Peers {
         assert!(events.len() <= TRANSACTION, "too many for a transaction");
         Receive {
             origin: None,
+            hand_on: false,
             events: raw(events),
             keys: self.keys(),
             kind: Kind::Live,

@@ -24,12 +24,15 @@ const CHANGES: &str = "what changed of the state was asked for: grows with that"
 const MEMBERSHIPS: &str = "for other servers: grows with all changes of memberships";
 const MEMBERS: &str = "all members: once when a room is loaded, or somebody asked for them";
 const ROOMS: &str = "grows with the rooms of the user";
+const SERVERS: &str = "other servers in the room: when it is joined, or somebody looks for some";
+const DESTINATION_ROOMS: &str = "rooms that another server is in: once when it is loaded";
 const PASSED_OVER: &str = "a page in the order of an index: what was not accepted is passed over";
 
 /// Name and reason.
 pub(crate) const WHOLE_READS: &[(&str, &str)] = &[
     ("agenda::list", "a row for each kind of thing that an object has to do"),
     ("agenda::remove_all", REMOVES_ALL),
+    ("destination::rooms::list", DESTINATION_ROOMS),
     ("global::accounts::exist", ONE_ROW),
     ("global::directory::LIST_AFTER", DIRECTORY),
     ("global::directory::LIST_BEFORE", DIRECTORY),
@@ -67,12 +70,18 @@ pub(crate) const WHOLE_READS: &[(&str, &str)] = &[
     ("room::meta::remove_beginnings", REMOVES_ALL),
     ("room::pending::count", PENDING),
     ("room::pending::find_excess", PENDING),
+    ("room::outgoing::list", PASSED_OVER),
+    ("room::outgoing::list_newest", PASSED_OVER),
+    ("room::readers::insert_servers", SERVERS),
     ("room::readers::list", MEMBERS),
     ("room::receipts::list_after", PAGE),
     ("room::redactions::remove_excess", "WAITING_REDACTIONS"),
     ("room::removal::PAGES", ANY_PAGE),
     ("room::staged::find_ambiguous", STAGED),
     ("room::staged::find_attempt", ONE_ROW),
+    ("room::servers::list", SERVERS),
+    ("room::servers::list_all", SERVERS),
+    ("room::servers::recount", SERVERS),
     ("room::staged::list_links", PAGE),
     ("room::staged::remove_attempt", REMOVES_ALL),
     ("room::state::find_head", ONE_ROW),

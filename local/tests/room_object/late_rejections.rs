@@ -56,7 +56,8 @@ fn accepted() -> Outcome {
 }
 
 async fn receive(stand: &Stand, kind: Kind, pdu: &Pdu, states: Vec<GivenState>) -> Outcome {
-    let receive = Receive { origin: None, events: vec![raw(pdu)], keys: keys(), kind, states };
+    let (origin, hand_on, events) = (None, false, vec![raw(pdu)]);
+    let receive = Receive { origin, hand_on, events, keys: keys(), kind, states };
     stand.ask(receive).await.unwrap().remove(0).outcome
 }
 

@@ -238,7 +238,7 @@ impl Stand {
     pub(crate) async fn receive(&self, pdu: &Pdu) -> Outcome {
         let (events, keys) = (vec![raw(pdu)], keys());
         let (origin, kind, states) = (None, Kind::Live, Vec::new());
-        let receive = Receive { origin, events, keys, kind, states };
+        let receive = Receive { origin, hand_on: false, events, keys, kind, states };
         self.ask(receive).await.unwrap().remove(0).outcome
     }
 

@@ -244,7 +244,7 @@ impl<'a> Replay<'a> {
     async fn tell(&self, pdu: &Arc<Pdu>) -> Outcome {
         let (events, keys) = (vec![raw(pdu)], self.keys.clone());
         let (origin, kind, states) = (None, Kind::Live, Vec::new());
-        let receive = Receive { origin, events, keys, kind, states };
+        let receive = Receive { origin, hand_on: false, events, keys, kind, states };
         self.stand.ask_to_the_end(receive).await.remove(0).outcome
     }
 
@@ -302,6 +302,7 @@ impl<'a> Replay<'a> {
         let states = given.map(|it| GivenState { after: it.0.clone(), state: it.1.clone() });
         let receive = Receive {
             origin: None,
+            hand_on: false,
             events: told.iter().map(|it| raw(it.pdu)).collect(),
             keys: self.keys.clone(),
             kind,

@@ -99,7 +99,7 @@ impl House {
             http: Arc::new(Offline),
             dns: Arc::new(Offline),
         };
-        let cx = Cx { ports, server };
+        let cx = Cx { ports, server, peers: Arc::default() };
         (Self { _directory: directory, clock, router: api::router(), cx }, first_token)
     }
 

@@ -174,6 +174,14 @@ impl<R: Ord + Clone> Delivery<R> {
         !self.rows.contains(reader)
     }
 
+    /// A reader was given everything up to the head, and has a row: [`Self::read`] of somebody
+    /// whose row was written in another way.
+    pub fn reads_with_row(&mut self, reader: &R) {
+        if self.read(reader) {
+            self.row_written(reader);
+        }
+    }
+
     /// The row of a reader is stored.
     pub fn row_written(&mut self, reader: &R) {
         self.rows.insert(reader.clone());

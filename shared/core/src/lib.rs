@@ -9,6 +9,7 @@ pub mod canonical_alias;
 pub mod client_event;
 pub mod create_room;
 pub mod delivery;
+pub mod destination;
 pub mod discovery;
 pub mod dns_json;
 pub mod engine;

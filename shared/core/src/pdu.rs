@@ -3,8 +3,10 @@
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#pdus
 
 pub(crate) mod floats;
+mod names;
 mod opaque;
 mod reference;
+pub mod template;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +14,7 @@ use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId,
     OwnedRoomId, OwnedUserId, RoomId, ServerName, UInt, UserId,
     events::TimelineEventType,
-    room_version_rules::{EventIdFormatVersion, RoomVersionRules},
+    room_version_rules::RoomVersionRules,
     signatures::{hash_and_sign_event, reference_hash},
     state_res::{self, check_pdu_format},
 };
@@ -20,7 +22,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
 
 pub use self::opaque::opaque_event_id;
-use self::reference::{Reference, references};
+use self::{
+    names::{event_id, room_id},
+    reference::{Reference, references},
+};
 use crate::SigningKey;
 
 /// Bytes of a whole PDU with its signatures ([size limits]).
@@ -189,14 +194,7 @@ pub fn build(
     key: &SigningKey,
 ) -> Result<Pdu, BuildError> {
     let mut object = to_object(&mut event, rules)?;
-    hash_and_sign_event(server_name.as_str(), key.pair(), &mut object, &rules.redaction)
-        .map_err(|_| BuildError::TooLarge)?;
-    check_pdu_format(&object, &rules.event_format).map_err(format_error)?;
-    let hash = reference_hash(&object, rules).map_err(|_| BuildError::TooLarge)?;
-    let json = serde_json::to_string(&object).map_err(|it| BuildError::Format(it.to_string()))?;
-    if json.len() > MAX_PDU_BYTES {
-        return Err(BuildError::TooLarge);
-    }
+    let (hash, json) = sign(&mut object, rules, server_name, key)?;
     let event_id = event_id(&hash, event.event_id.map(EventId::as_str), rules)?;
     let room_id = room_id(&hash, event.room_id.map(RoomId::as_str))?;
     let content = object.remove("content").unwrap_or(CanonicalJsonValue::Null);
@@ -218,37 +216,22 @@ pub fn build(
     })
 }
 
-/// An event's ID ([spec]): its reference hash, which is in the alphabet of its room version, or
-/// what its server calls it in versions 1 and 2.
-///
-/// [spec]: https://spec.matrix.org/v1.19/appendices/#event-ids
-fn event_id(
-    hash: &str,
-    given: Option<&str>,
+/// Hashes and signs an event. Gives its reference hash, and the whole of it.
+fn sign(
+    object: &mut CanonicalJsonObject,
     rules: &RoomVersionRules,
-) -> Result<OwnedEventId, BuildError> {
-    let parsed = match rules.event_id_format {
-        EventIdFormatVersion::V1 => {
-            let given = given.ok_or_else(|| BuildError::Format("missing `event_id`".to_owned()))?;
-            let id = EventId::parse(given).map_err(|it| BuildError::Format(it.to_string()))?;
-            if id.server_name().is_none() {
-                return Err(BuildError::Format(format!("{id} names no server")));
-            }
-            Ok(id)
-        }
-        _ => EventId::parse(format!("${hash}")),
-    };
-    parsed.map_err(|it| BuildError::Format(it.to_string()))
-}
-
-/// The room an event is in: the one it names, or, for a create event that names none, the one
-/// named by its hash.
-fn room_id(hash: &str, given: Option<&str>) -> Result<OwnedRoomId, BuildError> {
-    let parsed = match given {
-        Some(given) => RoomId::parse(given),
-        None => RoomId::parse(format!("!{hash}")),
-    };
-    parsed.map_err(|it| BuildError::Format(it.to_string()))
+    server_name: &ServerName,
+    key: &SigningKey,
+) -> Result<(String, String), BuildError> {
+    hash_and_sign_event(server_name.as_str(), key.pair(), object, &rules.redaction)
+        .map_err(|_| BuildError::TooLarge)?;
+    check_pdu_format(object, &rules.event_format).map_err(format_error)?;
+    let hash = reference_hash(object, rules).map_err(|_| BuildError::TooLarge)?;
+    let json = serde_json::to_string(object).map_err(|it| BuildError::Format(it.to_string()))?;
+    match json.len() > MAX_PDU_BYTES {
+        true => Err(BuildError::TooLarge),
+        false => Ok((hash, json)),
+    }
 }
 
 /// A field that is a string.

@@ -27,6 +27,7 @@ mod mount;
 mod origin;
 mod patched;
 mod public_rooms;
+mod remote;
 mod sender;
 mod signers;
 #[cfg(feature = "test-routes")]
@@ -44,7 +45,12 @@ pub use self::{
     input::{Client, MAX_BODY_BYTES, MAX_DRAINED_BYTES},
     json::MAX_JSON_DEPTH,
 };
-use crate::{Error, ports::Ports, server::Server};
+use crate::{
+    Error,
+    peers::{self, Peers},
+    ports::Ports,
+    server::Server,
+};
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -53,9 +59,16 @@ pub struct Cx {
     pub ports: Ports,
     /// This homeserver.
     pub server: Arc<Server>,
+    /// What this process remembers of where other servers are.
+    pub peers: Arc<peers::Memory>,
 }
 
 impl Cx {
+    /// The way to other servers.
+    fn peers(&self) -> Peers<'_> {
+        Peers::of_ports(&self.ports, &self.server, &self.peers)
+    }
+
     /// The URL by which clients reach this server: what the operator says. A server called
     /// `localhost` needs no such word: it is where the client found it.
     fn base_url(&self, client: &Client) -> Option<String> {

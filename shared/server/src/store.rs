@@ -5,6 +5,7 @@
 //! one atomic batch.
 
 pub mod agenda;
+pub mod destination;
 pub mod global;
 pub mod migrations;
 pub mod room;

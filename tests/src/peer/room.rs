@@ -198,6 +198,17 @@ impl PeerRoom {
         self.signed(&self.peer.sign(&pdu, &self.rules), before, true)
     }
 
+    /// An event as the peer prepares it for a user of another server: neither hashed nor signed.
+    pub fn prepare(&mut self, draft: Draft) -> Value {
+        self.unsigned(draft).0
+    }
+
+    /// Goes on from an event that another server has signed.
+    pub fn follow(&mut self, pdu: &Value) -> Event {
+        let before = self.state_after(&ids_in(&pdu["prev_events"]));
+        self.signed(pdu, before, true)
+    }
+
     /// Signs an event that Skerry has made for a user of the peer, and goes on from it.
     pub fn complete(&mut self, template: &Value) -> Event {
         let mut pdu = template.clone();

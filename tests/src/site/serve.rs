@@ -32,6 +32,13 @@ pub struct Asked {
     pub body: Vec<u8>,
 }
 
+impl Asked {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
 /// Says what a request is answered with: a status and JSON.
 type Answering = dyn Fn(&Asked) -> (u16, serde_json::Value) + Send + Sync;
 

@@ -2,39 +2,39 @@
 
 use super::{Delivery, Memberships, Overdue};
 
-/// What a room delivers. `R` is what users are known by.
+/// What a room delivers. `R` is what readers are known by, `U` what users are.
 #[derive(Clone, Debug)]
-pub struct RoomDeliveries<R> {
+pub struct RoomDeliveries<R, U = R> {
     /// To whom that events wait is to be delivered.
     pub activity: Delivery<R>,
     /// To whom their own membership is to be delivered.
-    pub memberships: Memberships<R>,
+    pub memberships: Memberships<U>,
 }
 
 /// What is still to be written down, and goes into a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "what goes into a batch is committed or fails"]
-pub struct Batch<R> {
+pub struct Batch<R, U = R> {
     /// Readers whose row is removed.
     pub removals: Vec<R>,
     /// Users to whom their membership at this position was delivered.
-    pub marks: Vec<(R, u64)>,
+    pub marks: Vec<(U, u64)>,
 }
 
-impl<R> Batch<R> {
+impl<R, U> Batch<R, U> {
     /// Whether there is nothing to be written down.
     pub fn is_empty(&self) -> bool {
         self.removals.is_empty() && self.marks.is_empty()
     }
 }
 
-impl<R: Ord + Clone> Default for RoomDeliveries<R> {
+impl<R: Ord + Clone, U: Ord + Clone> Default for RoomDeliveries<R, U> {
     fn default() -> Self {
         Self::load([], None)
     }
 }
 
-impl<R: Ord + Clone> RoomDeliveries<R> {
+impl<R: Ord + Clone, U: Ord + Clone> RoomDeliveries<R, U> {
     /// The deliveries of a room that comes into memory: [`Delivery::load`].
     pub fn load(rows: impl IntoIterator<Item = R>, alarm_at_ms: Option<u64>) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl<R: Ord + Clone> RoomDeliveries<R> {
     }
 
     /// What is to be written with the batch that is about to be committed.
-    pub fn batch(&mut self) -> Batch<R> {
+    pub fn batch(&mut self) -> Batch<R, U> {
         Batch {
             removals: self.activity.removals_for_batch(),
             marks: self.memberships.marks_for_batch(),
@@ -59,7 +59,7 @@ impl<R: Ord + Clone> RoomDeliveries<R> {
     }
 
     /// The batch is committed, with this alarm.
-    pub fn committed(&mut self, batch: &Batch<R>, alarm_ms: Option<u64>) {
+    pub fn committed(&mut self, batch: &Batch<R, U>, alarm_ms: Option<u64>) {
         self.activity.removals_committed();
         self.memberships.marks_committed(&batch.marks);
         if let Some(alarm_ms) = alarm_ms {

@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
-use ruma::{OwnedServerName, OwnedServerSigningKeyId, ServerName};
+use ruma::{OwnedEventId, OwnedServerName, OwnedServerSigningKeyId, OwnedUserId, ServerName};
+use serde::Deserialize;
+use skerry_core::x_matrix::MAX_SIGNATURES;
 
 use super::Cx;
 use crate::{
     Result,
-    messages::{ServerKey, destination::GetKeys},
+    messages::{RawJson, ServerKey, destination::GetKeys},
 };
 
 /// Servers, and keys of theirs.
@@ -16,6 +18,43 @@ pub(super) type Signers = BTreeMap<OwnedServerName, Vec<OwnedServerSigningKeyId>
 
 /// Servers whose keys are looked for at the same time for one request.
 const ASKED_AT_ONCE: usize = 10;
+
+/// Who has to sign these events, and with which keys they say they have: the servers of the
+/// senders, those that made up the IDs, and those in whose users' names restricted rooms are
+/// joined.
+pub(super) fn signers_of<'a>(events: impl IntoIterator<Item = &'a RawJson>) -> Signers {
+    #[derive(Deserialize)]
+    struct Event {
+        sender: OwnedUserId,
+        #[serde(rename = "event_id")]
+        id: Option<OwnedEventId>,
+        #[serde(default)]
+        content: Content,
+        #[serde(default)]
+        signatures: BTreeMap<OwnedServerName, BTreeMap<OwnedServerSigningKeyId, RawJson>>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Content {
+        join_authorised_via_users_server: Option<OwnedUserId>,
+    }
+    let mut signers = Signers::new();
+    for event in events {
+        // What cannot be read is for the room to refuse.
+        let Ok(event) = serde_json::from_str::<Event>(event.get()) else { continue };
+        let users = [Some(&event.sender), event.content.join_authorised_via_users_server.as_ref()];
+        let servers = users.into_iter().flatten().map(|it| it.server_name());
+        for server in servers.chain(event.id.as_ref().and_then(|it| it.server_name())) {
+            let Some(keys) = event.signatures.get(server) else { continue };
+            let known = signers.entry(server.to_owned()).or_default();
+            for key_id in keys.keys().take(MAX_SIGNATURES) {
+                if !known.contains(key_id) && known.len() < MAX_SIGNATURES {
+                    known.push(key_id.clone());
+                }
+            }
+        }
+    }
+    signers
+}
 
 /// The keys of a server. Its `Destination` is asked where a wanted one is not remembered; one that
 /// is not to be had is missing.

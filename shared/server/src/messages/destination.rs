@@ -1,9 +1,9 @@
 //! What may be asked of a `Destination` object: of another server, as this one knows it.
 
-use ruma::{OwnedServerSigningKeyId, ServerName};
+use ruma::{OwnedRoomId, OwnedServerSigningKeyId, ServerName};
 use serde::{Deserialize, Serialize};
 
-use super::{RawJson, Recipient, ServerKey, asks};
+use super::{RawJson, Recipient, ServerKey, asks, room::Position, user::Delivered};
 
 /// Destinations, as those see them who ask them.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ impl Recipient for ToDestination {
 asks! { ToDestination:
     GetKeys => Vec<ServerKey>, repeatable;
     GetKeyAnswer => Option<RawJson>, repeatable;
+    RoomActivity => Delivered, repeatable;
+    SignOfLife => (), repeatable;
 }
 
 /// The keys of the server, current and old ones. Where one that is wanted is not known, or not as
@@ -41,3 +43,17 @@ pub struct GetKeyAnswer {
     /// Until when it is to be valid. In milliseconds since the Unix epoch.
     pub valid_until_ms: u64,
 }
+
+/// From a room: something at `position` waits for the server. Not sent again for that room until it
+/// was read ([`skerry_core::delivery`]). Idempotent by `position`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoomActivity {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Where.
+    pub position: Position,
+}
+
+/// The server has made a request: if it did not answer before, it may do so now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignOfLife {}

@@ -19,8 +19,8 @@ pub use self::{
     directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed, WasCreatedWith},
     ephemeral::{NewReceipt, ReceiptKind, SetReceipts, SetTyping},
     federation::{
-        GetAncestors, GetAuthChain, GetPdu, GetStateBefore, GetStateIds, GetStatePdus,
-        MakeMembership, SendMembership, Sent, StateBefore, Template,
+        GetAncestors, GetAuthChain, GetOutgoing, GetPdu, GetStateBefore, GetStateIds, GetStatePdus,
+        MakeMembership, Outgoing, SendMembership, Sent, StateBefore, Template,
     },
     membership::{
         ChangeMembership, Forget, IsJoined, ListAllowedRooms, MembershipAction, UpdateProfile,
@@ -72,6 +72,7 @@ asks! { ToRoom:
     GetMessages => Box<Page>, repeatable;
     GetContext => Box<Context>, repeatable;
     GetPositionBefore => Position, repeatable;
+    GetOutgoing => Box<Outgoing>, repeatable;
     GetPdu => RawJson, repeatable;
     GetAncestors => Vec<RawJson>, repeatable;
     GetStateBefore => Box<StateBefore>, repeatable;

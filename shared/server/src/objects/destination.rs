@@ -1,16 +1,23 @@
-//! `Destination`: another server, as this one knows it.
+//! `Destination`: another server, as this one knows it: what waits for it in rooms, whether it
+//! answers, its keys.
+//!
+//! It reads rooms as a user does ([`skerry_core::delivery`]): a room says once that something
+//! waits, and it is read when it is sent. So what is kept for a server that does not answer is a
+//! row for each room, however long that lasts.
 //!
 //! Its keys are asked for here and nowhere else, so that one request is under way however many wait
 //! for it, and a server that does not answer is left alone for a while by all.
 
 mod keys;
+mod rooms;
+mod sending;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool};
 
 use ruma::OwnedServerName;
 use tokio::sync::Mutex as Turn;
 
-use self::keys::Keys;
+use self::{keys::Keys, rooms::State};
 use crate::{
     Result,
     messages::destination::{Command, Reply, ToDestination},
@@ -18,7 +25,7 @@ use crate::{
     peers::{self, Peers},
     ports::ObjectHost,
     server::Server,
-    store::migrations::Migration,
+    store::migrations::{self, Migration},
 };
 
 /// What all destinations of a process hold in memory, of which so many bytes are not too much.
@@ -34,6 +41,11 @@ pub struct Destination {
     keys: Mutex<Keys>,
     /// Held by whoever asks the server for its keys.
     asking: Turn<()>,
+    state: tokio::sync::Mutex<Option<State>>,
+    /// Held by whoever sends.
+    sending: Turn<()>,
+    /// There may be more to send than whoever sends has seen.
+    is_wanted: AtomicBool,
 }
 
 impl std::fmt::Debug for Destination {
@@ -45,7 +57,7 @@ impl std::fmt::Debug for Destination {
 impl Object for Destination {
     const KIND: &'static str = "destination";
     const HELD: &'static Total = &DESTINATIONS;
-    const MIGRATIONS: &'static [Migration] = &[];
+    const MIGRATIONS: &'static [Migration] = migrations::DESTINATION;
     type Id = OwnedServerName;
     type Recipient = ToDestination;
     type Context = Arc<Server>;
@@ -58,6 +70,9 @@ impl Object for Destination {
             memory: peers::Memory::default(),
             keys: Mutex::default(),
             asking: Turn::default(),
+            state: tokio::sync::Mutex::default(),
+            sending: Turn::default(),
+            is_wanted: AtomicBool::default(),
         })
     }
 
@@ -67,12 +82,15 @@ impl Object for Destination {
             Command::GetKeyAnswer(it) => {
                 Reply::GetKeyAnswer(Box::pin(self.get_key_answer(*it)).await?)
             }
+            Command::RoomActivity(it) => {
+                Reply::RoomActivity(Box::pin(self.take_activity(*it)).await?)
+            }
+            Command::SignOfLife(_) => Reply::SignOfLife(Box::pin(self.take_sign_of_life()).await?),
         })
     }
 
-    /// It has nothing to do later.
     async fn alarm(self: &Arc<Self>) -> Result<()> {
-        Ok(())
+        self.on_alarm().await
     }
 }
 

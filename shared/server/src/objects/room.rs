@@ -134,6 +134,7 @@ impl Object for Room {
             Command::GetPositionBefore(it) => {
                 Reply::GetPositionBefore(Box::pin(self.position_before(it.instant_us)).await?)
             }
+            Command::GetOutgoing(it) => Reply::GetOutgoing(Box::pin(self.get_outgoing(*it)).await?),
             Command::GetPdu(it) => Reply::GetPdu(Box::pin(self.get_pdu(*it)).await?),
             Command::GetAncestors(it) => {
                 Reply::GetAncestors(Box::pin(self.get_ancestors(*it)).await?)

@@ -48,6 +48,10 @@ pub const ROOM: &[Migration] = &[script!("room", "0001_room", "0001_room")];
 /// The private store of a `User`.
 pub const USER: &[Migration] = &[script!("user", "0001_user", "0001_user")];
 
+/// The private store of a `Destination`.
+pub const DESTINATION: &[Migration] =
+    &[script!("destination", "0001_destination", "0001_destination")];
+
 /// Under which name [`OBJECT`] is recorded.
 pub const OBJECT_KIND: &str = "object";
 
@@ -131,8 +135,13 @@ mod tests {
     use super::*;
     use crate::ports::Value;
 
-    const ALL: [(&str, &[Migration]); 4] =
-        [("global", GLOBAL), ("object", OBJECT), ("room", ROOM), ("user", USER)];
+    const ALL: [(&str, &[Migration]); 5] = [
+        ("global", GLOBAL),
+        ("object", OBJECT),
+        ("room", ROOM),
+        ("user", USER),
+        ("destination", DESTINATION),
+    ];
 
     #[test]
     fn a_script_is_split_at_the_ends_of_its_statements() {

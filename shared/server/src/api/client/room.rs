@@ -21,21 +21,28 @@ mod members;
 mod page_token;
 mod public_rooms;
 mod redact_event;
+mod remote_join;
 mod remove_user;
 mod reservation;
 mod send_message_event;
 mod send_state_event;
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId};
+use std::time::Duration;
+
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId,
+    api::federation::query::get_room_information,
+};
 
 use crate::{
     Error, Result,
-    api::{Cx, mount::Routes},
+    api::{Cx, mount::Routes, remote::refused},
     messages::{
         Ask, Caller, RawJson,
         room::{Send, ToRoom},
         user::ListIgnored,
     },
+    peers::Limits,
 };
 
 /// Mounts the endpoints of this area.
@@ -114,6 +121,24 @@ async fn send_state(
         timestamp_ms: None,
     };
     ask(cx, room_id, send).await
+}
+
+/// The room that is meant, by its ID or by an alias, and servers that are in it. An alias of
+/// another server is asked for there.
+pub(in crate::api) async fn locate(
+    cx: &Cx,
+    room: &RoomOrAliasId,
+) -> Result<(OwnedRoomId, Vec<OwnedServerName>)> {
+    match <&RoomAliasId>::try_from(room) {
+        Ok(alias) if alias.server_name() != cx.server.name => {
+            let request = get_room_information::v1::Request::new(alias.to_owned());
+            let limits = Limits { max_answer_bytes: 64 * 1024, timeout: Duration::from_secs(20) };
+            let found = cx.peers().ask(alias.server_name(), request, limits).await;
+            let found = found.map_err(refused)?;
+            Ok((found.room_id, found.servers))
+        }
+        _ => Ok((resolve(cx, room).await?, vec![cx.server.name.clone()])),
+    }
 }
 
 /// The room that is meant, by its ID or by an alias of this server.

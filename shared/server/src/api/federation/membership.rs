@@ -5,18 +5,13 @@
 //! [leave]: https://spec.matrix.org/v1.19/server-server-api/#leaving-rooms-rejecting-invites
 //! [knock]: https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room
 
-use std::collections::BTreeMap;
-
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedServerSigningKeyId, OwnedUserId,
-    RoomVersionId,
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomVersionId,
     api::federation::membership::{
         RawStrippedState, create_join_event, create_knock_event, create_leave_event,
         prepare_join_event, prepare_knock_event, prepare_leave_event,
     },
 };
-use serde::Deserialize;
-use skerry_core::x_matrix::MAX_SIGNATURES;
 
 use super::events::list_pdus;
 use crate::{
@@ -25,7 +20,7 @@ use crate::{
         Cx,
         mount::Routes,
         origin::Origin,
-        signers::{Signers, find_keys},
+        signers::{find_keys, signers_of},
     },
     messages::{
         RawJson,
@@ -113,32 +108,6 @@ async fn create_knock_event(
     Ok(create_knock_event::v1::Response::new(shown.collect()))
 }
 
-/// Who has to sign the event, and with which keys they say they have: the sender's server, and that
-/// in whose user's name they join a restricted room.
-fn signers(event: &RawJson) -> Signers {
-    #[derive(Deserialize)]
-    struct Event {
-        sender: OwnedUserId,
-        #[serde(default)]
-        content: Content,
-        #[serde(default)]
-        signatures: BTreeMap<OwnedServerName, BTreeMap<OwnedServerSigningKeyId, RawJson>>,
-    }
-    #[derive(Default, Deserialize)]
-    struct Content {
-        join_authorised_via_users_server: Option<OwnedUserId>,
-    }
-    // What cannot be read is for the room to refuse.
-    let Ok(event) = serde_json::from_str::<Event>(event.get()) else { return Signers::new() };
-    let users = [Some(event.sender), event.content.join_authorised_via_users_server];
-    let servers = users.into_iter().flatten().map(|it| it.server_name().to_owned());
-    let signers = servers.filter_map(|server| {
-        let keys = event.signatures.get(&server)?.keys().take(MAX_SIGNATURES).cloned();
-        Some((server, keys.collect()))
-    });
-    signers.collect()
-}
-
 async fn make(
     cx: &Cx,
     server: OwnedServerName,
@@ -158,7 +127,7 @@ async fn send(
     (event_id, event): (OwnedEventId, RawJson),
     action: MembershipAction,
 ) -> Result<Box<Sent>> {
-    let keys = find_keys(cx, signers(&event)).await;
+    let keys = find_keys(cx, signers_of([&event])).await;
     let question = SendMembership { server: server.clone(), event_id, action, event, keys };
     cx.ports.objects.ask(&**room_id, question).await
 }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join, stream};
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, ServerName,
     api::federation::transactions::send_transaction_message,
@@ -25,6 +25,7 @@ use crate::{
     },
     messages::{
         RawJson, ServerKey,
+        destination::SignOfLife,
         room::{Kind, Outcome, Receive, Received},
     },
 };
@@ -57,7 +58,11 @@ async fn send_transaction_message(
     }
     let receive = |(room_id, events)| receive(&cx, &server, room_id, events);
     let rooms = stream::iter(by_room(request.pdus)).map(receive);
-    let results: Vec<Results> = rooms.buffer_unordered(ROOMS_AT_ONCE).collect().await;
+    let received = rooms.buffer_unordered(ROOMS_AT_ONCE).collect::<Vec<Results>>();
+    let (results, told) = join(received, cx.ports.objects.ask(&*server, SignOfLife {})).await;
+    if let Err(error) = told {
+        tracing::warn!(%server, %error, "it was not noted that a server is there");
+    }
     let results = results.into_iter().flatten().collect();
     Ok(send_transaction_message::v1::Response::new(results))
 }
@@ -131,7 +136,8 @@ async fn ask(
     keys: Vec<ServerKey>,
 ) -> Result<Vec<Received>> {
     let origin = Some(origin.to_owned());
-    let question = Receive { origin, events, keys, kind: Kind::Live, states: Vec::new() };
+    let question =
+        Receive { origin, hand_on: false, events, keys, kind: Kind::Live, states: Vec::new() };
     cx.ports.objects.ask(room_id, question).await
 }
 

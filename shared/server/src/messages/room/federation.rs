@@ -4,7 +4,7 @@
 use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
-use super::MembershipAction;
+use super::{MembershipAction, Position};
 use crate::messages::{RawJson, ServerKey};
 
 /// An event, as it goes over federation: also one that is known only because others name it, and
@@ -126,4 +126,28 @@ pub struct Sent {
     pub before: StateBefore,
     /// After a knock: the state that is shown of the room.
     pub shown_state: Vec<RawJson>,
+}
+
+/// What waits in the room for another server: asked by its `Destination`, before it is sent.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetOutgoing {
+    /// The server.
+    pub server: OwnedServerName,
+    /// Up to where it has acknowledged everything. None: nothing yet.
+    pub after: Option<Position>,
+    /// At most so many events.
+    pub limit: u64,
+    /// The newest one alone: the server asks for the others as it sees fit.
+    pub newest_only: bool,
+}
+
+/// The answer to [`GetOutgoing`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// The events, in their order.
+    pub pdus: Vec<RawJson>,
+    /// With these, everything up to here is given.
+    pub upto: Position,
+    /// The server is not in the room any more, and nothing comes after these.
+    pub is_over: bool,
 }

@@ -12,6 +12,9 @@ pub struct Receive {
     /// The server that sends them, if one does: what the room keeps it from sending is dropped.
     #[serde(default)]
     pub origin: Option<OwnedServerName>,
+    /// Whether they are handed on to the other servers in the room, once they are accepted.
+    #[serde(default)]
+    pub hand_on: bool,
     /// The PDUs as they came.
     pub events: Vec<RawJson>,
     /// Keys that may have signed them, found and vouched for by the asker.

@@ -167,8 +167,7 @@ impl Destination {
                 expired_ms: key.expired_ms,
             })
             .collect();
-        let upsert = if is_own_word { store::upsert } else { store::upsert_notarized };
-        let mut stmts: Vec<_> = keys.iter().map(upsert).collect();
+        let mut stmts: Vec<_> = keys.iter().map(|it| store::upsert(it, is_own_word)).collect();
         stmts.push(store::remove_excess(&self.name));
         stmts.push(store::upsert_answer(&self.name, &json, valid_until_ms));
         self.keys()

@@ -90,6 +90,10 @@ pub const ANCESTORS_FROM: usize = 50;
 pub const STATE_PAGE: usize = 500;
 /// Bytes of events of a state in one answer to another server.
 pub const STATE_PAGE_BYTES: usize = 2 << 20;
+/// Events that another server is given at a time of what waits for it.
+pub const OUTGOING: u64 = 50;
+/// Bytes of them; one event always fits.
+pub const OUTGOING_BYTES: usize = 2 << 20;
 /// Bytes of the ID of an attempt to join.
 pub const ATTEMPT_BYTES: usize = 64;
 /// Events that are staged for a join in one go.

@@ -8,6 +8,7 @@ mod events;
 mod found_states;
 mod members;
 mod messages;
+mod outgoing;
 mod permission;
 mod public_info;
 pub(super) mod render;

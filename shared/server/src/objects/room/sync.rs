@@ -30,6 +30,7 @@ use crate::{
     },
     store::room::{
         events::{self, StoredEvent},
+        readers,
         state::{self, Change},
     },
 };
@@ -48,7 +49,7 @@ impl Room {
         let is_joined = view.timeline.membership() == MembershipState::Join;
         if is_joined {
             // Under the same lock as the reading: what comes later finds them watching.
-            self.begin_reading(user_id).await?;
+            self.begin_reading(&readers::Reader::User(user_id.clone())).await?;
         }
         let audience = self.audience(&room, &requester, &view.timeline);
         let audience = audience.in_sync(command.federation_format);

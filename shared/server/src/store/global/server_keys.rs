@@ -29,41 +29,23 @@ pub async fn list(global: &dyn Sql, server: &ServerName) -> Result<Vec<ServerKey
     keys.collect()
 }
 
-/// Stores a key as its server publishes it.
-pub fn upsert(key: &ServerKey) -> Stmt {
-    bind(
-        Stmt::new(
-            "INSERT INTO server_keys (server_name, key_id, public_key, valid_until_ms, expired_ms) \
-             VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT (server_name, key_id) DO UPDATE SET \
-                 public_key = excluded.public_key, valid_until_ms = excluded.valid_until_ms, \
-                 expired_ms = excluded.expired_ms",
-        ),
-        key,
+/// Stores a key, as its server publishes it or as a notary knows it. Of the latter, what the server
+/// has said later counts.
+pub fn upsert(key: &ServerKey, is_own_word: bool) -> Stmt {
+    Stmt::new(
+        "INSERT INTO server_keys (server_name, key_id, public_key, valid_until_ms, expired_ms) \
+         VALUES (?, ?, ?, ?, ?) \
+         ON CONFLICT (server_name, key_id) DO UPDATE SET \
+             public_key = excluded.public_key, valid_until_ms = excluded.valid_until_ms, \
+             expired_ms = excluded.expired_ms \
+         WHERE ? OR excluded.valid_until_ms > valid_until_ms",
     )
-}
-
-/// Stores a key as a notary knows it. What its server has said later counts.
-pub fn upsert_notarized(key: &ServerKey) -> Stmt {
-    bind(
-        Stmt::new(
-            "INSERT INTO server_keys (server_name, key_id, public_key, valid_until_ms, expired_ms) \
-             VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT (server_name, key_id) DO UPDATE SET \
-                 public_key = excluded.public_key, valid_until_ms = excluded.valid_until_ms, \
-                 expired_ms = excluded.expired_ms \
-             WHERE excluded.valid_until_ms > valid_until_ms",
-        ),
-        key,
-    )
-}
-
-fn bind(stmt: Stmt, key: &ServerKey) -> Stmt {
-    stmt.bind(key.server.as_str())
-        .bind(key.key_id.as_str())
-        .bind(key.key.as_str())
-        .bind(key.valid_until_ms)
-        .bind(key.expired_ms)
+    .bind(key.server.as_str())
+    .bind(key.key_id.as_str())
+    .bind(key.key.as_str())
+    .bind(key.valid_until_ms)
+    .bind(key.expired_ms)
+    .bind(is_own_word)
 }
 
 /// Removes all keys of a server but the [`MAX_KEPT`] that were valid last.

@@ -20,7 +20,7 @@ macro_rules! page {
 }
 
 /// Every table of a room.
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 18] = [
     page!("room_meta", "scope"),
     page!("room_events", "num"),
     page!("room_transactions", "sender, device_id, endpoint, subject, transaction_id"),
@@ -29,6 +29,7 @@ const PAGES: [&str; 17] = [
     page!("room_state_deltas", "chain, type, state_key, state_group"),
     page!("room_state_log", "position, type, state_key"),
     page!("room_members", "user_id"),
+    page!("room_servers", "server"),
     page!("room_receipts", "user_id, kind, thread"),
     page!("room_readers", "reader"),
     page!("room_missing", "event_id, wanted_by"),

@@ -21,7 +21,7 @@ use ruma::{
 };
 use skerry_core::create_room::is_new_alias;
 
-use super::{ask, canonical_alias, reservation, resolve};
+use super::{ask, canonical_alias, locate, reservation};
 use crate::{
     Error, Result,
     api::{Cx, mount::Routes},
@@ -77,8 +77,8 @@ async fn create_alias(
 }
 
 async fn get_alias(cx: Cx, request: get_alias::v3::Request) -> Result<get_alias::v3::Response> {
-    let room_id = resolve(&cx, <&RoomOrAliasId>::from(&*request.room_alias)).await?;
-    Ok(get_alias::v3::Response::new(room_id, vec![cx.server.name.clone()]))
+    let (room_id, servers) = locate(&cx, <&RoomOrAliasId>::from(&*request.room_alias)).await?;
+    Ok(get_alias::v3::Response::new(room_id, servers))
 }
 
 async fn delete_alias(

@@ -7,16 +7,16 @@
 //! [knock]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
 
 use ruma::{
-    RoomId,
+    OwnedServerName, RoomId,
     api::client::{
         knock::knock_room,
         membership::{ThirdPartySigned, join_room_by_id, join_room_by_id_or_alias},
     },
 };
 
-use super::{ask_by_name, member_profile, resolve};
+use super::{ask, ask_by_name, locate, member_profile, remote_join, resolve};
 use crate::{
-    Result,
+    Error, Result,
     api::{Cx, mount::Routes},
     messages::{Caller, room::MembershipAction},
 };
@@ -32,7 +32,8 @@ async fn join_room_by_id(
     request: join_room_by_id::v3::Request,
 ) -> Result<join_room_by_id::v3::Response> {
     let join_room_by_id::v3::Request { room_id, third_party_signed, reason, .. } = request;
-    join(&cx, caller, &room_id, third_party_signed.as_ref(), reason).await?;
+    let via = Vec::new();
+    join(&cx, caller, (&room_id, via), third_party_signed.as_ref(), reason).await?;
     Ok(join_room_by_id::v3::Response::new(room_id))
 }
 
@@ -41,8 +42,16 @@ async fn join_room_by_id_or_alias(
     caller: Caller,
     request: join_room_by_id_or_alias::v3::Request,
 ) -> Result<join_room_by_id_or_alias::v3::Response> {
-    let room_id = resolve(&cx, &request.room_id_or_alias).await?;
-    join(&cx, caller, &room_id, request.third_party_signed.as_ref(), request.reason).await?;
+    let join_room_by_id_or_alias::v3::Request {
+        room_id_or_alias,
+        third_party_signed,
+        reason,
+        via,
+        ..
+    } = request;
+    let (room_id, servers) = locate(&cx, &room_id_or_alias).await?;
+    let via = via.into_iter().chain(servers).collect();
+    join(&cx, caller, (&room_id, via), third_party_signed.as_ref(), reason).await?;
     Ok(join_room_by_id_or_alias::v3::Response::new(room_id))
 }
 
@@ -59,14 +68,25 @@ async fn knock_room(
 async fn join(
     cx: &Cx,
     caller: Caller,
-    room_id: &RoomId,
+    (room_id, via): (&RoomId, Vec<OwnedServerName>),
     third_party_signed: Option<&ThirdPartySigned>,
     reason: Option<String>,
 ) -> Result<()> {
     if third_party_signed.is_some() {
         return Err(member_profile::no_third_party_invites());
     }
-    enter(cx, caller, room_id, MembershipAction::Join, reason).await
+    let profile = member_profile::find(cx, &caller.user_id).await?;
+    let user_id = caller.user_id.clone();
+    let action = MembershipAction::Join;
+    let change = member_profile::change(caller, &user_id, action, reason, profile);
+    let content = remote_join::content(&change)?;
+    match ask(cx, room_id, change).await {
+        Err(Error::UnknownRoom) => {
+            let wanted = remote_join::Wanted { room_id, user_id: &user_id, content, via };
+            remote_join::join(cx, wanted).await
+        }
+        other => other,
+    }
 }
 
 /// Changes the caller's own membership to one that shows their profile.

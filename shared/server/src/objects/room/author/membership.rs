@@ -24,7 +24,7 @@ use crate::{
             Loaded, draft::Draft, effects::Due, in_memory, plan::Plan, state_event::membership_of,
         },
     },
-    store::room::members,
+    store::room::{members, servers},
 };
 
 impl Room {
@@ -40,6 +40,9 @@ impl Room {
             MembershipAction::Join => self.admitted_by(&command.target).await?,
             _ => None,
         };
+        if matches!(command.action, MembershipAction::Join | MembershipAction::Knock) {
+            self.check_up_to_date().await?;
+        }
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         let before = self.membership(room, &command.target).await?;
@@ -76,6 +79,19 @@ impl Room {
         self.commit(room, &mut plan).await?;
         self.deliver_plan(guard, plan).await;
         Ok(())
+    }
+
+    /// Answers as if there were no room where others are in it and nobody of this server: what is
+    /// known of it is out of date.
+    async fn check_up_to_date(self: &Arc<Self>) -> Result<()> {
+        let _room = self.read().await?;
+        if self.is_resident().await? {
+            return Ok(());
+        }
+        match servers::list(self.sql(), self.scope()).await?.is_empty() {
+            true => Ok(()),
+            false => Err(Error::UnknownRoom),
+        }
     }
 
     /// Counts a membership that is authorized and not yet written: what strangers are refused uses

@@ -23,7 +23,6 @@ use serde::Deserialize;
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 use skerry_core::{
     Pdu, authorize,
-    engine::Num,
     pdu::MAX_PREV_EVENTS,
     receipt::{self, Dropped, Received},
 };
@@ -42,7 +41,7 @@ use crate::{
         author::{needed_state, refused},
         loaded::{Loaded, draft::Draft, plan::Plan},
     },
-    store::room::{events, graph, served},
+    store::room::events,
 };
 
 impl Room {
@@ -113,6 +112,7 @@ impl Room {
         }
         let receive = Receive {
             origin: Some(server),
+            hand_on: true,
             events: vec![event.clone()],
             keys,
             kind: Kind::Live,
@@ -136,17 +136,7 @@ impl Room {
             stored.ok_or_else(|| Error::forbidden("the room does not allow this event"))?;
         let before = match (action, stored.states) {
             (MembershipAction::Join, Some(states)) => {
-                let entries = graph::list_entries(sql, scope, states.before).await?;
-                let mut state: Vec<Num> = entries.into_iter().map(|(_, num)| num).collect();
-                state.sort_unstable();
-                let cited = graph::find_nums(sql, scope, &pdu.auth_events).await?;
-                let cited: Vec<_> = cited.into_iter().map(|(_, num)| num).collect();
-                let with_cited: Vec<_> = state.iter().chain(&cited).copied().collect();
-                let mut auth_chain = served::list_auth_chain(sql, scope, &with_cited).await?;
-                auth_chain.extend(cited);
-                auth_chain.sort_unstable();
-                auth_chain.dedup();
-                StateBefore { state, auth_chain }
+                self.state_at(states.before, &pdu.auth_events).await?
             }
             _ => StateBefore::default(),
         };

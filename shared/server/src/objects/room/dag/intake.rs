@@ -25,7 +25,7 @@ use crate::{
     },
     store::room::{
         gaps::{self, Gap},
-        pending,
+        outgoing, pending,
     },
 };
 
@@ -43,6 +43,8 @@ pub(crate) struct Intake {
     pub(crate) gap_positions: GapPositions,
     /// Memberships that have changed so far.
     pub(crate) changed: Vec<Changed>,
+    /// Whether what came is handed on to other servers.
+    pub(crate) hands_on: bool,
     /// What was withdrawn, and is still cited by outliers.
     pub(super) withdrawn: Vec<Num>,
 }
@@ -193,7 +195,7 @@ impl Room {
         let may_notify = self.may_notify_by(room, &arrived.pdu, decision.before.as_ref()).await?;
         let was_outlier = stored.is_some();
         let decided = Decided { event, was_outlier, decision, placement, missing, may_notify };
-        intake.changed.append(&mut self.write_decided(room, plan, decided).await?);
+        intake.changed.append(&mut self.write_decided(room, plan, decided, intake.hands_on).await?);
         Ok(Step::Done(outcome))
     }
 
@@ -236,12 +238,16 @@ impl Room {
         room: &mut Loaded,
         mut plan: Plan,
         decided: Decided,
+        hands_on: bool,
     ) -> Result<Vec<Changed>> {
         let (num, pdu) = (decided.event.num, Arc::clone(&decided.event.pdu));
         let Decided { was_outlier, placement, .. } = decided;
         let before = decided.decision.before.clone();
         let is_visible = decided.decision.verdict == Verdict::Accepted;
         self.plan_decided(room, &mut plan, decided, None).await?;
+        if hands_on && is_visible {
+            plan.stmts.push(outgoing::hand_on(self.scope(), num));
+        }
         let redacted = match is_visible {
             true => self.apply_redactions(room, &mut plan, num, &pdu, before.as_ref()).await?,
             false => false,

@@ -37,7 +37,11 @@ use crate::{
             plan::{Changed, Plan},
         },
     },
-    store::room::{gaps, given, members, meta, pending, staged, state},
+    store::room::{
+        gaps, given, members, meta, pending,
+        readers::{self, Reader},
+        servers, staged, state,
+    },
 };
 
 /// What came of a join: what became of the event, and whose memberships have changed.
@@ -303,12 +307,18 @@ impl Room {
         let decided =
             Decided { event, was_outlier, decision, placement, missing, may_notify: false };
         self.plan_decided(room, &mut plan, decided, None).await?;
+        // What they are told begins behind the join: it came to them by whom we have asked.
+        plan.stmts.extend(servers::recount(scope, &self.local(), plan.head));
+        plan.stmts.push(readers::insert_servers(scope));
         plan.stmts.extend(staged::remove_attempt(scope));
         if room.pending > 0 {
             plan.stmts.extend(pending::remove(scope, &pdu.event_id));
         }
         self.commit(room, &mut plan).await?;
         self.reload(room).await?;
+        for server in servers::list_all(self.sql(), scope).await? {
+            self.deliveries().activity.reads_with_row(&Reader::Server(server));
+        }
         Ok((Outcome::Accepted { redacted: false }, plan.memberships))
     }
 

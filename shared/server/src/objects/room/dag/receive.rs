@@ -40,7 +40,7 @@ impl Room {
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         room.engine_memory.trim();
-        let mut intake = Intake::default();
+        let mut intake = Intake { hands_on: command.hand_on, ..Intake::default() };
         let events = self.receive_all(room, verified, &command, &mut intake).await;
         room.engine_memory.trim();
         // Also when not all of them could be received.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{UserId, events::room::member::MembershipState};
+use ruma::{ServerName, UserId, events::room::member::MembershipState};
 use skerry_core::{
     authorize::StateKey,
     engine::{StateAt, Verdict},
@@ -24,7 +24,7 @@ use crate::{
     },
     store::room::{
         events::{self, StoredEvent},
-        graph, members, state,
+        graph, members, servers, state,
         unread::Unread,
     },
 };
@@ -121,6 +121,25 @@ impl Room {
         Ok(())
     }
 
+    /// Of another server one more user is joined, or one less.
+    fn change_server(
+        &self,
+        plan: &mut Plan,
+        position: Position,
+        server: &ServerName,
+        was_joined: bool,
+        membership: &MembershipState,
+    ) {
+        match (was_joined, *membership == MembershipState::Join) {
+            (false, true) => {
+                plan.stmts.push(servers::joined(self.scope(), server, position));
+                plan.servers.push(server.to_owned());
+            }
+            (true, false) => plan.stmts.push(servers::left(self.scope(), server, position)),
+            (true, true) | (false, false) => {}
+        }
+    }
+
     fn change_member(
         &self,
         plan: &mut Plan,
@@ -135,10 +154,15 @@ impl Room {
         let membership =
             after.map_or(MembershipState::Leave, |(_, event)| membership_of(event.content.get()));
         let is_local = self.server.is_local(&user_id);
-        if let Some((_, before)) = before {
-            plan.count(&membership_of(before.content.get()), -1);
+        let was = before.map(|(_, event)| membership_of(event.content.get()));
+        if let Some(was) = &was {
+            plan.count(was, -1);
         }
         plan.count(&membership, 1);
+        if !is_local {
+            let was_joined = was == Some(MembershipState::Join);
+            self.change_server(plan, position, user_id.server_name(), was_joined, &membership);
+        }
         let at = (position, after.map(|(num, _)| *num));
         plan.stmts.push(members::upsert(scope, &user_id, &membership, at, is_local));
         if is_local {

@@ -7,29 +7,28 @@ use futures_util::{
     future::{self, Either},
     stream,
 };
-use ruma::{OwnedUserId, UserId};
 use skerry_core::delivery::{ANSWER_TIMEOUT_MS, Answer, DELIVERIES_PER_ROUND};
 
 use crate::{
     Result,
     messages::{
+        destination,
         room::Position,
         user::{Delivered, RoomActivity},
     },
     objects::room::{Room, limits},
-    store::room::readers,
+    store::room::readers::{self, Reader},
 };
 
 impl Room {
-    /// A member is given everything up to the head: the next event is to be delivered to them.
+    /// A reader is given everything up to the head: the next event is to be delivered to them.
     /// Called under the lock of the reading, so that what comes later finds them watching; a row
     /// says so before the answer goes out.
-    pub(crate) async fn begin_reading(&self, user_id: &UserId) -> Result<()> {
-        let reader = user_id.to_owned();
-        let needs_row = self.deliveries().activity.read(&reader);
+    pub(crate) async fn begin_reading(&self, reader: &Reader) -> Result<()> {
+        let needs_row = self.deliveries().activity.read(reader);
         if needs_row {
-            self.write_batch(vec![readers::insert(self.scope(), user_id)], None).await?;
-            self.deliveries().activity.row_written(&reader);
+            self.write_batch(vec![readers::insert(self.scope(), reader)], None).await?;
+            self.deliveries().activity.row_written(reader);
         }
         Ok(())
     }
@@ -64,17 +63,25 @@ impl Room {
         }
     }
 
-    fn next_delivery(&self) -> Option<(OwnedUserId, Position)> {
+    fn next_delivery(&self) -> Option<(Reader, Position)> {
         self.deliveries().activity.next_round(self.now_ms(), 1).pop()
     }
 
-    async fn deliver_to(&self, reader: OwnedUserId, position: Position) {
-        let activity = RoomActivity { room_id: self.id.clone(), position };
-        let answer = match self.host.objects().ask(&*reader, activity).await {
+    async fn deliver_to(&self, reader: Reader, position: Position) {
+        let (objects, room_id) = (self.host.objects(), self.id.clone());
+        let answer = match &reader {
+            Reader::User(user_id) => {
+                objects.ask(&**user_id, RoomActivity { room_id, position }).await
+            }
+            Reader::Server(server) => {
+                objects.ask(&**server, destination::RoomActivity { room_id, position }).await
+            }
+        };
+        let answer = match answer {
             Ok(Delivered::Noted) => Answer::Noted,
             Ok(Delivered::Unread) => Answer::Unread,
             Err(error) => {
-                tracing::warn!(%error, %reader, "activity could not be delivered to a member");
+                tracing::warn!(%error, ?reader, "activity could not be delivered to a reader");
                 Answer::Unreachable
             }
         };

@@ -17,7 +17,10 @@ use crate::{
         },
     },
     ports::{Row, Stmt},
-    store::room::{members, readers},
+    store::room::{
+        members,
+        readers::{self, Reader},
+    },
 };
 
 impl Room {
@@ -25,8 +28,18 @@ impl Room {
     /// delivered; only then is the room what the plan says.
     pub(crate) async fn commit(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
         let changes_memberships = !plan.memberships.is_empty();
+        let servers: Vec<_> = plan.servers.drain(..).map(Reader::Server).collect();
+        for server in &servers {
+            if self.deliveries().activity.read(server) {
+                plan.stmts.push(readers::insert(self.scope(), server));
+            }
+        }
         let delivery_ms = self.deliveries().alarm_for(self.now_ms(), changes_memberships);
-        self.commit_plan(room, plan, delivery_ms).await
+        self.commit_plan(room, plan, delivery_ms).await?;
+        for server in &servers {
+            self.deliveries().activity.row_written(server);
+        }
+        Ok(())
     }
 
     /// As [`Self::commit`], of what is delivered to nobody.
@@ -123,7 +136,7 @@ impl Room {
             let mut deliveries = self.deliveries();
             for (user_id, membership, ..) in &memberships {
                 if *membership != MembershipState::Join {
-                    deliveries.activity.gone(user_id);
+                    deliveries.activity.gone(&Reader::User(user_id.clone()));
                     self.typing().clear(user_id, self.now_ms());
                 }
             }

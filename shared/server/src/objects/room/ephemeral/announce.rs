@@ -9,6 +9,7 @@ use ruma::{OwnedUserId, UserId};
 use crate::{
     messages::{room::Position, user::EphemeralActivity},
     objects::room::{Room, limits, loaded::deliveries::EphemeralNews},
+    store::room::readers::Reader,
 };
 
 impl Room {
@@ -42,7 +43,11 @@ impl Room {
 
     async fn announce_now(&self, news: &EphemeralNews) {
         let readers = self.deliveries().activity.advance_weak(self.now_ms());
-        let readers = readers.into_iter().filter(|it| !news.own.contains(it));
+        let readers = readers.into_iter().filter_map(|it| match it {
+            Reader::User(user_id) => Some(user_id),
+            Reader::Server(_) => None,
+        });
+        let readers = readers.filter(|it| !news.own.contains(it));
         let tell = |reader: OwnedUserId| async move {
             self.tell_of_ephemeral(&reader, news.receipt, false).await;
         };

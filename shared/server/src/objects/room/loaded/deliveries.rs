@@ -8,7 +8,7 @@ use std::{
 use ruma::OwnedUserId;
 use skerry_core::delivery::RoomDeliveries;
 
-use crate::messages::room::Position;
+use crate::{messages::room::Position, store::room::readers::Reader};
 
 /// What is to be delivered, what was, and what the store does not know of yet.
 #[derive(Debug, Default)]
@@ -16,18 +16,18 @@ pub(crate) struct Deliveries {
     /// The store was read for it. A room that is loaded once more in the same process knows more
     /// than its store does.
     pub(crate) is_loaded: bool,
-    deliveries: RoomDeliveries<OwnedUserId>,
+    deliveries: RoomDeliveries<Reader, OwnedUserId>,
 }
 
 impl Deliveries {
     /// Those of a room that comes into memory.
-    pub(crate) fn loaded(deliveries: RoomDeliveries<OwnedUserId>) -> Self {
+    pub(crate) fn loaded(deliveries: RoomDeliveries<Reader, OwnedUserId>) -> Self {
         Self { is_loaded: true, deliveries }
     }
 }
 
 impl Deref for Deliveries {
-    type Target = RoomDeliveries<OwnedUserId>;
+    type Target = RoomDeliveries<Reader, OwnedUserId>;
 
     fn deref(&self) -> &Self::Target {
         &self.deliveries

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ruma::{OwnedEventId, OwnedUserId, events::room::member::MembershipState};
+use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, events::room::member::MembershipState};
 use skerry_core::{
     Pdu,
     authorize::StateKey,
@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     invited: i64,
     /// Local users whose membership changed, in order.
     pub(crate) memberships: Vec<Changed>,
+    /// Other servers, a user of which has joined.
+    pub(crate) servers: Vec<OwnedServerName>,
     /// What must follow elsewhere.
     pub(crate) effects: EffectsPlan,
     /// An event that is part of no state from then on, nor was ever.
@@ -78,6 +80,7 @@ impl Plan {
             joined: 0,
             invited: 0,
             memberships: Vec::new(),
+            servers: Vec::new(),
             effects: EffectsPlan { listed: room.effects.listed, ..EffectsPlan::default() },
             withdrawal: None,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ruma::{EventId, OwnedEventId, OwnedServerName};
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::engine::Num;
+use skerry_core::engine::{Num, StateAt};
 
 use crate::{
     Result,
@@ -32,12 +32,35 @@ impl Room {
         let room = self.read().await?;
         let event = self.event_for(&room, question.server, &question.event_id).await?;
         let states = event.states.ok_or_else(unseen)?;
+        self.state_at(states.before, &[]).await.map(Box::new)
+    }
+
+    /// Which events a state is made of, and the auth chain of those and of these events, which
+    /// belong to it.
+    pub(crate) async fn state_at(
+        &self,
+        at: StateAt,
+        cited: &[OwnedEventId],
+    ) -> Result<StateBefore> {
         let (sql, scope) = (self.sql(), self.scope());
-        let entries = graph::list_entries(sql, scope, states.before).await?;
+        let entries = graph::list_entries(sql, scope, at).await?;
         let mut state: Vec<Num> = entries.into_iter().map(|(_, num)| num).collect();
         state.sort_unstable();
-        let auth_chain = served::list_auth_chain(sql, scope, &state).await?;
-        Ok(Box::new(StateBefore { state, auth_chain }))
+        let auth_chain = self.auth_chain(&state, cited).await?;
+        Ok(StateBefore { state, auth_chain })
+    }
+
+    /// The auth chain of events, and these events with theirs, in the order of the room.
+    async fn auth_chain(&self, of: &[Num], cited: &[OwnedEventId]) -> Result<Vec<Num>> {
+        let (sql, scope) = (self.sql(), self.scope());
+        let cited = graph::find_nums(sql, scope, cited).await?;
+        let cited: Vec<_> = cited.into_iter().map(|(_, num)| num).collect();
+        let all: Vec<_> = of.iter().chain(&cited).copied().collect();
+        let mut chain = served::list_auth_chain(sql, scope, &all).await?;
+        chain.extend(cited);
+        chain.sort_unstable();
+        chain.dedup();
+        Ok(chain)
     }
 
     pub(crate) async fn get_auth_chain(
@@ -47,14 +70,7 @@ impl Room {
         let room = self.read().await?;
         let event = self.event_for(&room, question.server, &question.event_id).await?;
         let pdu = self.to_pdu(event.event_id, event.json)?;
-        let (sql, scope) = (self.sql(), self.scope());
-        let first = graph::find_nums(sql, scope, &pdu.auth_events).await?;
-        let first: Vec<_> = first.into_iter().map(|(_, num)| num).collect();
-        let mut chain = served::list_auth_chain(sql, scope, &first).await?;
-        chain.extend(first);
-        chain.sort_unstable();
-        chain.dedup();
-        Ok(chain)
+        self.auth_chain(&[], &pdu.auth_events).await
     }
 
     pub(crate) async fn get_state_ids(
