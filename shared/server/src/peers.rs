@@ -89,11 +89,13 @@ pub enum PeerError {
     /// The server was not reached, or its answer did not arrive.
     #[error("the request was not answered: {0}")]
     Http(#[from] HttpError),
-    /// The server answered with another status than success.
-    #[error("the server refused: {0}")]
+    /// The server answered with another status than success. Its words are not among what is
+    /// written of the error: they may be somebody's.
+    #[error("the server refused with status {}", .0.status_code.as_u16())]
     Refused(Box<Refusal>),
-    /// The server answered what the specification does not have.
-    #[error("the answer is not what the specification says: {0}")]
+    /// The server answered what the specification does not have. What it is may quote the answer
+    /// and is not written either.
+    #[error("the answer is not what the specification says")]
     Answer(String),
     /// The keys that the server gives as its own are not believed.
     #[error("the server's keys are not believed: {0}")]

@@ -130,6 +130,12 @@ async fn another_server_is_asked_where_one_does_not_help(server: &Server) {
     // Nobody is known who could help.
     let nowhere = "!IUKuRJRBXO3Z1kQ8GFD1nqyOWjqOWYgdJ4CjMbkmvvA";
     joining(&alice, nowhere, &[]).refused(404, "M_NOT_FOUND").await;
+    // Nobody listens there.
+    let absent = "#nowhere:localhost:1";
+    alice.get(format!("/directory/room/{}", encode(absent))).refused(404, "M_NOT_FOUND").await;
+    joining(&alice, absent, &[]).refused(404, "M_NOT_FOUND").await;
+    let by_absent = format!("/join{}?via=localhost:1", path([nowhere]));
+    alice.post(by_absent).refused(404, "M_NOT_FOUND").await;
 }
 
 async fn what_another_server_refuses_is_refused(server: &Server) {

@@ -19,6 +19,17 @@ pub(super) fn refused(error: PeerError) -> Error {
     }
 }
 
+/// What a question that another server did not answer is to the client: where the server is not
+/// reached, what was asked for is not found. For what can be asked again without harm.
+pub(super) fn not_found(error: PeerError) -> Error {
+    match &error {
+        PeerError::Name(_) | PeerError::Unavailable(_) | PeerError::Dns(_) | PeerError::Http(_) => {
+            Error::not_found(shortened(format!("the server that may know was not asked: {error}")))
+        }
+        _ => refused(error),
+    }
+}
+
 /// An answer that is of no use.
 pub(super) fn bad_answer(error: &dyn std::fmt::Display) -> Error {
     bad_gateway(&format!("the other server's answer is of no use: {error}"))

@@ -36,7 +36,7 @@ use ruma::{
 
 use crate::{
     Error, Result,
-    api::{Cx, mount::Routes, remote::refused},
+    api::{Cx, mount::Routes, remote::not_found},
     messages::{
         Ask, Caller, RawJson,
         room::{Send, ToRoom},
@@ -134,7 +134,7 @@ pub(in crate::api) async fn locate(
             let request = get_room_information::v1::Request::new(alias.to_owned());
             let limits = Limits { max_answer_bytes: 64 * 1024, timeout: Duration::from_secs(20) };
             let found = cx.peers().ask(alias.server_name(), request, limits).await;
-            let found = found.map_err(refused)?;
+            let found = found.map_err(not_found)?;
             Ok((found.room_id, found.servers))
         }
         _ => Ok((resolve(cx, room).await?, vec![cx.server.name.clone()])),

@@ -78,14 +78,14 @@ fn by_room(pdus: Vec<RawJson>) -> BTreeMap<OwnedRoomId, Vec<RawJson>> {
     for pdu in pdus {
         match serde_json::from_str::<Event>(pdu.get()) {
             Ok(event) => rooms.entry(event.room_id).or_default().push(pdu),
-            Err(error) => tracing::debug!(%error, "an event that names no room is dropped"),
+            Err(_) => tracing::debug!("an event that names no room is dropped"),
         }
     }
     rooms
 }
 
-/// Has a room receive events. Where it fails, they are sent again: it is not said of them that they
-/// were received.
+/// Has a room receive events. Where it fails, nothing is said of them, and they are a gap in the
+/// room from then on: a room that fails must not keep back what the server says in all others.
 async fn receive(
     cx: &Cx,
     server: &OwnedServerName,

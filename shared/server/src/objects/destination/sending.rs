@@ -20,6 +20,7 @@ use crate::{
         room::{GetOutgoing, Outgoing},
     },
     peers::Limits,
+    store::destination::rooms::Mark,
 };
 
 /// What the answer to a transaction may take.
@@ -37,7 +38,7 @@ struct Transaction {
 enum Step {
     /// There may be more.
     Sent,
-    /// Nothing waits, or the server does not answer.
+    /// Nothing waits that can be read, or the server does not answer.
     Over,
 }
 
@@ -80,6 +81,39 @@ impl Destination {
             return Ok(Step::Over);
         }
         let newest_only = failures.is_some_and(|it| it.since_ms + LONG_OUTAGE_MS < now_ms);
+        let next = self.gather(waiting, newest_only, behind).await;
+        if next.read.is_empty() {
+            return Ok(Step::Over);
+        }
+        if next.pdus.is_empty() {
+            self.acknowledged(next.read).await?;
+            return Ok(Step::Sent);
+        }
+        let transaction = self.transaction(next.pdus, now_ms)?;
+        match self.peers().ask(&self.name, transaction, LIMITS).await {
+            Ok(answer) => {
+                for (event_id, _) in answer.pdus.iter().filter(|(_, result)| result.is_err()) {
+                    tracing::debug!(server = %self.name, %event_id, "an event was refused");
+                }
+                self.acknowledged(next.read).await?;
+                Ok(Step::Sent)
+            }
+            Err(error) => {
+                tracing::debug!(server = %self.name, %error, "a transaction was not accepted");
+                self.failed().await?;
+                Ok(Step::Over)
+            }
+        }
+    }
+
+    /// Reads rooms until a transaction is full. One that fails keeps back nothing of the others:
+    /// the alarm has it read again.
+    async fn gather(
+        &self,
+        waiting: Vec<(OwnedRoomId, Mark)>,
+        newest_only: bool,
+        behind: &mut Option<OwnedRoomId>,
+    ) -> Transaction {
         let mut next = Transaction::default();
         for (room_id, mark) in waiting {
             let left = MAX_PDUS.saturating_sub(next.pdus.len());
@@ -92,41 +126,23 @@ impl Destination {
                 limit: left as u64,
                 newest_only,
             };
-            let outgoing = match self.host.objects().ask(&*room_id, question).await {
-                Ok(outgoing) => *outgoing,
-                // Who is not in the room any more has nothing to say there.
-                Err(Error::UnknownRoom) => {
-                    let upto = mark.waiting;
-                    Outgoing { pdus: Vec::new(), upto, is_over: true }
-                }
-                Err(error) => return Err(error),
-            };
-            let Outgoing { mut pdus, upto, is_over } = outgoing;
+            let Outgoing { mut pdus, upto, is_over } =
+                match self.host.objects().ask(&*room_id, question).await {
+                    Ok(outgoing) => *outgoing,
+                    // Who is not in the room any more has nothing to say there.
+                    Err(Error::UnknownRoom) => {
+                        Outgoing { pdus: Vec::new(), upto: mark.waiting, is_over: true }
+                    }
+                    Err(error) => {
+                        tracing::warn!(server = %self.name, %room_id, ?error, "it was not read");
+                        continue;
+                    }
+                };
             next.pdus.append(&mut pdus);
             *behind = Some(room_id.clone());
             next.read.push(Read { room_id, upto, is_over });
         }
-        if next.pdus.is_empty() {
-            self.acknowledged(next.read).await?;
-            return Ok(Step::Sent);
-        }
-        let transaction = self.transaction(next.pdus, now_ms)?;
-        match self.peers().ask(&self.name, transaction, LIMITS).await {
-            Ok(answer) => {
-                for (event_id, result) in answer.pdus {
-                    if let Err(error) = result {
-                        tracing::debug!(server = %self.name, %event_id, error, "it was refused");
-                    }
-                }
-                self.acknowledged(next.read).await?;
-                Ok(Step::Sent)
-            }
-            Err(error) => {
-                tracing::debug!(server = %self.name, %error, "a transaction was not accepted");
-                self.failed().await?;
-                Ok(Step::Over)
-            }
-        }
+        next
     }
 
     /// A transaction, whose ID no other has had: what is in it is read anew for each attempt.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::StatusCode;
 use ruma::{
     CanonicalJsonObject, OwnedServerName, RoomId, RoomVersionId, ServerName, UserId,
     api::{
@@ -33,7 +34,7 @@ use crate::{
     Error, Result,
     api::{
         Cx,
-        remote::{bad_answer, refused},
+        remote::{bad_answer, not_found, refused},
         signers::{Signers, find_keys, signers_of},
     },
     messages::{
@@ -85,7 +86,8 @@ pub(super) fn content(change: &ChangeMembership) -> Result<CanonicalJsonObject> 
 ///
 /// # Errors
 ///
-/// What the last server that refused has said; `M_NOT_FOUND`, where nobody could be asked.
+/// What the last server that refused has said; `M_NOT_FOUND`, where nobody could be asked or nobody
+/// knows the room.
 pub(super) async fn join(cx: &Cx, wanted: Wanted<'_>) -> Result<()> {
     let of_room = wanted.room_id.server_name().map(ToOwned::to_owned);
     let mut asked = BTreeSet::new();
@@ -96,9 +98,9 @@ pub(super) async fn join(cx: &Cx, wanted: Wanted<'_>) -> Result<()> {
         match join_by(cx, &server, &wanted).await {
             Ok(()) => return Ok(()),
             Err(error) => {
-                tracing::debug!(%server, room_id = %wanted.room_id, %error, "it does not help");
-                let is_better = |last: &Error| error.is_refusal() || !last.is_refusal();
-                if last.as_ref().is_none_or(is_better) {
+                let status = error.status().as_u16();
+                tracing::debug!(%server, room_id = %wanted.room_id, status, "it does not help");
+                if last.as_ref().is_none_or(|last| weight(&error) >= weight(last)) {
                     last = Some(error);
                 }
             }
@@ -109,12 +111,22 @@ pub(super) async fn join(cx: &Cx, wanted: Wanted<'_>) -> Result<()> {
     }))
 }
 
+/// How much an error says about the join: least that a server was not found or does not know the
+/// room, most that one refused it.
+fn weight(error: &Error) -> u8 {
+    match error.status() {
+        StatusCode::NOT_FOUND => 0,
+        _ if error.is_refusal() => 2,
+        _ => 1,
+    }
+}
+
 async fn join_by(cx: &Cx, server: &ServerName, wanted: &Wanted<'_>) -> Result<()> {
     let peers = cx.peers();
     let Wanted { room_id, user_id, content, .. } = wanted;
     let mut make = MakeJoin::new((*room_id).to_owned(), (*user_id).to_owned());
     make.ver = room_version::SUPPORTED.to_vec();
-    let made = peers.ask(server, make, MAKE_LIMITS).await.map_err(refused)?;
+    let made = peers.ask(server, make, MAKE_LIMITS).await.map_err(not_found)?;
     let version = made.room_version.unwrap_or(RoomVersionId::V1);
     let rules = room_version::rules(&version).ok_or_else(|| {
         Error::api(
@@ -174,12 +186,12 @@ async fn take_in(
                 room_version: room_version.clone(),
                 events: part.to_vec(),
                 is_state,
-                keys: keys_of(&keys, part),
+                keys: keys_for(&keys, part),
             };
             cx.ports.objects.ask(room_id, stage).await?;
         }
     }
-    let keys = keys_of(&keys, std::slice::from_ref(&event));
+    let keys = keys_for(&keys, std::slice::from_ref(&event));
     let join = Join { attempt, room_version, event, keys };
     match cx.ports.objects.ask(room_id, join).await?.outcome {
         Outcome::Accepted { .. } | Outcome::Known => Ok(()),
@@ -203,7 +215,7 @@ async fn keys_by_server(cx: &Cx, signers: Signers) -> Keys {
 }
 
 /// The keys that may have signed these events.
-fn keys_of(keys: &Keys, events: &[RawJson]) -> Vec<ServerKey> {
+fn keys_for(keys: &Keys, events: &[RawJson]) -> Vec<ServerKey> {
     let signers = signers_of(events.iter());
     signers.keys().filter_map(|it| keys.get(it)).flatten().cloned().collect()
 }
