@@ -1,16 +1,20 @@
 // Runs the built Worker in workerd, through Miniflare, for tests and for a look by hand:
 //
 //   node scripts/worker-host.mjs --dir STATE [--port 8008] [--build worker/build-test] \
-//       [--var NAME=VALUE]... [--count] [--isolates N]
+//       [--var NAME=VALUE]... [--count] [--isolates N] [--tls-cert PEM --tls-key PEM]
 //
 // It applies the migrations of the global store, prints `listening on http://127.0.0.1:PORT`
-// and stays until SIGTERM or SIGINT, or until its standard input is closed: the process that
-// started it holds the other end, so that a test runner that dies leaves no server behind.
+// (`https` with a certificate) and stays until SIGTERM or SIGINT, or until its standard input is
+// closed: the process that started it holds the other end, so that a test runner that dies leaves
+// no server behind.
 //
 // A line `evict CLASS NAME` on standard input, such as `evict RoomObject !room:example.org`, makes
 // that object leave memory as if it had been idle for ten seconds: its memory is lost, its storage
 // and its hibernating WebSockets stay. The answer is a line `evicted CLASS NAME`, or one that
 // begins with `not evicted`: an object that is not in memory cannot be evicted.
+//
+// A line `sql STATEMENT` is carried out in the global store, as `wrangler d1 execute` does. The
+// answer is a line that begins with `executed` or with `not executed`.
 //
 // With `--isolates N`, requests from outside are answered by as many isolates, as at the edge. The
 // line above names the address of each; all of them have the same objects and the same store.
@@ -35,6 +39,8 @@ const { values: args } = parseArgs({
     var: { type: "string", multiple: true, default: [] },
     count: { type: "boolean", default: false },
     isolates: { type: "string", default: "1" },
+    "tls-cert": { type: "string" },
+    "tls-key": { type: "string" },
   },
 });
 if (!args.dir) throw new Error("--dir is missing: where to keep the state");
@@ -159,11 +165,19 @@ async function workers() {
   return [first, ...further];
 }
 
+/** What makes it speak TLS, where it is to. */
+async function tls() {
+  if (!args["tls-cert"]) return {};
+  const read = (name) => readFile(resolve(args[name]), "utf8");
+  return { httpsCert: await read("tls-cert"), httpsKey: await read("tls-key") };
+}
+
 const all = await workers();
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
     host: "127.0.0.1",
     port: Number(args.port),
+    ...(await tls()),
     cf: false, // Otherwise it is downloaded.
     workers: all,
     resourcePersistencePath: resolve(args.dir),
@@ -190,10 +204,23 @@ async function evict(className, name) {
     console.log(`not evicted ${className} ${name}: ${error.message}`);
   }
 }
+
+async function execute(statement) {
+  try {
+    const store = await miniflare.getD1Database("DB", WORKER);
+    const { meta } = await store.prepare(statement).run();
+    console.log(`executed: ${meta.changes} rows`);
+  } catch (error) {
+    console.log(`not executed: ${error.message}`);
+  }
+}
+
 createInterface({ input: process.stdin })
   .on("line", (line) => {
     const [, className, name] = line.match(/^evict (\S+) (.+)$/) ?? [];
+    const [, statement] = line.match(/^sql (.+)$/) ?? [];
     if (className) evict(className, name);
+    else if (statement) execute(statement);
     else console.log(`unknown command: ${line}`);
   })
   .on("close", stop);

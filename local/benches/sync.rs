@@ -24,7 +24,7 @@ use skerry::{
 };
 use skerry_core::SigningKey;
 use skerry_local::{
-    machine::SystemClock,
+    machine::{SystemClock, SystemRandom},
     registry::{LocalObjects, Registry},
     sqlite::Sqlite,
     store,
@@ -63,6 +63,7 @@ fn benches(criterion: &mut Criterion) {
         let registry = Registry::new(
             sqlite,
             Arc::new(SystemClock),
+            Arc::new(SystemRandom),
             Arc::new(Offline),
             Arc::new(Offline),
             server.clone(),

@@ -24,6 +24,8 @@ mod curve;
 mod ingest;
 #[path = "room_figures/memory.rs"]
 mod memory;
+#[path = "../tests/support/only.rs"]
+mod only;
 #[path = "../tests/support/own_room.rs"]
 mod own_room;
 #[path = "room_figures/peers.rs"]

@@ -4,7 +4,11 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use skerry::Error;
-use skerry_local::{memory, options::Options, run};
+use skerry_local::{
+    doctor, memory,
+    options::{Command, Options},
+    refetch_state, rotate_key, run,
+};
 
 /// Gives memory back where the C library keeps it: the 19 MiB of each password hash, above all.
 #[global_allocator]
@@ -29,7 +33,17 @@ fn main() -> ExitCode {
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(run::run(options));
+            let result = match options.command {
+                Some(Command::Doctor { ref server }) => {
+                    runtime.block_on(doctor::doctor(&options, server))
+                }
+                Some(Command::RotateKey) => runtime.block_on(rotate_key::rotate_key(&options)),
+                Some(Command::RefetchState { ref room, ref from, ref url, ref access_token }) => {
+                    let asked = refetch_state::Asked { room_id: room, from, url, access_token };
+                    runtime.block_on(refetch_state::refetch_state(&options, asked))
+                }
+                None => runtime.block_on(run::run(options)),
+            };
             // After a failure nobody waits for what hangs.
             runtime.shutdown_timeout(SHUTDOWN);
             result

@@ -7,14 +7,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser, ValueEnum};
-use ruma::{IdParseError, OwnedServerName};
+use clap::{Parser, Subcommand, ValueEnum};
+use ruma::{IdParseError, OwnedRoomId, OwnedServerName};
 use serde::Deserialize;
 use skerry::server::{
-    Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Registration,
+    Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Presence, Registration,
     RegistrationTokenTooShort, hash_registration_token, notaries,
 };
-use skerry_core::rate_limits::{Proxies, ProxiesError, RateLimits, RateLimitsError};
+use skerry_core::{
+    create_room::EncryptionByDefault,
+    rate_limits::{Proxies, ProxiesError, RateLimits, RateLimitsError},
+};
+use url::Url;
 
 use crate::sqlite::Synchronous;
 
@@ -33,7 +37,7 @@ pub struct Options {
     #[arg(long, env = "SKERRY_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// Where the data is kept [default: ./skerry-data]
-    #[arg(long, env = "SKERRY_DATA_DIR")]
+    #[arg(long, env = "SKERRY_DATA_DIR", global = true)]
     pub data_dir: Option<PathBuf>,
     /// When what is acknowledged is on the disk [default: full]
     #[arg(long, env = "SKERRY_SYNCHRONOUS")]
@@ -62,6 +66,10 @@ pub struct Options {
     /// Servers that may have private addresses, by their hosts [default: none]
     #[arg(long, env = "SKERRY_PRIVATE_SERVERS", value_delimiter = ',')]
     pub private_servers: Vec<String>,
+    /// New rooms that are encrypted, unless whoever makes them says how: `off`, `invite` (private
+    /// chats) or `all` [default: off]
+    #[arg(long, env = "SKERRY_ENCRYPTION_BY_DEFAULT")]
+    pub encryption_by_default: Option<EncryptionByDefault>,
     /// Servers that are believed of the keys of others, where those are gone, with commas between
     /// them, or `none` [default: matrix.org]
     #[arg(long, env = "SKERRY_NOTARIES")]
@@ -70,6 +78,13 @@ pub struct Options {
     /// [default: none]
     #[arg(long, env = "SKERRY_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// Who is told which users are there [default: local]
+    #[arg(long, env = "SKERRY_PRESENCE")]
+    pub presence: Option<Told>,
+    /// Shows profiles to those alone who share a room with their user
+    #[arg(long, env = "SKERRY_LIMIT_PROFILE")]
+    #[serde(default)]
+    pub limit_profile: bool,
     /// How often what may be asked: `off`, or what differs from the defaults, such as
     /// `messages=20/s:500,joins=off` [default: see the README]
     #[arg(long, env = "SKERRY_RATE_LIMITS")]
@@ -81,10 +96,43 @@ pub struct Options {
     /// warnings and errors at most [default: info]
     #[arg(long, env = "SKERRY_LOG_LEVEL")]
     pub log_level: Option<String>,
+    /// What to do [default: serve]
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub command: Option<Command>,
     /// A TOML file with the same options
-    #[arg(long, env = "SKERRY_CONFIG")]
+    #[arg(long, env = "SKERRY_CONFIG", global = true)]
     #[serde(skip)]
     pub config: Option<PathBuf>,
+}
+
+/// What to do instead of serving.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Looks at a server from outside, as other servers find it, and says what is wrong there and
+    /// how to mend it
+    Doctor {
+        /// The server name, as in user IDs
+        server: OwnedServerName,
+    },
+    /// Makes a new signing key for the server whose data is in the data directory, which may be
+    /// running. It begins to sign some minutes later; the old one is published as such for ever
+    RotateKey,
+    /// Has a running server ask another one for the state of a room, and resolve it with its own by
+    /// the rules of the room; says what differed and what has changed
+    RefetchState {
+        /// The room ID
+        room: OwnedRoomId,
+        /// The server that is asked
+        #[arg(long)]
+        from: OwnedServerName,
+        /// Where the server is that is to have the state
+        #[arg(long, default_value = "http://127.0.0.1:8008")]
+        url: Url,
+        /// The access token of an account that administers it
+        #[arg(long, env = "SKERRY_ACCESS_TOKEN", hide_env_values = true)]
+        access_token: String,
+    },
 }
 
 /// Who may register.
@@ -97,6 +145,18 @@ pub enum Who {
     Token,
     /// Nobody.
     Closed,
+}
+
+/// Who is told which users are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Told {
+    /// Nobody.
+    Off,
+    /// Users of this server.
+    Local,
+    /// They and other servers.
+    On,
 }
 
 /// How the log looks.
@@ -202,13 +262,22 @@ impl Options {
             dns_server: self.dns_server.or(other.dns_server),
             trusted_ca: self.trusted_ca.or(other.trusted_ca),
             private_servers: chosen(self.private_servers, other.private_servers),
+            encryption_by_default: self.encryption_by_default.or(other.encryption_by_default),
             notaries: self.notaries.or(other.notaries),
             trusted_proxies: chosen(self.trusted_proxies, other.trusted_proxies),
+            presence: self.presence.or(other.presence),
+            limit_profile: self.limit_profile || other.limit_profile,
             rate_limits: self.rate_limits.or(other.rate_limits),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
+            command: self.command,
             config: self.config,
         }
+    }
+
+    /// Where the data is kept.
+    pub fn data_directory(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from("skerry-data"))
     }
 
     /// The proxies whose word on where a request comes from is taken.
@@ -231,7 +300,14 @@ impl Options {
             public_base_url: self.public_base_url.clone(),
             access_token_lifetime_ms: DEFAULT_ACCESS_TOKEN_LIFETIME_MS,
             private_servers: self.private_servers.clone(),
+            encryption_by_default: self.encryption_by_default.unwrap_or_default(),
             notaries: notaries(self.notaries.as_deref())?,
+            presence: match self.presence {
+                Some(Told::Off) => Presence::Off,
+                Some(Told::Local) | None => Presence::Local,
+                Some(Told::On) => Presence::On,
+            },
+            limit_profile: self.limit_profile,
             session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             rate_limits: RateLimits::of(name, self.rate_limits.as_deref().unwrap_or_default())?,
         })

@@ -23,8 +23,10 @@ use skerry::{
     Error, Result,
     limits::Limits,
     messages::{Ask as _, destination, room, user},
-    objects::{CommandOf, Object, ReplyOf, destination::Destination, room::Room, user::User},
-    ports::{Clock, Dns, Http, Objects, Sql},
+    objects::{
+        Answer, CommandOf, Object, ReplyOf, destination::Destination, room::Room, user::User,
+    },
+    ports::{Clock, Dns, Http, Objects, Random, Sql},
     server::Server,
     sessions::Sessions,
     space::Space,
@@ -52,6 +54,7 @@ const MAX_WAIT: Duration = Duration::from_mins(5);
 pub struct Registry {
     sql: Arc<dyn Sql>,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     http: Arc<dyn Http>,
     dns: Arc<dyn Dns>,
     server: Arc<Server>,
@@ -79,6 +82,7 @@ impl Registry {
     pub async fn new(
         sql: Arc<dyn Sql>,
         clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
         http: Arc<dyn Http>,
         dns: Arc<dyn Dns>,
         server: Arc<Server>,
@@ -88,6 +92,7 @@ impl Registry {
         let registry = Arc::new(Self {
             sql,
             clock,
+            random,
             http,
             dns,
             server,
@@ -260,21 +265,24 @@ impl Objects for LocalObjects {
         user_id: &UserId,
         question: user::GetChanges,
         at_most: Duration,
-    ) -> Result<Option<Box<user::Changes>>> {
+    ) -> Result<Box<user::Changes>> {
         let deadline = Instant::now() + at_most.min(MAX_WAIT);
         // First listen, then look: news in between is not missed.
-        let Some(mut news) = self.0.waiters.listen(user_id) else { return Ok(None) };
-        loop {
+        let mut news = self.0.waiters.listen(user_id);
+        let answer = loop {
             let command = question.clone().into_command();
             let look = |user: Arc<User>| async move { user.answer_waiting(command).await };
-            let answer = self.0.call(user_id.to_owned(), look).await?;
-            if let Some(changes) = answer.and_then(user::GetChanges::from_reply) {
-                return Ok(Some(changes));
-            }
+            let nothing_new = match self.0.call(user_id.to_owned(), look).await? {
+                Answer::News(news) => break news,
+                Answer::NothingNew(it) => it,
+            };
             // The time is up, or the server is going down: no news is an answer too.
+            let Some(news) = &mut news else { break nothing_new };
             if !matches!(timeout_at(deadline, news.woken()).await, Ok(true)) {
-                return Ok(None);
+                break nothing_new;
             }
-        }
+        };
+        let changes = user::GetChanges::from_reply(answer);
+        changes.ok_or_else(|| Error::internal("a question for changes was answered otherwise"))
     }
 }

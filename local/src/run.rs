@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -14,11 +14,11 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use skerry::{
     Error, Result,
     api::{self, Cx},
-    bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
+    bootstrap::{FirstToken, FirstTokenOutcome, RELOAD_KEYS_MS, bootstrap, reload_keys},
     limiters::OneProcess,
     objects::absent_rooms::WithAbsentRooms,
-    ports::{Dns, Ports},
-    server::Registration,
+    ports::{self, Dns, Ports, Sql},
+    server::{Registration, Server},
 };
 use tokio::{
     net::TcpListener,
@@ -79,7 +79,7 @@ pub async fn run(options: Options) -> Result<()> {
     let stop = stop_signal()?;
     let open_files = raise_file_limit();
     let name = server_name(&options)?;
-    let data_dir = options.data_dir.clone().unwrap_or_else(|| PathBuf::from("skerry-data"));
+    let data_dir = options.data_directory();
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
         _ => None,
@@ -96,23 +96,16 @@ pub async fn run(options: Options) -> Result<()> {
     let server = Arc::new(server);
     let dns: Arc<dyn Dns> = Arc::new(NameServers::new(options.dns_server)?);
     let http = Arc::new(NativeHttp::new(&dns, options.trusted_ca.as_deref())?);
-    let registry =
-        Registry::new(sqlite.clone(), clock.clone(), http.clone(), dns.clone(), server.clone())
-            .await?;
-    let objects = LocalObjects(registry.clone());
-    let objects = WithAbsentRooms::new(objects, Arc::default(), clock.clone());
-    let ports = Ports {
-        global: sqlite.clone(),
-        sessions: registry.sessions(),
-        filters: Arc::default(),
-        keys: Arc::default(),
-        objects: Arc::new(objects),
-        limiter: Arc::new(OneProcess::new(registry.limits(), clock.clone())),
-        clock,
-        random: Arc::new(SystemRandom),
-        http,
-        dns,
-    };
+    let registry = Registry::new(
+        sqlite.clone(),
+        clock.clone(),
+        Arc::new(SystemRandom),
+        http.clone(),
+        dns.clone(),
+        server.clone(),
+    )
+    .await?;
+    let ports = ports(&registry, sqlite.clone(), http, dns);
 
     let address = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8008)));
     let listener = TcpListener::bind(address)
@@ -121,6 +114,7 @@ pub async fn run(options: Options) -> Result<()> {
     let url = base_url(&listener, tls.is_some())?;
     welcome(&url, &name, server.config.registration, &first_token, &data_dir)?;
 
+    let own = server.clone();
     let router = Extension(Cx { ports, server, peers: Arc::default() }).layer(api::router());
     let is_exempt = proxies.clone();
     let limits = Limits {
@@ -134,15 +128,51 @@ pub async fn run(options: Options) -> Result<()> {
         tracing::info!("stopping");
         registry.release_waiters();
     };
+    let renewing = renew_keys(&*sqlite, &own);
     tokio::select! {
         _ = async { tokio::join!(serving, releasing) } => {}
         error = sqlite.failed() => return Err(error),
+        () = renewing => {}
         error = registry.failed() => return Err(error),
     }
     registry.stop(OBJECT_GRACE).await;
     sqlite.close().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the API stands on.
+fn ports(
+    registry: &Arc<Registry>,
+    global: Arc<dyn Sql>,
+    http: Arc<dyn ports::Http>,
+    dns: Arc<dyn Dns>,
+) -> Ports {
+    let clock = Arc::new(SystemClock);
+    let objects = LocalObjects(registry.clone());
+    let objects = WithAbsentRooms::new(objects, Arc::default(), clock.clone());
+    Ports {
+        global,
+        sessions: registry.sessions(),
+        filters: Arc::default(),
+        keys: Arc::default(),
+        objects: Arc::new(objects),
+        limiter: Arc::new(OneProcess::new(registry.limits(), clock.clone())),
+        clock,
+        random: Arc::new(SystemRandom),
+        http,
+        dns,
+    }
+}
+
+/// Reads the signing keys again from time to time: another process may have made one.
+async fn renew_keys(global: &dyn Sql, server: &Server) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(RELOAD_KEYS_MS)).await;
+        if let Err(error) = reload_keys(global, &SystemClock, server).await {
+            tracing::warn!(%error, "the signing keys were not read again");
+        }
+    }
 }
 
 fn server_name(options: &Options) -> Result<OwnedServerName> {

@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod connection;
+mod in_memory;
 mod readers;
 mod transactions;
 mod writer;
@@ -31,6 +32,7 @@ use skerry::{
 };
 use sqlx::sqlite::SqliteConnectOptions;
 
+pub use self::in_memory::InMemory;
 use self::{readers::Readers, writer::Writer};
 use crate::vital::Vital;
 

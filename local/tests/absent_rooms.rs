@@ -2,27 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+#[path = "support/only.rs"]
+mod only;
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
-use ruma::{RoomId, ServerName, UserId, room_id, room_version_id, user_id};
+use ruma::{RoomId, room_id, room_version_id, server_name, user_id};
 use serde_json::value::to_raw_value;
 use skerry::{
     Error, Result,
     messages::{
-        Caller, destination,
-        room::{self, Create, GetPublicInfo},
-        user,
+        Caller,
+        room::{self, Create, GetPublicInfo, Kind, Receive},
     },
     objects::absent_rooms::{ABSENT_ROOM_MS, WithAbsentRooms},
     ports::{Clock, Objects},
 };
+
+use self::only::{Only, SomeObjects};
 
 /// Rooms that exist from their creation on. They count how often they are asked.
 #[derive(Default)]
@@ -31,13 +32,11 @@ struct Rooms {
     exists: Mutex<bool>,
 }
 
-struct Shared(Arc<Rooms>);
-
 #[async_trait]
-impl Objects for Shared {
+impl SomeObjects for Rooms {
     async fn room(&self, _: &RoomId, command: room::Command) -> Result<room::Reply> {
-        self.0.asked.fetch_add(1, Ordering::Relaxed);
-        let mut exists = self.0.exists.lock().unwrap();
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut exists = self.exists.lock().unwrap();
         match command {
             room::Command::Create(_) => {
                 *exists = true;
@@ -46,27 +45,6 @@ impl Objects for Shared {
             _ if *exists => Ok(room::Reply::GetPublicInfo(Box::default())),
             _ => Err(Error::UnknownRoom),
         }
-    }
-
-    async fn user(&self, _: &UserId, _: user::Command) -> Result<user::Reply> {
-        Err(Error::internal("no user is asked"))
-    }
-
-    async fn destination(
-        &self,
-        _: &ServerName,
-        _: destination::Command,
-    ) -> Result<destination::Reply> {
-        Err(Error::internal("no other server is asked"))
-    }
-
-    async fn wait_for_changes(
-        &self,
-        _: &UserId,
-        _: user::GetChanges,
-        _: Duration,
-    ) -> Result<Option<Box<user::Changes>>> {
-        Ok(None)
     }
 }
 
@@ -81,7 +59,7 @@ impl Clock for Time {
 #[tokio::test]
 async fn an_absent_room_is_asked_once_until_its_time_is_over_or_it_begins() {
     let (rooms, time) = (Arc::new(Rooms::default()), Arc::new(Time(AtomicU64::new(0))));
-    let objects = WithAbsentRooms::new(Shared(rooms.clone()), Arc::default(), time.clone());
+    let objects = WithAbsentRooms::new(Only(rooms.clone()), Arc::default(), time.clone());
     let objects: &dyn Objects = &objects;
     let room_id = room_id!("!a:localhost");
     let asked = || rooms.asked.load(Ordering::Relaxed);
@@ -90,9 +68,14 @@ async fn an_absent_room_is_asked_once_until_its_time_is_over_or_it_begins() {
         assert!(matches!(answer, Err(Error::UnknownRoom)));
     }
     assert_eq!(asked(), 1);
-    time.0.store(ABSENT_ROOM_MS, Ordering::Relaxed);
+    let origin = Some(server_name!("a.example").to_owned());
+    let (events, keys, states) = (Vec::new(), Vec::new(), Vec::new());
+    let said = Receive { origin, hand_on: false, events, keys, kind: Kind::Live, states };
+    objects.ask(room_id, said).await.unwrap_err();
+    assert_eq!(asked(), 2, "somebody here may be joining it");
+    time.0.store(2 * ABSENT_ROOM_MS, Ordering::Relaxed);
     objects.ask(room_id, GetPublicInfo {}).await.unwrap_err();
-    assert_eq!(asked(), 2, "its time is over");
+    assert_eq!(asked(), 3, "its time is over");
     let create = Create {
         creator: Caller { user_id: user_id!("@a:localhost").to_owned(), device_id: "D".into() },
         room_version: room_version_id!("12"),
@@ -105,5 +88,5 @@ async fn an_absent_room_is_asked_once_until_its_time_is_over_or_it_begins() {
     };
     objects.ask(room_id, create).await.unwrap();
     objects.ask(room_id, GetPublicInfo {}).await.unwrap();
-    assert_eq!(asked(), 4, "it exists");
+    assert_eq!(asked(), 5, "it exists");
 }

@@ -7,7 +7,7 @@ use skerry::{
     Result,
     bootstrap::{FirstToken, bootstrap},
     ports::{Clock as _, Offline, Row, Sql, Stmt, Value},
-    server::{Config, Registration},
+    server::{Config, Presence, Registration},
 };
 use skerry_core::rate_limits::RateLimits;
 use skerry_local::{
@@ -64,7 +64,10 @@ async fn alarms_of_objects_that_are_stuck_delay_no_others() {
         public_base_url: None,
         access_token_lifetime_ms: 1_000,
         private_servers: Vec::new(),
+        encryption_by_default: skerry_core::create_room::EncryptionByDefault::default(),
         notaries: Vec::new(),
+        presence: Presence::Off,
+        limit_profile: false,
         session_cache_ms: 1_000,
         rate_limits: RateLimits::off(),
     };
@@ -74,9 +77,9 @@ async fn alarms_of_objects_that_are_stuck_delay_no_others() {
         bootstrap(&*sqlite, &*clock, &SystemRandom, name, config, each).await.unwrap();
     let sql = Arc::new(Stuck(sqlite.clone()));
     let offline = Arc::new(Offline);
-    let registry = Registry::new(sql, clock.clone(), offline.clone(), offline, Arc::new(server))
-        .await
-        .unwrap();
+    let (random, server) = (Arc::new(SystemRandom), Arc::new(server));
+    let registry =
+        Registry::new(sql, clock.clone(), random, offline.clone(), offline, server).await.unwrap();
     let goes_off = async {
         while store::find_alarm(&*sqlite, SCOPE).await.unwrap().is_some() {
             sleep(Duration::from_millis(10)).await;

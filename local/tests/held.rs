@@ -21,7 +21,7 @@ use skerry::{
 };
 use skerry_core::SigningKey;
 use skerry_local::{
-    machine::SystemClock,
+    machine::{SystemClock, SystemRandom},
     registry::{LocalObjects, Registry},
     sqlite::Sqlite,
     store,
@@ -59,8 +59,8 @@ async fn rooms_that_nobody_asks_leave_memory_when_all_hold_too_much() {
     store::migrate(&*sqlite).await.unwrap();
     let offline = Arc::new(Offline);
     let server = own_room::server("localhost", SigningKey::from_seed([7; 32], "test").unwrap());
-    let registry =
-        Registry::new(sqlite, Arc::new(SystemClock), offline.clone(), offline, server.clone());
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let registry = Registry::new(sqlite, clock, random, offline.clone(), offline, server.clone());
     let registry = registry.await.unwrap();
     let objects = LocalObjects(registry.clone());
     let objects: &dyn Objects = &objects;

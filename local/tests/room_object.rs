@@ -11,6 +11,8 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/host.rs"]
 mod host;
+#[path = "support/only.rs"]
+mod only;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/others.rs"]
 mod others;
@@ -22,7 +24,11 @@ mod room;
 mod room_object {
     mod batches;
     mod commits;
+    mod conflict_cost;
     mod delivery;
+    mod devices;
+    mod dummy_events;
+    mod edus;
     mod effects;
     mod join_attempts;
     mod late_rejections;
@@ -34,4 +40,7 @@ mod room_object {
     mod restricted_joins;
     mod server_reads;
     mod stand;
+    mod together;
+    mod unverified;
+    mod waiting;
 }

@@ -71,7 +71,7 @@ CREATE TABLE user_tokens (
     PRIMARY KEY (scope, access_hash)
 ) STRICT, WITHOUT ROWID;
 
--- A device is here exactly as long as tokens of it are.
+-- A device is here as long as tokens of it are; a dehydrated one, until it is replaced or removed.
 CREATE TABLE user_devices (
     scope INTEGER NOT NULL,
     device_id TEXT NOT NULL,

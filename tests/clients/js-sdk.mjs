@@ -6,12 +6,19 @@
 // waits for what the server must tell by /sync.
 
 import { strict as assert } from "node:assert";
-import { randomUUID } from "node:crypto";
 import * as sdk from "matrix-js-sdk";
-import { logger } from "matrix-js-sdk/lib/logger.js";
+import {
+  beginToSync,
+  newDevice,
+  received,
+  register,
+  started,
+  tell,
+  timeline,
+  until,
+  untilMember,
+} from "./sdk.mjs";
 
-const PATIENCE_MS = 30_000;
-const PASSWORD = "correct horse battery staple 42!";
 const HISTORY = 25;
 
 const baseUrl = process.argv[2];
@@ -19,71 +26,15 @@ if (!baseUrl) {
   console.error("usage: node js-sdk.mjs BASE_URL");
   process.exit(2);
 }
-logger.setLevel?.("error");
-const run = randomUUID().slice(0, 8);
-const started = [];
 
 function step(text) {
   console.log(`js-sdk: ${text}`);
 }
 
-/** Resolves once `check` holds; it is asked again whenever the emitter tells one of the events. */
-function until(what, emitter, events, check) {
-  return new Promise((resolve, reject) => {
-    const ask = () => {
-      const found = check();
-      if (!found) return;
-      clearTimeout(timer);
-      for (const event of events) emitter.off(event, ask);
-      resolve(found);
-    };
-    const timer = setTimeout(() => reject(new Error(`never saw ${what}`)), PATIENCE_MS);
-    for (const event of events) emitter.on(event, ask);
-    ask();
-  });
-}
-
-async function register(name) {
-  const anonymous = sdk.createClient({ baseUrl });
-  const account = { username: `${name}-${run}`, password: PASSWORD };
-  const session = await anonymous.registerRequest(account).then(
-    () => assert.fail("registration asked for no authentication"),
-    (error) => {
-      assert.equal(error.httpStatus, 401, String(error));
-      return error.data.session;
-    },
-  );
-  const auth = { type: "m.login.dummy", session };
-  const registered = await anonymous.registerRequest({ ...account, auth, inhibit_login: true });
-  assert.equal(registered.access_token, undefined);
-  return registered.user_id;
-}
-
-/** Logs in on a new device and syncs until the first answer is there. */
 async function logIn(userId, initialSyncLimit) {
-  const login = await sdk.createClient({ baseUrl }).loginRequest({
-    type: "m.login.password",
-    identifier: { type: "m.id.user", user: userId },
-    password: PASSWORD,
-    initial_device_display_name: "matrix-js-sdk",
-  });
-  const { access_token: accessToken, device_id: deviceId } = login;
-  if (process.env.SKERRY_TELL_TOKENS) console.log(`token: ${accessToken}`);
-  const client = sdk.createClient({ baseUrl, userId, accessToken, deviceId });
-  started.push(client);
-  await client.startClient({ initialSyncLimit, lazyLoadMembers: true });
-  await until("the first sync", client, ["sync"], () => client.getSyncState() === "SYNCING");
+  const client = await newDevice(baseUrl, userId);
+  await beginToSync(client, { initialSyncLimit });
   return client;
-}
-
-function timeline(client, roomId) {
-  return client.getRoom(roomId)?.getLiveTimeline().getEvents() ?? [];
-}
-
-/** Waits until sync brings an event with that ID, and hands it over. */
-function received(client, roomId, eventId) {
-  const find = () => timeline(client, roomId).find((event) => event.getId() === eventId);
-  return until(`event ${eventId}`, client, ["Room.timeline", "Room.localEchoUpdated"], find);
 }
 
 async function meet(alice, bob) {
@@ -94,16 +45,12 @@ async function meet(alice, bob) {
     invite: [bob.getUserId()],
   });
   step(`alice created ${roomId} and invited bob`);
-  const membership = (client) => client.getRoom(roomId)?.getMyMembership();
-  const events = ["Room", "Room.myMembership"];
-  await until("the invite", bob, events, () => membership(bob) === "invite");
+  await untilMember(bob, roomId, bob.getUserId(), "invite");
   const invited = bob.getRoom(roomId);
   await until("the invite's name", bob, ["Room.name"], () => invited.name === "The lighthouse");
   await bob.joinRoom(roomId);
-  await until("the join", bob, events, () => membership(bob) === "join");
-  await until("bob's arrival", alice, ["RoomMember.membership", "RoomState.events"], () => {
-    return alice.getRoom(roomId)?.getMember(bob.getUserId())?.membership === "join";
-  });
+  await untilMember(bob, roomId, bob.getUserId(), "join");
+  await untilMember(alice, roomId, bob.getUserId(), "join");
   step("bob was told of the invite and joined");
   return roomId;
 }
@@ -193,8 +140,8 @@ async function leave(clients) {
 }
 
 async function story() {
-  const aliceId = await register("alice");
-  const bobId = await register("bob");
+  const aliceId = await register(baseUrl, "alice");
+  const bobId = await register(baseUrl, "bob");
   step(`registered ${aliceId} and ${bobId}`);
   const alice = await logIn(aliceId, 20);
   const bob = await logIn(bobId, 20);
@@ -206,14 +153,4 @@ async function story() {
   await leave(started);
 }
 
-try {
-  await story();
-  step("all done");
-} catch (error) {
-  console.error(error);
-  process.exitCode = 1;
-} finally {
-  for (const client of started) client.stopClient();
-}
-// The SDK leaves timers behind that would keep the process alive.
-process.exit();
+await tell(story, step);

@@ -7,77 +7,15 @@ waits for what the server must tell by /sync.
 """
 
 import asyncio
-import os
 import sys
-import time
-import uuid
 
-# This file is called like the library, which Python must not take it for.
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path = [entry for entry in sys.path if os.path.abspath(entry) != HERE]
+from with_nio import PASSWORD, good, leave, log_in, nio, received, register, until
 
-import nio  # noqa: E402
-
-PATIENCE_S = 30
-PASSWORD = "correct horse battery staple 42!"
 HISTORY = 25
-RUN = uuid.uuid4().hex[:8]
 
 
 def step(text):
     print(f"nio: {text}", flush=True)
-
-
-def good(response, kind):
-    """The response, if it is of the kind that means success."""
-    assert isinstance(response, kind), response
-    return response
-
-
-async def until(client, what, found):
-    """Syncs until a response shows it, and hands over what was found."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        response = good(await client.sync(timeout=5_000), nio.SyncResponse)
-        result = found(response)
-        if result:
-            return result
-    raise AssertionError(f"{client.user_id} never saw {what}")
-
-
-def arrival(room_id, event_id):
-    """What `until` needs to wait for one event of a joined room."""
-
-    def found(response):
-        room = response.rooms.join.get(room_id)
-        events = room.timeline.events if room else []
-        return next((event for event in events if event.event_id == event_id), None)
-
-    return found
-
-
-async def received(client, room_id, event_id):
-    return await until(client, f"event {event_id}", arrival(room_id, event_id))
-
-
-async def register(base_url, name):
-    client = nio.AsyncClient(base_url)
-    try:
-        account = await client.register(f"{name}-{RUN}", PASSWORD)
-        return good(account, nio.RegisterResponse).user_id
-    finally:
-        await client.close()
-
-
-async def log_in(base_url, user_id):
-    client = nio.AsyncClient(base_url, user_id)
-    good(await client.login(PASSWORD, device_name="matrix-nio"), nio.LoginResponse)
-    if os.environ.get("SKERRY_TELL_TOKENS"):
-        print(f"token: {client.access_token}", flush=True)
-    whoami = good(await client.whoami(), nio.WhoamiResponse)
-    assert whoami.user_id == user_id and whoami.device_id == client.device_id, whoami
-    good(await client.sync(full_state=True), nio.SyncResponse)
-    return client
 
 
 async def meet(alice, bob):
@@ -190,15 +128,6 @@ async def page_back(base_url, alice, bob, room_id):
     return fresh
 
 
-async def leave(clients):
-    for client in clients:
-        token = client.access_token
-        good(await client.logout(), nio.LogoutResponse)
-        client.access_token = token
-        assert isinstance(await client.whoami(), nio.WhoamiError)
-    step("all devices are logged out")
-
-
 async def story(base_url):
     users = [await register(base_url, name) for name in ("alice", "bob")]
     step(f"registered {users[0]} and {users[1]}")
@@ -213,6 +142,7 @@ async def story(base_url):
         await signal(alice, bob, room_id, hello)
         clients.append(await page_back(base_url, alice, bob, room_id))
         await leave(clients)
+        step("all devices are logged out")
     finally:
         for client in clients:
             await client.close()

@@ -1,25 +1,16 @@
 //! Starting and stopping a server under test: the native binary or the Worker in workerd.
-//!
-//! A server must die with the test process however that ends, so its life hangs on the read end of
-//! a pipe: when the process is gone, the pipe closes.
 
 use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::{Mutex, PoisonError, mpsc},
-    time::Duration,
+    process::{Command, Stdio},
 };
 
-use crate::{authority, data_dir::DataDir, secrets};
-
-/// A cold start may have to compile Wasm beside other tests; a broken one is reported at once.
-const START_TIMEOUT: Duration = Duration::from_mins(2);
-
-/// Runs a program in the background and kills it without mercy when standard input closes. Plain
-/// `sh`, because the program itself knows nothing of tests.
-const GUARD: &str = r#""$@" & child=$!; cat >/dev/null; kill -9 $child 2>/dev/null; wait"#;
+use crate::{
+    authority,
+    data_dir::DataDir,
+    process::{Process, guarded, read_log, repository, seeing},
+    secrets,
+};
 
 /// Where the same code can be hosted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +35,35 @@ impl Host {
     }
 }
 
+/// A server that has users.
+pub trait Homeserver {
+    /// `http://127.0.0.1:port`, for clients.
+    fn url(&self) -> &str;
+
+    /// The server name.
+    fn name(&self) -> String;
+}
+
+impl Homeserver for Server {
+    fn url(&self) -> &str {
+        &self.urls()[0]
+    }
+
+    fn name(&self) -> String {
+        self.options.server_name.clone()
+    }
+}
+
+impl<T: Homeserver> Homeserver for &T {
+    fn url(&self) -> &str {
+        (*self).url()
+    }
+
+    fn name(&self) -> String {
+        (*self).name()
+    }
+}
+
 /// How a private server differs from the shared one.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -59,6 +79,8 @@ pub struct Options {
     pub trusted_ca: Option<PathBuf>,
     /// Where names are asked for: a name server for the native host, a URL for the Worker.
     pub name_server: Option<String>,
+    /// The file that takes the place of the system's, in which name servers are named.
+    pub resolv_conf: Option<PathBuf>,
     /// The hosts of servers that may have private addresses.
     pub private_servers: Vec<String>,
     /// Servers that are believed of the keys of others.
@@ -69,10 +91,22 @@ pub struct Options {
     pub is_counted: bool,
     /// Isolates that answer requests to the Worker.
     pub isolates: usize,
+    /// Who is told who is there: nobody, unless that is the test.
+    pub presence: String,
+    /// Which new rooms are encrypted unless whoever makes them says how; none: it is not said.
+    pub encryption_by_default: Option<String>,
+    /// Whether profiles are shown to those alone who share a room with their user.
+    pub limit_profile: bool,
     /// How often what may be asked. Tests do it as often as they like, unless that is the test.
     pub rate_limits: String,
     /// Proxies that say where requests come from; the Worker believes whoever asks it here.
     pub trusted_proxies: Vec<String>,
+    /// Certificate and key (PEM), with which it speaks TLS.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// The native server's program, where it is not the one that `scripts/test` builds.
+    pub binary: Option<PathBuf>,
+    /// How much the native server logs: as much as it can, unless its speed is measured.
+    pub log_level: String,
 }
 
 impl Default for Options {
@@ -84,13 +118,20 @@ impl Default for Options {
             public_base_url: None,
             trusted_ca: Some(authority::trusted_ca()),
             name_server: None,
+            resolv_conf: None,
             private_servers: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             notaries: Vec::new(),
             worker_build: "worker/build-test".into(),
             is_counted: false,
             isolates: 1,
+            presence: "off".to_owned(),
+            encryption_by_default: None,
+            limit_profile: false,
             rate_limits: "off".to_owned(),
             trusted_proxies: Vec::new(),
+            certificate: None,
+            binary: None,
+            log_level: MOST_TALKATIVE.to_owned(),
         }
     }
 }
@@ -101,7 +142,14 @@ pub struct Server {
     host: Host,
     options: Options,
     data: DataDir,
-    process: Option<Process>,
+    process: Option<Running>,
+}
+
+/// The process of a server, and where it listens.
+#[derive(Debug)]
+struct Running {
+    process: Process,
+    urls: Vec<String>,
 }
 
 impl Server {
@@ -109,8 +157,25 @@ impl Server {
     pub fn start(host: Host, options: Options) -> Self {
         let data = DataDir::new();
         options.registration_token.as_deref().into_iter().for_each(secrets::note_secret);
-        let process = Some(Process::start(host, &options, data.path()));
+        let process = Some(Running::start(host, &options, data.path()));
         Self { host, options, data, process }
+    }
+
+    /// Runs a command of the native program on this server's data, beside the server. The answer is
+    /// whether it succeeded, and what it has printed.
+    pub fn command(&self, arguments: &[&str]) -> (bool, String) {
+        self.command_with(arguments, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn command_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> (bool, String) {
+        let mut command = Command::new(native_binary());
+        command.args(arguments).env("SKERRY_DATA_DIR", self.data()).stdin(Stdio::null());
+        command.envs(env.iter().copied());
+        let output = command.output().expect("the program runs");
+        let printed =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), printed.into_owned())
     }
 
     /// The server name.
@@ -140,8 +205,8 @@ impl Server {
 
     /// Waits for the next line on standard output that contains this text.
     pub fn line(&mut self, text: &str) -> String {
-        let process = self.process.as_mut().expect("a running server");
-        process.line(|it| it.contains(text)).expect("a line of the log")
+        let running = self.process.as_mut().expect("a running server");
+        running.process.line(|it| it.contains(text)).expect("a line of the log")
     }
 
     /// Stops the server at once: the native one by `kill -9`, the Worker by ending its host.
@@ -152,7 +217,7 @@ impl Server {
     /// Starts it again on the same data, after [`Server::kill`] or instead of it.
     pub fn restart(&mut self) {
         self.kill();
-        self.process = Some(Process::start(self.host, &self.options, self.data.path()));
+        self.process = Some(Running::start(self.host, &self.options, self.data.path()));
     }
 
     /// Makes a Durable Object leave memory as if it had been idle: what it holds in memory is lost,
@@ -163,25 +228,32 @@ impl Server {
 
     /// The same for an object that may have left memory by itself: `false` when it had.
     pub fn evict_if_awake(&mut self, class: &str, name: &str) -> bool {
-        let process = self.process.as_mut().expect("a running server");
-        let stdin = process.stdin.get_mut().expect("nobody panicked while writing");
-        let stdin = stdin.as_mut().expect("standard input");
-        writeln!(stdin, "evict {class} {name}").expect("the host listens");
+        let process = &mut self.process.as_mut().expect("a running server").process;
+        process.say(&format!("evict {class} {name}"));
         let answer =
             process.line(|it| it.starts_with("evicted ") || it.starts_with("not evicted "));
         answer.expect("an answer") == format!("evicted {class} {name}")
     }
 
+    /// Carries out a statement in the Worker's global store, as `wrangler d1 execute` does.
+    pub fn execute(&mut self, statement: &str) {
+        let process = &mut self.process.as_mut().expect("a running server").process;
+        process.say(&format!("sql {statement}"));
+        let is_answer = |it: &str| it.starts_with("executed") || it.starts_with("not executed");
+        let answer = process.line(is_answer).expect("an answer");
+        assert_eq!(answer, "executed: 1 rows");
+    }
+
     /// The process that was started; the server itself may be one below it.
     pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("a running server").child.id()
+        self.process.as_ref().expect("a running server").process.id()
     }
 
     /// Ends a server that others may still name, as [`Server::kill`] does, and leaves its log to
     /// the search for secrets.
     pub fn end(&self) {
-        if let Some(process) = &self.process {
-            process.end();
+        if let Some(running) = &self.process {
+            running.process.end();
         }
         self.keep_log("shared by the tests");
     }
@@ -198,80 +270,41 @@ impl Drop for Server {
     }
 }
 
-/// A log; of one that cannot be read, nothing.
-fn read_log(path: &Path) -> String {
-    fs::read(path).map(|it| String::from_utf8_lossy(&it).into_owned()).unwrap_or_default()
-}
-
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    stdin: Mutex<Option<ChildStdin>>,
-    /// The lines on standard output.
-    lines: Mutex<mpsc::Receiver<String>>,
-    urls: Vec<String>,
-}
-
-impl Process {
+impl Running {
     fn start(host: Host, options: &Options, data: &Path) -> Self {
-        let mut command = match host {
+        let command = match host {
             Host::Native => native_command(options, data),
             Host::Worker => worker_command(options, data),
         };
+        let asked = format!("{command:?}");
         let log = data.with_extension("log");
-        let stderr = fs::File::options().create(true).append(true).open(&log).expect("a log file");
-        let copy = stderr.try_clone().expect("a log file");
-        command.current_dir(repository()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.stderr(stderr).spawn().expect("the server can be spawned");
-        let stdin = Mutex::new(child.stdin.take());
-        let stdout = BufReader::new(child.stdout.take().expect("standard output"));
-        let lines = Mutex::new(lines(stdout, copy));
-        let mut process = Self { child, stdin, lines, urls: Vec::new() };
+        let mut process = Process::start(command, &log);
         let Some(line) = process.line(|it| it.contains(LISTENING)) else {
             drop(process);
-            panic!("{host:?} did not start: {command:?}\n{}", read_log(&log));
+            panic!("{host:?} did not start: {asked}\n{}", read_log(&log));
         };
-        process.urls = addresses(&line);
-        process
-    }
-
-    /// The next of these lines; those before it are passed over.
-    fn line(&mut self, is_meant: impl Fn(&str) -> bool) -> Option<String> {
-        let lines = self.lines.get_mut().expect("nobody panicked while listening");
-        std::iter::from_fn(|| lines.recv_timeout(START_TIMEOUT).ok()).find(|it| is_meant(it))
-    }
-}
-
-impl Process {
-    /// Ends it, and waits until all that it has printed is in the log.
-    fn end(&self) {
-        drop(self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        while lines.recv_timeout(START_TIMEOUT).is_ok() {}
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.end();
-        if let Err(error) = self.child.wait() {
-            eprintln!("the server did not end: {error}");
-        }
+        Self { process, urls: addresses(&line) }
     }
 }
 
 /// As much as an operator can have logged, of libraries too.
 const MOST_TALKATIVE: &str = "trace,skerry=trace";
 
-fn native_command(options: &Options, data: &Path) -> Command {
+/// The native server's program.
+fn native_binary() -> PathBuf {
     let binary = std::env::var_os("SKERRY_BIN")
         .map_or_else(|| repository().join("target/debug/skerry"), PathBuf::from);
     assert!(binary.exists(), "{} is missing: scripts/test builds it", binary.display());
-    let mut command = Command::new("sh");
-    command.args(["-c", GUARD, "guard"]).arg(binary).arg("--data-dir").arg(data);
+    binary
+}
+
+fn native_command(options: &Options, data: &Path) -> Command {
+    let binary = options.binary.clone().unwrap_or_else(native_binary);
+    let mut command = guarded(&binary, options.resolv_conf.as_deref());
+    command.arg("--data-dir").arg(data);
     command.args(["--listen", "127.0.0.1:0", "--server-name", &options.server_name]);
     command.args(["--registration", &options.registration]);
-    command.args(["--log-level", MOST_TALKATIVE]);
+    command.args(["--log-level", &options.log_level]);
     if let Some(token) = &options.registration_token {
         command.args(["--registration-token", token]);
     }
@@ -289,8 +322,18 @@ fn native_command(options: &Options, data: &Path) -> Command {
     }
     command.args(["--notaries", &notaries(options)]);
     command.args(["--rate-limits", &options.rate_limits]);
+    command.args(["--presence", &options.presence]);
+    if options.limit_profile {
+        command.arg("--limit-profile");
+    }
+    if let Some(which) = &options.encryption_by_default {
+        command.args(["--encryption-by-default", which]);
+    }
     for proxy in &options.trusted_proxies {
         command.args(["--trusted-proxies", proxy]);
+    }
+    if let Some((certificate, key)) = &options.certificate {
+        command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
     }
     command
 }
@@ -304,9 +347,12 @@ fn notaries(options: &Options) -> String {
 
 fn worker_command(options: &Options, data: &Path) -> Command {
     let variable = |name: &str, value: &str| ["--var".to_owned(), format!("{name}={value}")];
-    let mut command = Command::new("node");
+    let mut command = seeing(Path::new("node"), options.resolv_conf.as_deref());
     command.args(["scripts/worker-host.mjs", "--port", "0", "--dir"]).arg(data);
     command.arg("--build").arg(&options.worker_build);
+    if let Some((certificate, key)) = &options.certificate {
+        command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
+    }
     if options.is_counted {
         command.arg("--count");
     }
@@ -314,7 +360,12 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     command.args(variable("SERVER_NAME", &options.server_name));
     command.args(variable("REGISTRATION", &options.registration));
     command.args(variable("RATE_LIMITS", &options.rate_limits));
+    command.args(variable("PRESENCE", &options.presence));
+    command.args(variable("LIMIT_PROFILE", &options.limit_profile.to_string()));
     command.args(variable("NOTARIES", &notaries(options)));
+    if let Some(which) = &options.encryption_by_default {
+        command.args(variable("ENCRYPTION_BY_DEFAULT", which));
+    }
     if let Some(token) = &options.registration_token {
         command.args(variable("REGISTRATION_TOKEN", token));
     }
@@ -333,36 +384,14 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     command
 }
 
-/// Reads standard output to its end, so that the server never blocks on it. Its lines are also
-/// written to the log: the Worker's host has its log there.
-fn lines(
-    stdout: BufReader<impl std::io::Read + Send + 'static>,
-    mut log: fs::File,
-) -> mpsc::Receiver<String> {
-    let (sender, lines) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in stdout.lines().map_while(Result::ok) {
-            writeln!(log, "{line}").expect("a log file");
-            // Nobody listens any more when the time is over; the output is still drained.
-            sender.send(line).unwrap_or_default();
-        }
-    });
-    lines
-}
-
-const LISTENING: &str = "listening on http://";
+const LISTENING: &str = "listening on http";
 
 /// The addresses in a line that says where the server listens.
 fn addresses(line: &str) -> Vec<String> {
-    let parts = line.split("http://").skip(1);
-    let addresses = parts.map(|part| {
-        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && !".:-[]".contains(c));
-        format!("http://{}", &part[..end.unwrap_or(part.len())])
+    let addresses = line.match_indices("http").map(|(at, _)| {
+        let rest = &line[at..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/.:-[]".contains(c));
+        rest[..end.unwrap_or(rest.len())].to_owned()
     });
     addresses.collect()
-}
-
-/// The root of the repository.
-pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent")
 }

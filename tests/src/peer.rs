@@ -20,11 +20,12 @@ use ruma::{
 };
 use std::sync::Arc;
 
-/// The ID of a peer's key.
-pub const KEY_ID: &str = "ed25519:1";
-
 /// Beyond every time that a test sends events at.
 const VALID_UNTIL_MS: u64 = 1 << 50;
+
+/// What stands before the seed of an ed25519 key in PKCS #8 (RFC 8410).
+const PKCS8_OF_A_SEED: [u8; 16] =
+    [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
 /// Another server, as far as rooms know it.
 #[derive(Clone)]
@@ -48,6 +49,26 @@ impl Peer {
         Self { name: name.to_owned(), key: Arc::new(key) }
     }
 
+    /// A server of that name with the key of this seed.
+    pub fn with_seed(name: &str, seed: [u8; 32]) -> Self {
+        let document = [&PKCS8_OF_A_SEED[..], &seed].concat();
+        let key = Ed25519KeyPair::from_der(&document, "1".to_owned()).expect("a key");
+        Self { name: name.to_owned(), key: Arc::new(key) }
+    }
+
+    /// The same server with another key, of that version.
+    #[must_use]
+    pub fn with_another_key(&self, version: &str) -> Self {
+        let document = Ed25519KeyPair::generate();
+        let key = Ed25519KeyPair::from_der(&document, version.to_owned()).expect("a key");
+        Self { name: self.name.clone(), key: Arc::new(key) }
+    }
+
+    /// The ID of its key.
+    pub fn key_id(&self) -> String {
+        format!("ed25519:{}", self.key.version())
+    }
+
     /// The full ID of a user there.
     pub fn user(&self, localpart: &str) -> String {
         format!("@{localpart}:{}", self.name)
@@ -55,7 +76,7 @@ impl Peer {
 
     /// Its public key, as whoever has fetched it hands it over.
     pub fn key(&self) -> Value {
-        json!({ "server": self.name, "key_id": KEY_ID, "key": self.public_key(),
+        json!({ "server": self.name, "key_id": self.key_id(), "key": self.public_key(),
             "valid_until_ms": VALID_UNTIL_MS, "expired_ms": null })
     }
 

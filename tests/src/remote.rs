@@ -1,9 +1,13 @@
 //! Another server that is really asked: it listens at its name with TLS, publishes its key, and
 //! answers what a test tells it to. Skerry meets it as any other server of the federation.
 
+mod memberships;
+mod policy;
+mod rooms;
+
 use crate::{
-    Client, PATIENCE, Request, Server, Value, authority, json,
-    peer::{KEY_ID, Peer},
+    Client, PATIENCE, Request, Server, Value, authority, json, peer::Peer, ports,
+    site::serve::Given,
 };
 use http::{Method, Uri};
 use ruma::{
@@ -12,24 +16,27 @@ use ruma::{
 };
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, TcpListener},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
-pub use crate::site::serve::Asked;
+pub use crate::{
+    authority::Flaw,
+    site::serve::{Asked, Said},
+};
+pub use memberships::shown;
+pub use policy::{PolicyKey, SIGN, signature_of};
+pub use rooms::{QUESTIONS, join_answer, told};
 
 /// What is answered: a status and JSON.
 pub type Answer = (u16, Value);
 
-type Answering = Box<dyn FnMut(&Asked) -> Option<Answer> + Send>;
+type Answering = Box<dyn FnMut(&Asked) -> Option<Given> + Send>;
 
 /// What the server does.
 #[derive(Default)]
@@ -58,6 +65,11 @@ impl Remote {
         Self::start_as("localhost").publishing()
     }
 
+    /// Starts one whose certificate is not what it ought to be.
+    pub fn start_with(flaw: Flaw) -> Self {
+        Self::start_with_tls("localhost", authority::flawed(flaw)).publishing()
+    }
+
     /// Starts a server that publishes its key, and whose name is an address.
     pub fn start_at_address() -> Self {
         Self::start_as("127.0.0.1").publishing()
@@ -75,10 +87,12 @@ impl Remote {
     }
 
     fn start_as(host: &str) -> Self {
-        let listener = listen();
-        listener.set_nonblocking(true).expect("a listener that does not block");
+        Self::start_with_tls(host, authority::of_suite().acceptor(&[host]))
+    }
+
+    fn start_with_tls(host: &str, tls: TlsAcceptor) -> Self {
+        let listener = ports::listen();
         let port = listener.local_addr().expect("an address").port();
-        let tls = authority::of_suite().acceptor(&[host]);
         let script = Arc::new(Mutex::new(Script::default()));
         let (stop, stopped) = oneshot::channel();
         let answering = script.clone();
@@ -96,8 +110,26 @@ impl Remote {
 
     /// From now on paths that begin so are answered so. What was said last counts.
     pub fn answer(&self, path: &str, mut answer: impl FnMut(&Asked) -> Answer + Send + 'static) {
+        self.say(path, move |asked| said(answer(asked)));
+    }
+
+    /// The same, byte by byte.
+    pub fn say(&self, path: &str, mut say: impl FnMut(&Asked) -> Said + Send + 'static) {
+        self.give(path, move |asked| Given::Said(say(asked)));
+    }
+
+    /// The same with bytes that are all of the answer, its head too. The connection ends then.
+    pub fn answer_bytes(
+        &self,
+        path: &str,
+        mut answer: impl FnMut(&Asked) -> Vec<u8> + Send + 'static,
+    ) {
+        self.give(path, move |asked| Given::Bytes(answer(asked)));
+    }
+
+    fn give(&self, path: &str, mut give: impl FnMut(&Asked) -> Given + Send + 'static) {
         let path = path.to_owned();
-        let answering = move |asked: &Asked| asked.path.starts_with(&path).then(|| answer(asked));
+        let answering = move |asked: &Asked| asked.path.starts_with(&path).then(|| give(asked));
         self.script().answers.push(Box::new(answering));
     }
 
@@ -152,21 +184,16 @@ impl Remote {
     }
 }
 
-fn answer(script: &Mutex<Script>, asked: &Asked) -> Answer {
+fn said((status, json): Answer) -> Said {
+    Said { status, body: json.to_string().into_bytes(), breaks_off: false }
+}
+
+fn answer(script: &Mutex<Script>, asked: &Asked) -> Given {
     let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
     script.asked.push(asked.clone());
     let found = script.answers.iter_mut().rev().find_map(|answer| answer(asked));
-    found.unwrap_or_else(|| (404, json!({ "errcode": "M_UNRECOGNIZED", "error": "unknown" })))
-}
-
-/// Listens on a port on which no other server of this run has listened: what is known of a server,
-/// its key too, is known by its name.
-fn listen() -> TcpListener {
-    static NEXT: AtomicU16 = AtomicU16::new(20_000);
-    let ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut listeners =
-        ports.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
-    listeners.next().expect("a port")
+    let unknown = || json!({ "errcode": "M_UNRECOGNIZED", "error": "unknown" });
+    found.unwrap_or_else(|| Given::Said(said((404, unknown()))))
 }
 
 /// Now, in milliseconds since the Unix epoch.
@@ -184,9 +211,16 @@ pub fn in_a_day_ms() -> u64 {
 impl Peer {
     /// What it publishes of its key.
     pub fn published(&self, valid_until_ms: u64) -> Value {
-        let keys = BTreeMap::from([(KEY_ID, json!({ "key": self.public_key() }))]);
-        self.sign_json(&json!({ "server_name": self.name, "verify_keys": keys,
-            "old_verify_keys": {}, "valid_until_ts": valid_until_ms }))
+        self.published_beside(json!({}), valid_until_ms)
+    }
+
+    /// The same, where it had other keys before.
+    pub fn published_beside(&self, old: Value, valid_until_ms: u64) -> Value {
+        let keys = BTreeMap::from([(self.key_id(), json!({ "key": self.public_key() }))]);
+        let mut published = json!({ "server_name": self.name, "verify_keys": keys,
+            "valid_until_ts": valid_until_ms });
+        published["old_verify_keys"] = old;
+        self.sign_json(&published)
     }
 
     /// JSON with its signature.
@@ -210,7 +244,7 @@ impl Peer {
     /// What a request is authorized by of which this is signed.
     pub fn authorization_of(&self, signed: &str) -> String {
         let signature = self.pair().sign(signed.as_bytes()).base64();
-        format!(r#"X-Matrix origin="{}",key="{KEY_ID}",sig="{signature}""#, self.name)
+        format!(r#"X-Matrix origin="{}",key="{}",sig="{signature}""#, self.name, self.key_id())
     }
 
     /// What a request of it to a server of this name is authorized by.

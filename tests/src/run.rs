@@ -1,6 +1,6 @@
 //! Running one test on one host.
 
-use crate::{Host, Options, Server};
+use crate::{Federated, Host, Options, Server, Synapse};
 use std::{
     future::Future,
     process::Command,
@@ -9,6 +9,8 @@ use std::{
 
 static NATIVE: OnceLock<Server> = OnceLock::new();
 static WORKER: OnceLock<Server> = OnceLock::new();
+static NATIVE_FEDERATED: OnceLock<Federated> = OnceLock::new();
+static WORKER_FEDERATED: OnceLock<Federated> = OnceLock::new();
 
 /// Runs a test on the server that all ordinary tests of this host share, unless `SKERRY_HOSTS`
 /// leaves the host out.
@@ -23,6 +25,23 @@ pub fn on_shared<F: Future<Output = ()>>(host: Host, test: impl FnOnce(&'static 
     };
     let server = shared.get_or_init(|| Server::start(host, Options::default()));
     block_on(test(server));
+}
+
+/// Runs a test on the server of this host, and the Synapse, that all such tests share.
+pub fn on_federated<F: Future<Output = ()>>(
+    host: Host,
+    test: impl FnOnce(&'static Federated, &'static Synapse) -> F,
+) {
+    let _ended = CountsAtItsEnd::new();
+    if !host.selected() {
+        return;
+    }
+    let shared = match host {
+        Host::Native => &NATIVE_FEDERATED,
+        Host::Worker => &WORKER_FEDERATED,
+    };
+    let server = shared.get_or_init(|| Federated::start(host));
+    block_on(test(server, Synapse::shared()));
 }
 
 /// Runs a test that starts its own servers.
@@ -47,6 +66,9 @@ pub fn after_all_others(test: impl FnOnce()) {
     let ended = ENDED.1.wait_while(ended, |ended| *ended < count);
     drop(ended.expect("nobody panics while counting"));
     for shared in [&NATIVE, &WORKER].into_iter().filter_map(OnceLock::get) {
+        shared.end();
+    }
+    for shared in [&NATIVE_FEDERATED, &WORKER_FEDERATED].into_iter().filter_map(OnceLock::get) {
         shared.end();
     }
     test();

@@ -24,6 +24,9 @@ const MAX_BODY: usize = 64 * 1024;
 /// was sent before, or may be known.
 const SECRET_FIELDS: [&str; 6] =
     ["access_token", "refresh_token", "session", "token", "password", "new_password"];
+/// What stands before the name of another server in a log. Whatever a client writes there is that
+/// name, which a log may have: hostile requests put device IDs and tokens in its place.
+const SERVER_FIELD: &[u8] = b"server=";
 /// What a server prints on purpose, for its operator: the token for the first account.
 const FIRST_TOKEN: &str = "register the first account, the admin, with this token";
 
@@ -36,9 +39,10 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Notes a token or a password: neither its beginning nor its end may be in a log. A single word in
-/// lower case is none of the suite's: hostile requests have it in the place of one.
+/// lower case, or a name of such words, is none of the suite's: hostile requests have it in the
+/// place of one.
 pub fn note_secret(secret: &str) {
-    if secret.chars().all(|it| it.is_ascii_lowercase()) {
+    if secret.chars().all(|it| it.is_ascii_lowercase() || it == '.') {
         return;
     }
     lock(&TEXTS).extend(ends(secret).flat_map(forms));
@@ -178,7 +182,7 @@ impl<'a> Index<'a> {
             let rest = &log[at..];
             let texts = self.0.get(rest.get(..MIN_BYTES)?)?;
             let text = texts.iter().find(|it| rest.starts_with(it.as_bytes()))?;
-            Some((*text, at))
+            (!log[..at].ends_with(SERVER_FIELD)).then_some((*text, at))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! An account with one device, and the requests that every test makes.
 
-use crate::{Client, Reply, Request, Server, Value, json, path};
+use crate::{Client, Homeserver, Reply, Request, Value, json, path};
 use std::{
     future::Future,
     ops::Deref,
@@ -38,12 +38,12 @@ impl Deref for User {
 
 impl User {
     /// Registers a new user whose name starts with `stem`.
-    pub async fn register(server: &Server, stem: &str) -> Self {
+    pub async fn register(server: &impl Homeserver, stem: &str) -> Self {
         Self::register_as(server, &unique(stem)).await
     }
 
     /// Registers a new user with exactly this localpart.
-    pub async fn register_as(server: &Server, localpart: &str) -> Self {
+    pub async fn register_as(server: &impl Homeserver, localpart: &str) -> Self {
         let client = Client::new(server.url());
         let body = json!({ "username": localpart, "password": PASSWORD });
         let reply = client.post("/register").uia(body, json!({ "type": "m.login.dummy" })).await;
@@ -51,7 +51,7 @@ impl User {
     }
 
     /// Logs in to an existing account on a new device.
-    pub async fn log_in(server: &Server, user: &str) -> Self {
+    pub async fn log_in(server: &impl Homeserver, user: &str) -> Self {
         let client = Client::new(server.url());
         let session = client.post("/login").json(&password_login(user, PASSWORD)).ok().await;
         Self::from_session(&client, &session)
@@ -67,7 +67,7 @@ impl User {
 
     /// The same device after its server was restarted.
     #[must_use]
-    pub fn at(&self, server: &Server) -> Self {
+    pub fn at(&self, server: &impl Homeserver) -> Self {
         Self { client: self.client.at(server.url()), ..self.clone() }
     }
 
@@ -234,6 +234,23 @@ impl User {
         let mut levels = self.state(room, "m.room.power_levels", "").ok().await;
         levels["users"][&user.id] = json!(level);
         self.set_state(room, "m.room.power_levels", "", &levels).await;
+    }
+
+    /// The events of a room as `/messages` pages them backward, so many a page, to the first.
+    pub async fn paged_back(&self, room: &str, limit: usize) -> Vec<Value> {
+        let (mut found, mut from) = (Vec::new(), None::<String>);
+        loop {
+            let mut request = self.messages(room, "b").query("limit", limit);
+            if let Some(from) = &from {
+                request = request.query("from", from);
+            }
+            let page = request.ok().await;
+            found.extend(page["chunk"].as_array().expect("a chunk").iter().cloned());
+            match page["end"].as_str() {
+                Some(end) => from = Some(end.to_owned()),
+                None => return found,
+            }
+        }
     }
 
     /// The events of a room as `/messages` pages them forward, to the last.

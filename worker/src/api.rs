@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
 };
+use futures_util::TryStreamExt as _;
 use http::{HeaderName, HeaderValue, StatusCode};
 use ruma::api::error::ErrorKind;
 use skerry::{
@@ -22,13 +23,14 @@ use crate::{
     d1::D1,
     dns::EdgeDns,
     http::EdgeHttp,
+    js::map_worker_error,
     limits::{Charges, EdgeLimiter},
     machine::{EdgeClock, EdgeRandom},
     objects::EdgeObjects,
     server, sessions,
 };
 
-/// The largest answer: none is a stream.
+/// The largest answer that is no stream.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// The header in which the platform names the client's address.
 const CLIENT_ADDRESS: &str = "CF-Connecting-IP";
@@ -104,12 +106,18 @@ fn from_platform(request: &Request) -> Option<http::Request<Body>> {
     Some(parts)
 }
 
-/// An answer is complete before it goes out: a stream would be half as fast.
+/// An answer is complete before it goes out, since a stream would be half as fast: but for one that
+/// may be too large to be held.
 async fn to_platform(response: axum::response::Response) -> Result<Response> {
     let (parts, body) = response.into_parts();
-    let body = to_bytes(body, MAX_ANSWER_BYTES).await.map_err(Error::internal)?;
     let headers = Headers::from(&parts.headers);
     let builder = Response::builder().with_status(parts.status.as_u16()).with_headers(headers);
+    if body.size_hint().exact().is_none() {
+        let pieces = body.into_data_stream().map_ok(Vec::from);
+        let pieces = pieces.map_err(|error| worker::Error::RustError(error.to_string()));
+        return builder.from_stream(pieces).map_err(map_worker_error);
+    }
+    let body = to_bytes(body, MAX_ANSWER_BYTES).await.map_err(Error::internal)?;
     // An answer such as 204 must not have a body, not even an empty one.
     Ok(match body.is_empty() {
         true => builder.empty(),

@@ -70,6 +70,11 @@ enum Alarm {
 }
 
 impl EdgeHost {
+    /// Reads the signing keys again where it is time to.
+    pub(crate) async fn reload_keys_if_due(&self) {
+        server::reload_keys_if_due(&self.global).await;
+    }
+
     pub(crate) fn new(
         state: State,
         env: Env,

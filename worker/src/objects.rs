@@ -18,7 +18,7 @@ use skerry::{
     objects::user::limits,
     ports::{Clock as _, Objects},
 };
-use worker::{Delay, Env, Stub, WebsocketEvent, send::SendFuture};
+use worker::{Delay, Env, EventStream, Stub, WebsocketEvent, send::SendFuture};
 
 use crate::{js::map_worker_error, limits::Charges, machine::EdgeClock, wire};
 
@@ -86,44 +86,29 @@ impl EdgeObjects {
         user_id: &UserId,
         question: GetChanges,
         at_most: Duration,
-    ) -> Result<Option<Box<Changes>>> {
+    ) -> Result<Box<Changes>> {
         let deadline_ms = EdgeClock.now_ms().saturating_add(millis(at_most.min(MAX_WAIT)));
         let request = wire::waiting_request(&question.clone().into_command())?;
         let answer = self.stub(USER, user_id.as_str())?.fetch_with_request(request).await;
         let answer = answer.map_err(map_worker_error)?;
         if answer.status_code() != SWITCHING_PROTOCOLS {
-            return Ok(GetChanges::from_reply(wire::reply(answer).await?));
+            return changes(wire::reply(answer).await?);
         }
         let socket = answer.websocket();
         let socket = socket.ok_or_else(|| Error::internal("an object gave no socket"))?;
         let mut events = socket.events().map_err(map_worker_error)?;
         socket.accept().map_err(map_worker_error)?;
-        let waited = future::select(events.next(), Delay::from(at_most.min(MAX_WAIT))).await;
-        let message = match &waited {
-            Either::Left((Some(Ok(WebsocketEvent::Message(message))), _)) => message.text(),
-            Either::Left((Some(Err(error)), _)) => {
-                tracing::warn!(%error, "a wait for news was cut short");
-                None
-            }
-            // The time is up, or the object has ended the wait.
-            Either::Left(_) | Either::Right(_) => None,
-        };
-        let closed_with = match &waited {
-            Either::Left((Some(Ok(WebsocketEvent::Close(event))), _)) => Some(event.code()),
-            _ => None,
-        };
-        drop(waited);
+        let heard = listen(&mut events, at_most.min(MAX_WAIT)).await;
         drop(events);
         // The other end may be closed already.
         let _ = socket.close(Some(wire::WAIT_IS_OVER), None::<&str>);
-        match (message, closed_with) {
-            (Some(message), _) => Ok(GetChanges::from_reply(serde_json::from_str(&message)?)),
-            (None, Some(wire::PLACE_TAKEN)) => {
+        match heard? {
+            Heard::Answer(changes) => Ok(changes),
+            Heard::End(wire::PLACE_TAKEN) => {
                 self.wait_without_place(user_id, question, deadline_ms).await
             }
             // Also when the answer was too large for a socket.
-            (None, Some(_)) => self.look(user_id, question).await,
-            (None, None) => Ok(None),
+            Heard::End(_) => self.look(user_id, question).await,
         }
     }
 
@@ -134,23 +119,61 @@ impl EdgeObjects {
         user_id: &UserId,
         question: GetChanges,
         deadline_ms: u64,
-    ) -> Result<Option<Box<Changes>>> {
+    ) -> Result<Box<Changes>> {
         loop {
             let left_ms = deadline_ms.saturating_sub(EdgeClock.now_ms());
-            if left_ms == 0 {
-                return Ok(None);
-            }
             Delay::from(Duration::from_millis(left_ms.min(limits::WAITING_LOOK_MS))).await;
-            if let Some(changes) = self.look(user_id, question.clone()).await? {
-                return Ok(Some(changes));
+            let changes = self.look(user_id, question.clone()).await?;
+            if !changes.is_empty() || left_ms <= limits::WAITING_LOOK_MS {
+                return Ok(changes);
             }
         }
     }
 
-    async fn look(&self, user_id: &UserId, question: GetChanges) -> Result<Option<Box<Changes>>> {
-        let reply = self.user(user_id, question.into_command()).await?;
-        Ok(GetChanges::from_reply(reply).filter(|it| !it.is_empty()))
+    async fn look(&self, user_id: &UserId, question: GetChanges) -> Result<Box<Changes>> {
+        changes(self.user(user_id, question.into_command()).await?)
     }
+}
+
+/// What an object says on the socket behind which somebody waits.
+enum Heard {
+    /// What they wait for; or what it said last of there being nothing, when the time is up.
+    Answer(Box<Changes>),
+    /// The wait has come to an end, with this code, without an answer.
+    End(u16),
+}
+
+/// Listens until what somebody waits for has come, or the time is up.
+async fn listen(events: &mut EventStream<'_>, at_most: Duration) -> Result<Heard> {
+    let (mut time, mut nothing_new) = (Delay::from(at_most), None);
+    loop {
+        match future::select(events.next(), &mut time).await {
+            Either::Left((Some(Ok(WebsocketEvent::Message(message))), _)) => {
+                let message = message.text().unwrap_or_default();
+                let changes = changes(serde_json::from_str(&message)?)?;
+                if !changes.is_empty() {
+                    return Ok(Heard::Answer(changes));
+                }
+                nothing_new = Some(changes);
+            }
+            Either::Left((Some(Ok(WebsocketEvent::Close(event))), _)) => {
+                return Ok(Heard::End(event.code()));
+            }
+            Either::Left((Some(Err(error)), _)) => {
+                tracing::warn!(%error, "a wait for news was cut short");
+                return Ok(Heard::End(wire::WAIT_IS_OVER));
+            }
+            Either::Left((None, _)) => return Ok(Heard::End(wire::WAIT_IS_OVER)),
+            Either::Right(_) => {
+                return Ok(nothing_new.map_or(Heard::End(wire::WAIT_IS_OVER), Heard::Answer));
+            }
+        }
+    }
+}
+
+fn changes(reply: user::Reply) -> Result<Box<Changes>> {
+    let changes = GetChanges::from_reply(reply);
+    changes.ok_or_else(|| Error::internal("a question for changes was answered otherwise"))
 }
 
 /// Whole milliseconds of a wait.
@@ -181,7 +204,7 @@ impl Objects for EdgeObjects {
         user_id: &UserId,
         question: GetChanges,
         at_most: Duration,
-    ) -> Result<Option<Box<Changes>>> {
+    ) -> Result<Box<Changes>> {
         SendFuture::new(self.wait(user_id, question, at_most)).await
     }
 }

@@ -6,7 +6,7 @@ use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use skerry::{
     Error, Result,
-    objects::{ALARM_RETRY_MS, CommandOf, Context as _, Object, ReplyOf, user::limits},
+    objects::{ALARM_RETRY_MS, Answer, CommandOf, Context as _, Object, ReplyOf, user::limits},
     ports::{Clock as _, ObjectHost},
 };
 use worker::{Env, Request, Response, State, WebSocket, WebSocketPair};
@@ -61,6 +61,7 @@ impl<O: Object> Shell<O> {
 
     async fn object(&self) -> Result<&Arc<O>> {
         if let Some(object) = self.object.get() {
+            self.host.reload_keys_if_due().await;
             return Ok(object);
         }
         let id = O::Id::try_from(self.host.name()?).map_err(Error::internal)?;
@@ -116,8 +117,8 @@ impl<O: Object> Shell<O> {
         let command = wire::waiting_command(request)?;
         let object = self.object().await?;
         // What may fail comes first: a socket that was accepted and dropped is nobody's.
-        if let Some(answer) = object.answer_waiting(serde_json::from_str(&command)?).await? {
-            return wire::response(Ok(answer)).map_err(map_worker_error);
+        if let Answer::News(news) = object.answer_waiting(serde_json::from_str(&command)?).await? {
+            return wire::response(Ok(news)).map_err(map_worker_error);
         }
         let pair = WebSocketPair::new().map_err(map_worker_error)?;
         let sockets = self.host.state.get_websockets();
@@ -154,14 +155,10 @@ impl<O: Object> Shell<O> {
             return end(socket);
         };
         match object.answer_waiting(command).await {
-            Ok(None) => {}
-            Ok(Some(answer)) => {
-                // One that is closed already has nobody waiting behind it.
-                if let Ok(answer) = serde_json::to_string(&answer)
-                    && answer.len() <= MAX_ANSWER_BYTES
-                {
-                    let _ = socket.send_with_str(answer);
-                }
+            // What is said last is what counts.
+            Ok(Answer::NothingNew(so_far)) => say(socket, &so_far),
+            Ok(Answer::News(news)) => {
+                say(socket, &news);
                 end(socket);
             }
             // Who waits asks again and hears why.
@@ -172,6 +169,16 @@ impl<O: Object> Shell<O> {
                 end(socket);
             }
         }
+    }
+}
+
+/// Says something to whoever waits behind a socket. One that is closed already has nobody waiting
+/// behind it.
+fn say(socket: &WebSocket, answer: &impl Serialize) {
+    if let Ok(answer) = serde_json::to_string(answer)
+        && answer.len() <= MAX_ANSWER_BYTES
+    {
+        let _ = socket.send_with_str(answer);
     }
 }
 

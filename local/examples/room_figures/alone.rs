@@ -6,11 +6,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ruma::{RoomId, ServerName, UserId};
+use ruma::UserId;
 use skerry::{
     Error, Result,
     limits::Limits,
-    messages::{destination, room, user},
+    messages::user,
     ports::{Clock, Deferred, Dns, Http, ObjectHost, Objects, Offline, Random, Row, Sql, Stmt},
     server::Server,
     space::Space,
@@ -18,6 +18,8 @@ use skerry::{
 };
 use skerry_core::rate_limits::RateLimits;
 use skerry_local::machine::{SystemClock, SystemRandom};
+
+use crate::only::{Only, SomeObjects};
 
 /// The only room's.
 pub(crate) const SCOPE: i64 = 1;
@@ -27,7 +29,7 @@ pub(crate) struct Host<S>(pub(crate) Arc<S>, pub(crate) Arc<dyn Objects>);
 
 /// The other objects of a room that is alone.
 pub(crate) fn nobody() -> Arc<dyn Objects> {
-    Arc::new(Nobody)
+    Arc::new(Only(Arc::new(Nobody)))
 }
 
 #[async_trait]
@@ -112,33 +114,12 @@ impl<S: Sql + 'static> ObjectHost for Host<S> {
 struct Nobody;
 
 #[async_trait]
-impl Objects for Nobody {
-    async fn room(&self, _room_id: &RoomId, _command: room::Command) -> Result<room::Reply> {
-        Err(Error::internal("there is one room"))
-    }
-
+impl SomeObjects for Nobody {
     async fn user(&self, _user_id: &UserId, command: user::Command) -> Result<user::Reply> {
         Ok(match command {
             user::Command::Membership(_) => user::Reply::Membership(()),
             user::Command::EphemeralActivity(_) => user::Reply::EphemeralActivity(()),
             _ => user::Reply::RoomActivity(user::Delivered::Noted),
         })
-    }
-
-    async fn destination(
-        &self,
-        _: &ServerName,
-        _: destination::Command,
-    ) -> Result<destination::Reply> {
-        Err(Error::internal("no other server is asked"))
-    }
-
-    async fn wait_for_changes(
-        &self,
-        _user_id: &UserId,
-        _question: user::GetChanges,
-        _at_most: Duration,
-    ) -> Result<Option<Box<user::Changes>>> {
-        Ok(None)
     }
 }

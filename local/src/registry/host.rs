@@ -21,7 +21,7 @@ use skerry::{
 };
 
 use super::{LocalObjects, Registry};
-use crate::{machine::SystemRandom, store};
+use crate::store;
 
 /// What one object stands on.
 pub(super) struct LocalHost {
@@ -170,7 +170,7 @@ impl ObjectHost for LocalHost {
     }
 
     fn random(&self) -> &dyn Random {
-        &SystemRandom
+        &*self.registry().random
     }
 
     async fn sleep(&self, duration: Duration) {

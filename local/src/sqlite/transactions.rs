@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rusqlite::{
     CachedStatement, Connection, ErrorCode, OpenFlags, ToSql,
+    backup::Backup,
     types::{Null, ValueRef},
 };
 use skerry::{
@@ -48,6 +49,19 @@ impl Transactions {
         );
         connection.execute_batch(&set_up).map_err(map_error)?;
         Ok(Self(connection))
+    }
+
+    /// A database that no file has. There is no log, and nothing to wait for.
+    pub(super) fn in_memory() -> Result<Self> {
+        let connection = Connection::open_in_memory().map_err(map_error)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        Ok(Self(connection))
+    }
+
+    /// Becomes a copy of another one.
+    pub(super) fn copy_from(&mut self, other: &Self) -> Result<()> {
+        let backup = Backup::new(&other.0, &mut self.0).map_err(map_error)?;
+        backup.step(-1).map(drop).map_err(map_error)
     }
 
     /// The connection itself.
@@ -100,7 +114,7 @@ impl Transactions {
         stmts.iter().map(|stmt| self.rows(stmt)).collect()
     }
 
-    fn rows(&self, stmt: &Stmt) -> Result<Vec<Row>> {
+    pub(super) fn rows(&self, stmt: &Stmt) -> Result<Vec<Row>> {
         let mut prepared = self.0.prepare_cached(stmt.sql).map_err(map_error)?;
         bind(&mut prepared, &stmt.values).map_err(map_error)?;
         let columns = prepared.column_count();

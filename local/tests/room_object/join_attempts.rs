@@ -7,11 +7,11 @@ use ruma::api::error::ErrorKind;
 use serde_json::json;
 use skerry::{
     Error, Result,
-    messages::room::{MembershipAction, Outcome},
+    messages::room::{GetOutgoing, MembershipAction, Outcome},
     objects::{Object as _, room::limits},
     ports::Sql as _,
     store::room::{
-        given, staged,
+        given, members, staged,
         state::{self, Part},
     },
 };
@@ -20,6 +20,7 @@ use skerry_core::{Pdu, authorize::StateKey, engine::StateAt};
 use super::peer_room::{MEMBER, OWN, PeerRoom, TOPIC, caller, own_server, user};
 use crate::{
     host::{Fate, SCOPE},
+    own_room::message,
     room::Stand,
 };
 
@@ -158,6 +159,66 @@ async fn c1_a_return_that_fails_at_any_step_is_made_by_the_next_attempt() {
     let (other, answer) = ((&other, &other_joins), (&answer, &joins));
     let commits = fail_at_every_commit(begin, other, answer, alice_leaves).await;
     assert!(commits > 6, "parts, a clearing, a page, a state, and the join: {commits}");
+}
+
+/// C17: nobody had been given what Alice said when she left; and when she came back, the other
+/// server did not know of it.
+#[tokio::test]
+async fn c17_what_waits_for_a_server_outlives_a_return() {
+    let alice = user("alice", OWN);
+    let mut answer = PeerRoom::new();
+    let first = answer.own_join(&alice);
+    let stand = empty(&answer).await;
+    join(&stand, "first", (&answer, &first)).await.unwrap();
+    stand.ask(message(caller("alice"), "Farewell")).await.unwrap();
+    alice_leaves(&stand).await;
+    answer.take(&first);
+    answer.add(&user("carol", "peer.example"), "m.room.message", None, json!({ "body": "?" }));
+    let second = answer.own_join(&alice);
+    let joined = join(&stand, "second", (&answer, &second)).await.unwrap();
+    assert_eq!(joined, Outcome::Accepted { redacted: false });
+    let question = GetOutgoing {
+        server: "peer.example".try_into().unwrap(),
+        after: None,
+        limit: 9,
+        newest_only: false,
+        receipts: 0,
+        devices: None,
+    };
+    let waits = stand.ask(question).await.unwrap().pdus;
+    // The join comes with it. It is known there, where somebody there was asked to join.
+    assert_eq!(waits.len(), 3, "what she said, that she left, and that she is back: {waits:?}");
+    assert!(waits[0].get().contains("Farewell"), "{waits:?}");
+}
+
+/// More than what is due soon comes to.
+async fn some_alarms(stand: &Stand) {
+    for _ in 0..9 {
+        stand.alarm().await;
+    }
+}
+
+/// C16: Bob, who is a user here too, was invited while nobody of this server was in the room.
+#[tokio::test]
+async fn c16_memberships_that_come_with_a_return_are_delivered() {
+    let (alice, bob) = (user("alice", OWN), user("bob", OWN));
+    let mut answer = PeerRoom::new();
+    let first = answer.own_join(&alice);
+    let stand = empty(&answer).await;
+    join(&stand, "first", (&answer, &first)).await.unwrap();
+    alice_leaves(&stand).await;
+    some_alarms(&stand).await;
+    answer.take(&first);
+    answer.add(&user("carol", "peer.example"), "m.room.message", None, json!({ "body": "?" }));
+    let invite = json!({ "membership": "invite" });
+    answer.add(&user("carol", "peer.example"), MEMBER, Some(bob.as_str()), invite);
+    let second = answer.own_join(&alice);
+    let joined = join(&stand, "second", (&answer, &second)).await.unwrap();
+    assert_eq!(joined, Outcome::Accepted { redacted: false });
+    stand.run_deferred().await;
+    some_alarms(&stand).await;
+    let undelivered = members::list_undelivered(&*stand.host.sqlite, SCOPE, 0, 9).await.unwrap();
+    assert!(undelivered.is_empty(), "{undelivered:?}");
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ async fn t3a_what_is_rejected_late_goes_out_of_every_state() {
         // A peer says that they count.
         let speech = told.make(&carol(), MESSAGE, None, json!({}));
         let state = told.state.values().map(|it| it.event_id.clone()).collect();
-        let given = GivenState { after: speech.event_id.clone(), state };
+        let given = GivenState { before: speech.event_id.clone(), state, is_hearsay: false };
         assert_eq!(receive(&stand, Kind::Live, &speech, vec![given]).await, accepted());
         assert_eq!(stand.receive(&leave).await, accepted());
         let late = row(&stand, &levels).await.num;

@@ -229,14 +229,16 @@ async fn c13_what_waits_in_vain_is_removed_in_its_time() {
     let mut passed_ms = 0;
     while stand.agenda().await.contains(&"expire".to_owned()) {
         passed_ms += stand.alarm().await.expect("an alarm, as long as something waits");
-        let days = passed_ms / DAY_MS;
-        let event = u64::from(days < 7);
-        // It may go up to an hour later.
-        if days != 7 && days < 30 {
-            assert_eq!(counts().await, (event, event, 1), "after {passed_ms} ms");
+        // Nobody is there to be asked for what is missing.
+        for work in stand.host.take_deferred() {
+            work.await;
+        }
+        if passed_ms / DAY_MS < 30 {
+            assert_eq!(counts().await, (1, 1, 1), "after {passed_ms} ms");
         }
     }
     assert_eq!(counts().await, (0, 0, 0), "after {passed_ms} ms");
+    // It may go up to an hour later.
     assert!(passed_ms / DAY_MS <= 30, "after {passed_ms} ms");
 }
 

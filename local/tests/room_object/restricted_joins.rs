@@ -1,18 +1,16 @@
 //! Joins of a restricted room while the room that admits answers late, or not at all.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use ruma::{RoomId, ServerName, UserId, api::error::ErrorKind};
+use ruma::{RoomId, UserId, api::error::ErrorKind};
 use serde_json::json;
 use skerry::{
     Error, Result,
     messages::{
-        destination,
         room::{self, IsJoined, MembershipAction, Outcome},
         user,
     },
-    ports::Objects,
 };
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
@@ -24,6 +22,7 @@ use super::{
     stand::{membership, message},
 };
 use crate::{
+    only::{Only, SomeObjects},
     others::{Kind, Others},
     room::{Stand, ask},
 };
@@ -35,7 +34,7 @@ type Question = (String, oneshot::Sender<Result<Option<bool>>>);
 struct Rooms(mpsc::UnboundedSender<Question>, Arc<Others>);
 
 #[async_trait]
-impl Objects for Rooms {
+impl SomeObjects for Rooms {
     async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
         assert!(matches!(command, room::Command::IsJoined(_)), "{command:?}");
         let (answer, answered) = oneshot::channel();
@@ -45,23 +44,6 @@ impl Objects for Rooms {
 
     async fn user(&self, user_id: &UserId, command: user::Command) -> Result<user::Reply> {
         self.1.user(user_id, command).await
-    }
-
-    async fn destination(
-        &self,
-        _: &ServerName,
-        _: destination::Command,
-    ) -> Result<destination::Reply> {
-        Err(Error::internal("no other server is asked"))
-    }
-
-    async fn wait_for_changes(
-        &self,
-        user_id: &UserId,
-        question: user::GetChanges,
-        at_most: Duration,
-    ) -> Result<Option<Box<user::Changes>>> {
-        self.1.wait_for_changes(user_id, question, at_most).await
     }
 }
 
@@ -82,7 +64,7 @@ impl Scene {
     async fn new() -> Self {
         let (asked, questions) = mpsc::unbounded_channel();
         let users = Others::new(Kind::Users);
-        let objects = Arc::new(Rooms(asked, users.clone()));
+        let objects = Arc::new(Only(Arc::new(Rooms(asked, users.clone()))));
         let mut peer = PeerRoom::small();
         let room_id = &peer.create.room_id;
         let stand = Stand::beside(own_server(), room_id, users, objects).await;

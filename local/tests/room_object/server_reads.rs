@@ -2,4 +2,4 @@
 
 mod forks;
 mod linear;
-mod stand;
+pub(crate) mod stand;

@@ -14,7 +14,7 @@ use skerry::{
         RawJson, ServerKey,
         room::{GivenState, Join, Kind, Outcome, Receive, Stage},
     },
-    ports::{Sql as _, Stmt},
+    ports::{Row, Sql as _, Stmt},
     store::room::{events, graph, meta, state},
 };
 use skerry_core::{
@@ -33,11 +33,18 @@ use super::{
     },
 };
 
+#[path = "together.rs"]
+mod together;
+
 /// What was done, so that a run shows what it covers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub rooms: usize,
     pub events: usize,
+    /// Those that came in one go with others.
+    pub together: usize,
+    /// Batches of them that failed.
+    pub failed: usize,
     /// Events that came before those they follow.
     pub woken: usize,
     pub outliers: usize,
@@ -49,12 +56,29 @@ pub struct Tally {
     pub cut: usize,
 }
 
-/// Does again what a server did, and compares what it came to.
-pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
-    let Some(store) = &world.servers[server].room else { return };
+/// How a room is told events that came one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Each by itself; now and then what comes next comes before it.
+    Turned,
+    /// Each by itself, in order.
+    Each,
+    /// As many at once as may come at once; now and then their batch fails.
+    Together,
+}
+
+/// Does again what a server did, and compares what it came to. Gives what its store has by then,
+/// unless the replay ended early.
+pub async fn replay(
+    world: &World,
+    server: usize,
+    way: Way,
+    tally: &mut Tally,
+) -> Option<Vec<Vec<Row>>> {
+    let store = world.servers[server].room.as_ref()?;
     // Who does what it should not also has events of its own that nobody else takes for events.
     if !world.is_honest(server) || !matches!(store.journal.first(), Some(Step::Join { .. })) {
-        return;
+        return None;
     }
     let mut replay = Replay::new(world, server, store).await;
     let mut steps = store.journal.iter().peekable();
@@ -74,17 +98,25 @@ pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
                 replay.receive(Kind::Outlier, &[told]).await;
                 tally.outliers += 1;
             }
+            Step::Event { given, mode: Mode::Live, .. }
+                if way == Way::Together && given.is_empty() =>
+            {
+                if !replay.go_on_together(world, step, &mut steps, tally).await {
+                    tally.cut += 1;
+                    return None;
+                }
+            }
             Step::Event { pdu, given, mode: Mode::Live, verdict, current } => {
                 let told = Told { pdu, given, verdict: *verdict };
                 // Now and then what comes next comes before it.
-                let is_turned = steps.len().is_multiple_of(3);
+                let is_turned = way == Way::Turned && steps.len().is_multiple_of(3);
                 let next = steps.peek().filter(|_| is_turned);
                 let next = next.and_then(|it| child(it, pdu, given.is_empty()));
                 let mut current: &Map = current;
                 match (replay.live(told, next.map(|it| it.0)).await, next) {
                     (Live::Cut, _) => {
                         tally.cut += 1;
-                        return;
+                        return None;
                     }
                     (Live::BothHere, Some((_, after))) => {
                         current = after;
@@ -113,6 +145,7 @@ pub async fn replay(world: &World, server: usize, tally: &mut Tally) {
     replay.compare().await;
     replay.check_positions().await;
     tally.early += replay.later.len();
+    Some(together::dump(&replay.stand).await)
 }
 
 /// An event that the room is told.
@@ -242,10 +275,12 @@ impl<'a> Replay<'a> {
     }
 
     async fn tell(&self, pdu: &Arc<Pdu>) -> Outcome {
-        let (events, keys) = (vec![raw(pdu)], self.keys.clone());
-        let (origin, kind, states) = (None, Kind::Live, Vec::new());
-        let receive = Receive { origin, hand_on: false, events, keys, kind, states };
+        let receive = self.to_receive(vec![raw(pdu)], Kind::Live, Vec::new());
         self.stand.ask_to_the_end(receive).await.remove(0).outcome
+    }
+
+    fn to_receive(&self, events: Vec<RawJson>, kind: Kind, states: Vec<GivenState>) -> Receive {
+        Receive { origin: None, hand_on: false, events, keys: self.keys.clone(), kind, states }
     }
 
     /// Tells what is known of the history.
@@ -299,15 +334,13 @@ impl<'a> Replay<'a> {
     /// Whether the room could do it: it may lack history that it was told too early.
     async fn receive(&mut self, kind: Kind, told: &[Told<'a>]) -> bool {
         let given = told.iter().flat_map(|it| it.given);
-        let states = given.map(|it| GivenState { after: it.0.clone(), state: it.1.clone() });
-        let receive = Receive {
-            origin: None,
-            hand_on: false,
-            events: told.iter().map(|it| raw(it.pdu)).collect(),
-            keys: self.keys.clone(),
-            kind,
-            states: states.collect(),
-        };
+        let states = given.map(|it| GivenState {
+            before: it.0.clone(),
+            state: it.1.clone(),
+            is_hearsay: false,
+        });
+        let events = told.iter().map(|it| raw(it.pdu)).collect();
+        let receive = self.to_receive(events, kind, states.collect());
         let received = self.stand.ask_to_the_end(receive).await;
         for (told, received) in told.iter().zip(received) {
             let is_expected = match received.outcome {

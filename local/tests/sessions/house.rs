@@ -13,7 +13,7 @@ use skerry::{
     bootstrap::{FirstToken, FirstTokenOutcome, bootstrap},
     limiters::OneProcess,
     ports::{Clock, Offline, Ports},
-    server::{Config, Registration},
+    server::{Config, Presence, Registration},
 };
 use skerry_core::rate_limits::RateLimits;
 use skerry_local::{
@@ -47,7 +47,10 @@ pub(crate) fn config(registration: Registration) -> Config {
         public_base_url: None,
         access_token_lifetime_ms: LIFETIME_MS,
         private_servers: Vec::new(),
+        encryption_by_default: skerry_core::create_room::EncryptionByDefault::default(),
         notaries: Vec::new(),
+        presence: Presence::Off,
+        limit_profile: false,
         session_cache_ms: CACHE_MS,
         rate_limits: RateLimits::off(),
     }
@@ -80,6 +83,7 @@ impl House {
         let registry = Registry::new(
             sqlite.clone(),
             clock.clone(),
+            Arc::new(SystemRandom),
             Arc::new(Offline),
             Arc::new(Offline),
             server.clone(),

@@ -3,7 +3,7 @@
 //! or lost as in a crash.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -44,6 +44,10 @@ pub(crate) enum Fate {
     WrittenAndFailed,
     /// It is written, and never returns.
     WrittenAndHangs,
+    /// Nothing is written, and it never returns.
+    Hangs,
+    /// Nothing is written, it fails, and nothing can be read any more.
+    Breaks,
 }
 
 /// What can be done with the global store.
@@ -65,9 +69,11 @@ pub(crate) struct Host {
     own: OwnStore,
     global: Global,
     objects: Arc<dyn Objects>,
+    /// The way to other servers, of which there is none unless a test has one.
+    http: Mutex<&'static dyn Http>,
     clock: MovableClock,
-    /// What becomes of a commit, and how many are written before it.
-    fate: Mutex<Option<(u64, Fate)>>,
+    /// What becomes of the next commits; the others are written.
+    fates: Mutex<VecDeque<Fate>>,
     alarm_at_ms: Mutex<Option<u64>>,
     /// When the alarm was set for that is going off at this moment.
     going_off_ms: Mutex<Option<u64>>,
@@ -106,8 +112,9 @@ impl Host {
             global: Global { sqlite: sqlite.clone(), is: Mutex::new(global) },
             sqlite,
             objects,
+            http: Mutex::new(&Offline),
             clock: MovableClock(AtomicU64::new(BEGIN_MS)),
-            fate: Mutex::default(),
+            fates: Mutex::default(),
             alarm_at_ms: Mutex::default(),
             going_off_ms: Mutex::default(),
             deferred: Mutex::default(),
@@ -128,12 +135,23 @@ impl Host {
 
     /// What becomes of a commit, when so many have been written before it.
     pub(crate) fn commit_after(&self, written: u64, fate: Fate) {
-        *self.fate.lock().unwrap() = Some((written, fate));
+        let written = (0..written).map(|_| Fate::Written);
+        *self.fates.lock().unwrap() = written.chain([fate]).collect();
+    }
+
+    /// What becomes of the next commits.
+    pub(crate) fn fates(&self, fates: &[Fate]) {
+        *self.fates.lock().unwrap() = fates.iter().copied().collect();
     }
 
     /// Commits are written from here on.
     pub(crate) fn commits_are_written(&self) {
-        *self.fate.lock().unwrap() = None;
+        self.fates.lock().unwrap().clear();
+    }
+
+    /// What becomes of the next commit, if that was said and it has not been made.
+    pub(crate) fn next_fate(&self) -> Option<Fate> {
+        self.fates.lock().unwrap().front().copied()
     }
 
     /// What can be done with the global store from here on.
@@ -149,6 +167,11 @@ impl Host {
     /// Whether the object's own store can be read from here on.
     pub(crate) fn can_be_read(&self, can: bool) {
         self.own.fails.store(!can, Ordering::Relaxed);
+    }
+
+    /// Other servers can be asked from here on.
+    pub(crate) fn asks(&self, http: &'static dyn Http) {
+        *self.http.lock().unwrap() = http;
     }
 
     /// How much was committed.
@@ -219,15 +242,7 @@ impl Host {
 
     /// The fate of this commit.
     fn take_fate(&self) -> Fate {
-        let mut fate = self.fate.lock().unwrap();
-        match fate.take() {
-            None => Fate::Written,
-            Some((0, it)) => it,
-            Some((left, it)) => {
-                *fate = Some((left - 1, it));
-                Fate::Written
-            }
-        }
+        self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Written)
     }
 }
 
@@ -326,6 +341,13 @@ impl ObjectHost for Host {
         if fate == Fate::Refused {
             return Err(Error::internal("the store is full"));
         }
+        if fate == Fate::Breaks {
+            self.can_be_read(false);
+            return Err(Error::internal("the store is broken"));
+        }
+        if fate == Fate::Hangs {
+            return std::future::pending().await;
+        }
         self.commits.fetch_add(1, Ordering::Relaxed);
         assert_planned(&stmts);
         let results = self.sqlite.batch(stmts).await?;
@@ -335,7 +357,7 @@ impl ObjectHost for Host {
         match fate {
             Fate::WrittenAndFailed => Err(Error::internal("the answer was lost")),
             Fate::WrittenAndHangs => std::future::pending().await,
-            Fate::Written | Fate::Refused => Ok(results),
+            Fate::Written | Fate::Refused | Fate::Hangs | Fate::Breaks => Ok(results),
         }
     }
 
@@ -404,7 +426,7 @@ impl ObjectHost for Host {
     }
 
     fn http(&self) -> &dyn Http {
-        &Offline
+        *self.http.lock().unwrap()
     }
 
     fn dns(&self) -> &dyn Dns {

@@ -6,7 +6,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -18,17 +17,18 @@ use serde::Serialize;
 use serde_json::Value as JsonValue;
 use skerry::{
     Error, Result,
-    messages::{destination, room, user},
-    ports::Objects,
+    messages::{ServerKey, destination, room, user},
 };
 use tokio::sync::watch;
+
+use crate::only::SomeObjects;
 
 /// Which kind of objects they are. Objects of the other kind are not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The rooms of one user.
     Rooms,
-    /// The users of one room.
+    /// The users of one room, and the other servers in it.
     Users,
 }
 
@@ -38,8 +38,11 @@ pub(crate) struct Others {
     asked: Mutex<Vec<(String, JsonValue)>>,
     failing: Mutex<BTreeSet<String>>,
     hanging: Mutex<BTreeSet<String>>,
+    absent: Mutex<BTreeSet<String>>,
     refuse: AtomicBool,
     are_busy: AtomicBool,
+    /// The keys of other servers.
+    keys: Mutex<Vec<ServerKey>>,
     are_held: watch::Sender<bool>,
     arrivals: watch::Sender<u64>,
 }
@@ -51,16 +54,28 @@ impl Others {
             asked: Mutex::default(),
             failing: Mutex::default(),
             hanging: Mutex::default(),
+            absent: Mutex::default(),
             refuse: AtomicBool::new(false),
             are_busy: AtomicBool::new(false),
+            keys: Mutex::default(),
             are_held: watch::Sender::new(false),
             arrivals: watch::Sender::new(0),
         })
     }
 
+    /// Other servers have these keys.
+    pub(crate) fn have_keys(&self, keys: Vec<ServerKey>) {
+        *self.keys.lock().unwrap() = keys;
+    }
+
     /// This one cannot be asked.
     pub(crate) fn fail(&self, name: &str) {
         self.failing.lock().unwrap().insert(name.to_owned());
+    }
+
+    /// There is no such room here.
+    pub(crate) fn is_absent(&self, name: &str) {
+        self.absent.lock().unwrap().insert(name.to_owned());
     }
 
     /// This one never answers.
@@ -125,6 +140,9 @@ impl Others {
             let later = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
             return Err(Error::api(later, "too much at once"));
         }
+        if self.absent.lock().unwrap().contains(name) {
+            return Err(Error::UnknownRoom);
+        }
         match self.refuse.load(Ordering::Relaxed) {
             true => Err(Error::forbidden("banned")),
             false => Ok(()),
@@ -133,7 +151,7 @@ impl Others {
 }
 
 #[async_trait]
-impl Objects for Others {
+impl SomeObjects for Others {
     async fn room(&self, room_id: &RoomId, command: room::Command) -> Result<room::Reply> {
         self.hear(Kind::Rooms, room_id.as_str(), &command).await?;
         Ok(match command {
@@ -154,18 +172,25 @@ impl Objects for Others {
 
     async fn destination(
         &self,
-        _: &ServerName,
-        _: destination::Command,
+        server: &ServerName,
+        command: destination::Command,
     ) -> Result<destination::Reply> {
-        Err(Error::internal("no other server is asked"))
-    }
-
-    async fn wait_for_changes(
-        &self,
-        _: &UserId,
-        _: user::GetChanges,
-        _: Duration,
-    ) -> Result<Option<Box<user::Changes>>> {
-        Ok(None)
+        // A room tells them what it tells users.
+        let kind = match command {
+            destination::Command::Leave(_) => Kind::Rooms,
+            _ => Kind::Users,
+        };
+        self.hear(kind, server.as_str(), &command).await?;
+        Ok(match command {
+            destination::Command::Leave(_) => destination::Reply::Leave(()),
+            destination::Command::GetKeys(_) => {
+                let keys = self.keys.lock().unwrap().clone();
+                destination::Reply::GetKeys(
+                    keys.into_iter().filter(|it| it.server == server).collect(),
+                )
+            }
+            destination::Command::TypingActivity(_) => destination::Reply::TypingActivity(()),
+            _ => destination::Reply::RoomActivity(user::Delivered::Noted),
+        })
     }
 }

@@ -10,7 +10,7 @@ use skerry::{
         room::{ChangeMembership, Create, MembershipAction, NewState, Send, SyncRoom},
     },
     server::{
-        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, OwnKeys,
+        Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, OwnKeys, Presence,
         Registration, Server,
     },
 };
@@ -26,9 +26,12 @@ pub(crate) fn server(name: &str, signing_key: SigningKey) -> Arc<Server> {
         private_servers: Vec::new(),
         session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
         rate_limits: RateLimits::off(),
+        encryption_by_default: skerry_core::create_room::EncryptionByDefault::default(),
         notaries: Vec::new(),
+        presence: Presence::Off,
+        limit_profile: false,
     };
-    let keys = OwnKeys { current: signing_key, old: Vec::new() };
+    let keys = OwnKeys { current: signing_key, next: Vec::new(), old: Vec::new() };
     Arc::new(Server::new(name.try_into().unwrap(), keys, config))
 }
 
@@ -115,5 +118,7 @@ pub(crate) fn whole_room(caller: Caller) -> SyncRoom {
         thread_counts: false,
         ignored_users: Vec::new(),
         federation_format: false,
+        statuses: false,
+        wants_devices: false,
     }
 }

@@ -13,6 +13,7 @@ use skerry::{
 
 use crate::{
     host::{GlobalStore, Host},
+    only::Only,
     others::{Kind, Others},
 };
 
@@ -40,7 +41,7 @@ impl Stand {
     /// A store in which the room is not.
     pub(crate) async fn empty(server: Arc<Server>, room_id: &RoomId) -> Self {
         let users = Others::new(Kind::Users);
-        Self::beside(server, room_id, users.clone(), users).await
+        Self::beside(server, room_id, users.clone(), Arc::new(Only(users))).await
     }
 
     /// As [`Self::empty`], where it is not the users alone that the room asks.
@@ -74,6 +75,20 @@ impl Stand {
                 return;
             }
             futures_util::future::join_all(deferred).await;
+        }
+    }
+
+    /// Does something while what is deferred meanwhile is run beside it, as hosts do.
+    pub(crate) async fn beside_deferred<T>(&self, work: impl Future<Output = T>) -> T {
+        let deferred = async {
+            loop {
+                self.run_deferred().await;
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = deferred => panic!("there is always more to come"),
         }
     }
 

@@ -9,9 +9,9 @@ use skerry::{
         room::Position,
         secret::Secret,
         user::{
-            Authenticate, CheckPassword, CreateFilter, Deactivate, Device, GetProfile, ListDevices,
-            Login, Membership, NewSession, NewTokens, Refresh, Register, SetAccountData,
-            SetProfileField,
+            Authenticate, CheckPassword, CreateFilter, Deactivate, DeliverToDevice, Device,
+            GetProfile, ListDevices, Login, Membership, NewSession, NewTokens, Refresh, Register,
+            SetAccountData, SetProfileField,
         },
     },
     ports::{Sql as _, Stmt},
@@ -105,6 +105,10 @@ pub(crate) async fn lived_in() -> World {
     ] {
         world.ask(a_membership(room_id, membership, 1)).await;
     }
+    let message = super::to_device::message("1", &[("*", json!({ "a": 1 }))]);
+    world.ask(DeliverToDevice { messages: vec![message] }).await;
+    world.ask(super::backups::create()).await;
+    world.ask(super::backups::put(1, &[("!a:localhost", "session", 1)])).await;
     world.drain().await;
     world.rooms.asked();
     world
@@ -131,6 +135,9 @@ pub(crate) async fn stored(world: &World) -> Vec<String> {
         "SELECT json_array('account data', type) FROM user_account_data",
         "SELECT json_array('filter', filter_id) FROM user_filters",
         "SELECT json_array('outbox', kind, about) FROM user_outbox",
+        "SELECT json_array('backup', version) FROM user_backups",
+        "SELECT json_array('to device', device_id) FROM user_to_device",
+        "SELECT json_array('to device seen', until_ms) FROM user_to_device_seen",
     ] {
         for mut row in world.host.sqlite.rows(Stmt::new(statement)).await.unwrap() {
             found.push(row.take::<String>(0).unwrap());

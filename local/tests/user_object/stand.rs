@@ -8,15 +8,17 @@ use skerry::{
     Result,
     messages::{
         Ask, RawJson,
-        user::{Command, NewSession, NewTokens, Reply, ToUser},
+        user::{Changes, Command, GetChanges, NewSession, NewTokens, Reply, ToUser},
     },
-    objects::{Object as _, user::User},
+    objects::{Answer, Object as _, user::User},
     ports::{Sql as _, Stmt},
 };
+use skerry_core::sync_token::SyncToken;
 
 use super::account::{register, session};
 use crate::{
     host::{GlobalStore, Host},
+    only::Only,
     others::{Kind, Others},
 };
 
@@ -31,7 +33,7 @@ impl World {
     /// Nothing is stored.
     pub(crate) async fn new() -> Self {
         let rooms = Others::new(Kind::Rooms);
-        let host = Host::open(rooms.clone(), GlobalStore::WriteOnly).await;
+        let host = Host::open(Arc::new(Only(rooms.clone())), GlobalStore::WriteOnly).await;
         Self { user: build(&host), host, rooms }
     }
 
@@ -74,6 +76,15 @@ impl World {
         self.user.ask(command).await
     }
 
+    /// What the device `D` is told while it waits, if there is nothing new.
+    pub(crate) async fn nothing_new(&self, since: SyncToken) -> Option<Box<Changes>> {
+        let command = get_changes("d", Some(since)).into_command();
+        match self.user.answer_waiting(command).await.unwrap() {
+            Answer::NothingNew(it) => GetChanges::from_reply(it),
+            Answer::News(_) => None,
+        }
+    }
+
     /// The status of a refusal.
     pub(crate) async fn refused<A: Ask<Recipient = ToUser>>(&self, question: A) -> u16 {
         self.try_ask(question).await.err().unwrap().status().as_u16()
@@ -102,6 +113,20 @@ impl World {
 
 fn build(host: &Arc<Host>) -> Arc<User> {
     User::new(owned_user_id!("@ann:localhost"), (), host.clone())
+}
+
+/// What a client asks for that is not there to wait.
+pub(crate) fn get_changes(access_hash: &str, since: Option<SyncToken>) -> GetChanges {
+    GetChanges {
+        since,
+        include_leave: false,
+        full_state: false,
+        access_hash: access_hash.to_owned(),
+        lazy_loads: false,
+        looked_at: None,
+        limit: 100,
+        presence: None,
+    }
 }
 
 /// A content.

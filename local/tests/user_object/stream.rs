@@ -7,14 +7,14 @@ use serde_json::json;
 use skerry::{
     messages::{
         room::Position,
-        user::{Changes, GetChanges, Membership, Read, ReadRoom, RoomActivity},
+        user::{Changes, Membership, Read, ReadRoom, RoomActivity},
     },
     ports::{Sql as _, Stmt},
     store::user::rooms,
 };
 use skerry_core::{sync_token::SyncToken, user_stream::MAX_MARKS_PER_ROOM};
 
-use super::stand::{World, a_room};
+use super::stand::{World, a_room, get_changes};
 use crate::host::SCOPE;
 
 impl World {
@@ -40,16 +40,7 @@ impl World {
     }
 
     pub(crate) async fn changes(&self, since: Option<SyncToken>) -> Changes {
-        let ask = GetChanges {
-            since,
-            include_leave: false,
-            full_state: false,
-            access_hash: "d".to_owned(),
-            lazy_loads: false,
-            looked_at: None,
-            limit: 100,
-        };
-        *self.ask(ask).await
+        *self.ask(get_changes("d", since)).await
     }
 
     /// What of the room is to be read, if anything.
@@ -62,7 +53,8 @@ impl World {
         let room = ReadRoom { room_id: a_room().to_owned(), to, members: Vec::new() };
         let device_id = owned_device_id!("D");
         let instance = self.changes(None).await.instance;
-        self.ask(Read { position, instance, device_id, rooms: vec![room] }).await
+        let rooms = vec![room];
+        self.ask(Read { position, instance, device_id, rooms, active_ms: None }).await.token
     }
 
     pub(crate) async fn position(&self) -> u64 {

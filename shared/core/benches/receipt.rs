@@ -65,7 +65,7 @@ fn benches(criterion: &mut Criterion) {
     let bytes = VerifyKey::decode(&key.public_base64()).expect("base64");
     let mut keys = Keyring::default();
     let verify_key = VerifyKey::current(&bytes, u64::MAX).expect("a key");
-    keys.insert(server_name!("bench").to_owned(), key.id().to_owned(), verify_key);
+    keys.insert(server_name!("bench").to_owned(), key.id().to_owned(), verify_key.clone());
     let before: Vec<_> = (0..3).map(|it| message(it, &key, &[])).collect();
     let before: Vec<_> = before.iter().collect();
     let pdu = message(9, &key, &before);

@@ -24,7 +24,8 @@ use serde_json::{Value as JsonValue, json, value::RawValue as RawJsonValue};
 use skerry_core::{
     Pdu, SigningKey,
     engine::{
-        self, After, Edges, Event, Head, KeyId, Keys, Mode, Num, StateAt, States, Verdict, View,
+        self, After, Circumstances, Edges, Event, Head, KeyId, Keys, Mode, Num, StateAt, States,
+        Verdict, View,
     },
     pdu::{self, NewEvent},
     receipt::{self, Keyring, VerifyKey},
@@ -118,7 +119,7 @@ struct Room {
 impl Room {
     fn head(&self) -> Head<'_> {
         let current = StateAt { chain: 0, group: self.group };
-        Head { rules: &RULES, create: 0, extremities: &self.extremities, current }
+        Head { rules: &RULES, create: 0, extremities: &self.extremities, current, unverified: &[] }
     }
 
     /// Decides an event that comes after the newest one, and commits it.
@@ -128,7 +129,7 @@ impl Room {
         let event =
             Event::new(num, Arc::new(pdu), Box::default(), standing, &RULES, &mut self.keys);
         let head = self.head();
-        let decision = engine::decide(self, &head, &event, &[], Mode::Live, false);
+        let decision = engine::decide(self, &head, &event, Circumstances::of(Mode::Live));
         let decision = decision.expect("everything is known");
         assert_eq!(decision.verdict, Verdict::Accepted, "{:?}", decision.reason);
         let before = head.current;
@@ -181,7 +182,11 @@ impl View for Room {
         Some(self.current.get(&key).copied())
     }
 
-    fn differences(&self, _at: &[StateAt]) -> Option<Vec<KeyId>> {
+    fn parent(&self, _: u64) -> Option<Option<StateAt>> {
+        Some(None)
+    }
+
+    fn deltas(&self, _: u64, _: u64, _: u64) -> Option<Vec<(KeyId, Option<Num>)>> {
         Some(Vec::new())
     }
 }
@@ -269,7 +274,7 @@ fn benches(criterion: &mut Criterion) {
     let bytes = VerifyKey::decode(&origin.key.public_base64()).expect("base64");
     let mut keys = Keyring::default();
     let verify_key = VerifyKey::current(&bytes, u64::MAX).expect("a key");
-    keys.insert(server_name!("bench").to_owned(), origin.key.id().to_owned(), verify_key);
+    keys.insert(server_name!("bench").to_owned(), origin.key.id().to_owned(), verify_key.clone());
     let of_server = BTreeMap::from([(origin.key.id().to_string(), Base64::new(bytes))]);
     let public = PublicKeyMap::from([("bench".to_owned(), of_server)]);
 

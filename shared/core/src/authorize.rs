@@ -58,6 +58,18 @@ pub fn needed_state(
     Ok(keys)
 }
 
+/// Whether state events of a type can authorize others.
+pub fn authorizes(event_type: &str) -> bool {
+    matches!(
+        StateEventType::from(event_type),
+        StateEventType::RoomCreate
+            | StateEventType::RoomPowerLevels
+            | StateEventType::RoomJoinRules
+            | StateEventType::RoomMember
+            | StateEventType::RoomThirdPartyInvite
+    )
+}
+
 /// Whether a state event with this key belongs into `auth_events` when it is among
 /// [`needed_state`]: all but the create event of rooms that it names.
 pub fn is_auth_event(key: &StateKey, rules: &RoomVersionRules) -> bool {

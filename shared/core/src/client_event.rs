@@ -153,24 +153,26 @@ fn redaction<'a>(
 ///
 /// # Errors
 ///
-/// When what is stored is not a PDU.
+/// When it is neither a PDU nor stripped already.
 pub fn strip(json: &str) -> Result<Box<RawJsonValue>, serde_json::Error> {
-    #[derive(Serialize)]
+    #[derive(Deserialize, Serialize)]
     struct Stripped<'a> {
+        #[serde(borrow)]
         content: &'a RawJsonValue,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(borrow, skip_serializing_if = "Option::is_none")]
         origin_server_ts: Option<&'a RawJsonValue>,
+        #[serde(borrow)]
         sender: &'a RawJsonValue,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(borrow, skip_serializing_if = "Option::is_none")]
         state_key: Option<&'a RawJsonValue>,
-        #[serde(rename = "type")]
+        #[serde(borrow, rename = "type")]
         event_type: &'a RawJsonValue,
     }
-    let stored: PduFields<'_> = serde_json::from_str(json)?;
-    let PduFields { content, origin_server_ts, sender, state_key, event_type, .. } = stored;
-    let is_create = event_type.get() == "\"m.room.create\"";
-    let origin_server_ts = is_create.then_some(origin_server_ts);
-    to_raw_value(&Stripped { content, origin_server_ts, sender, state_key, event_type })
+    let mut stripped: Stripped<'_> = serde_json::from_str(json)?;
+    if stripped.event_type.get() != "\"m.room.create\"" {
+        stripped.origin_server_ts = None;
+    }
+    to_raw_value(&stripped)
 }
 
 #[cfg(test)]

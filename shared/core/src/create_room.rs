@@ -7,6 +7,7 @@
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom
 
 mod create_content;
+mod encryption;
 mod power_levels;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
+pub use self::encryption::{EncryptionByDefault, NoSuchDefault, encrypt_by_default};
 use crate::{canonical_alias, room_version, state_content};
 
 /// Events `initial_state` may list. They are written in one atomic batch with the rest.
@@ -31,6 +33,10 @@ pub const MAX_INITIAL_STATE: usize = 100;
 
 /// Users one request may invite.
 pub const MAX_INVITES: usize = 100;
+
+/// Users who are invited by a third-party identifier when a room is created: for each an identity
+/// server is asked.
+pub const MAX_THIRD_PARTY_INVITES: usize = 10;
 
 /// `additional_creators` of one room, invited ones included.
 pub const MAX_ADDITIONAL_CREATORS: usize = 100;
@@ -88,6 +94,9 @@ pub enum CreateRoomError {
     /// More than [`MAX_INVITES`] users.
     #[error("more than {MAX_INVITES} users are invited at once")]
     TooManyInvites,
+    /// More than [`MAX_THIRD_PARTY_INVITES`] users.
+    #[error("more than {MAX_THIRD_PARTY_INVITES} users are invited by a third-party identifier")]
+    TooManyThirdPartyInvites,
     /// More than [`MAX_ADDITIONAL_CREATORS`] users.
     #[error("a room has at most {MAX_ADDITIONAL_CREATORS} additional creators")]
     TooManyCreators,
@@ -166,6 +175,9 @@ pub fn is_new_alias(alias: &RoomAliasId) -> bool {
 pub fn invitees(request: &Request, creator: &UserId) -> Result<Vec<OwnedUserId>, CreateRoomError> {
     if request.invite.len() > MAX_INVITES {
         return Err(CreateRoomError::TooManyInvites);
+    }
+    if request.invite_3pid.len() > MAX_THIRD_PARTY_INVITES {
+        return Err(CreateRoomError::TooManyThirdPartyInvites);
     }
     let mut users: Vec<OwnedUserId> = Vec::with_capacity(request.invite.len());
     for user_id in &request.invite {

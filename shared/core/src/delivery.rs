@@ -92,9 +92,13 @@ pub const RETRY_MIN_MS: u64 = 10_000;
 /// never given up.
 pub const RETRY_MAX_MS: u64 = 15 * 60 * 1_000;
 
-/// How long a reader who was delivered weak news is spared more of it unless they read, in
+/// How long a user who was delivered weak news is spared more of it unless they read, in
 /// milliseconds.
 pub const WEAK_WINDOW_MS: u64 = 1_500;
+
+/// How long another server that was delivered weak news is spared more of it unless it reads, in
+/// milliseconds: it does so when it can.
+pub const SERVER_WEAK_WINDOW_MS: u64 = 60_000;
 
 /// Rows of readers that one batch removes.
 pub const REMOVALS_PER_BATCH: usize = 500;
@@ -305,16 +309,39 @@ impl<R: Ord + Clone> Delivery<R> {
         self.alarm.needed(now_ms, due_ms?)
     }
 
+    /// Whether weak news was for a reader who watches, and who has not read since.
+    pub fn is_told_weak(&self, reader: &R) -> bool {
+        self.watching.get(reader).is_some_and(Option::is_some)
+    }
+
+    /// Whether some reader has read everything, or may have.
+    pub fn has_reader(&self, is_meant: impl Fn(&R) -> bool) -> bool {
+        self.rows.iter().chain(self.watching.keys()).any(is_meant)
+    }
+
+    /// Readers who have read everything, or may have not long ago: those whom it concerns what
+    /// happens beside the room.
+    pub fn readers(&self) -> impl Iterator<Item = &R> {
+        let others = self.watching.keys().filter(|it| !self.rows.contains(it));
+        self.rows.iter().chain(others)
+    }
+
     /// Something changed that nobody has to hear of and that has no position: a receipt, who is
-    /// typing. Whom to deliver the weak news to: those who watch, unless they were delivered some
-    /// within [`WEAK_WINDOW_MS`] and have not read since (they will see all of it when they do).
-    /// At most [`DELIVERIES_PER_ROUND`]; beyond that, others come first the next time.
+    /// typing. Whom of some readers to deliver the weak news to: those who watch, unless they were
+    /// delivered some within `window_ms` and have not read since (they will see all of it when they
+    /// do). At most [`DELIVERIES_PER_ROUND`]; beyond that, others come first the next time.
     ///
     /// They go on watching. Weak news is not answered, not repeated, sets no alarm and is lost in
     /// a crash.
-    pub fn advance_weak(&mut self, now_ms: u64) -> Vec<R> {
-        let watching = self.watching.iter();
-        let unspared = watching.filter(|(_, weak_at_ms)| !is_spared(**weak_at_ms, now_ms));
+    pub fn advance_weak(
+        &mut self,
+        now_ms: u64,
+        window_ms: u64,
+        is_meant: impl Fn(&R) -> bool,
+    ) -> Vec<R> {
+        let watching = self.watching.iter().filter(|(reader, _)| is_meant(reader));
+        let unspared =
+            watching.filter(|(_, weak_at_ms)| !is_spared(**weak_at_ms, now_ms, window_ms));
         let unspared = unspared.map(|(reader, _)| reader.clone()).collect();
         let mut round = self.outstanding.turned(unspared);
         round.truncate(DELIVERIES_PER_ROUND);
@@ -328,7 +355,7 @@ impl<R: Ord + Clone> Delivery<R> {
     /// they are to be delivered to.
     pub fn advance_weak_to(&mut self, reader: &R, now_ms: u64) -> bool {
         let Some(weak_at_ms) = self.watching.get_mut(reader) else { return false };
-        if is_spared(*weak_at_ms, now_ms) {
+        if is_spared(*weak_at_ms, now_ms, WEAK_WINDOW_MS) {
             return false;
         }
         *weak_at_ms = Some(now_ms);
@@ -336,6 +363,6 @@ impl<R: Ord + Clone> Delivery<R> {
     }
 }
 
-fn is_spared(weak_at_ms: Option<u64>, now_ms: u64) -> bool {
-    weak_at_ms.is_some_and(|at_ms| now_ms < at_ms + WEAK_WINDOW_MS)
+fn is_spared(weak_at_ms: Option<u64>, now_ms: u64, window_ms: u64) -> bool {
+    weak_at_ms.is_some_and(|at_ms| now_ms < at_ms + window_ms)
 }

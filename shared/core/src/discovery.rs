@@ -22,6 +22,18 @@ pub const DEFAULT_PORT: u16 = 8448;
 /// Endpoints of one server that are kept, in the order in which they are tried.
 pub const MAX_ENDPOINTS: usize = 8;
 
+/// For how many times as long as a server kept a request waiting in vain it is not asked again.
+const SILENCE_FACTOR: u64 = 10;
+
+/// The longest that a server is not asked because of one request, in milliseconds.
+const MAX_SILENCE_MS: u64 = 60 * 1000;
+
+/// How long a server is left alone that did not answer a request in `took_ms`, both in
+/// milliseconds. One that fails at once may be asked again at once: that costs nobody anything.
+pub fn silence_ms(took_ms: u64) -> u64 {
+    took_ms.saturating_mul(SILENCE_FACTOR).min(MAX_SILENCE_MS)
+}
+
 /// Where a server is reached, and as what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -122,6 +134,15 @@ mod tests {
 
     fn name(name: &str) -> OwnedServerName {
         ServerName::parse(name).unwrap()
+    }
+
+    #[test]
+    fn who_keeps_others_waiting_is_left_alone_for_longer_but_not_for_long() {
+        for (took_ms, expected_ms) in
+            [(0, 0), (5, 50), (5_000, 50_000), (20_000, 60_000), (u64::MAX, 60_000)]
+        {
+            assert_eq!(silence_ms(took_ms), expected_ms);
+        }
     }
 
     #[test]

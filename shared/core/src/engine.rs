@@ -10,8 +10,11 @@ mod decide;
 mod decision;
 mod event;
 mod extremities;
+mod gather;
 mod outliers;
 pub mod redaction;
+mod related;
+mod repair;
 pub mod states;
 mod view_with;
 
@@ -21,10 +24,14 @@ use ruma::EventId;
 
 pub use self::{
     decide::decide,
-    decision::{After, Decision, Head, Mode, Undecided, Withdrawal},
+    decision::{
+        After, Change, Circumstances, Decision, Given, Head, Mode, NOT_VERIFIED, Undecided,
+        Unverified, Withdrawal,
+    },
     event::{Event, KeyId, Keys, States, Verdict},
     extremities::{choose_prev, state_before},
     outliers::{OutlierDecision, decide_outlier},
+    repair::{Repair, repair},
 };
 
 /// An event's number in its room. Given in the order in which events are stored, so that the
@@ -42,7 +49,7 @@ pub struct StateAt {
 }
 
 /// A state: one that is stored, and what differs from it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct State {
     /// The stored one.
     pub base: StateAt,
@@ -90,7 +97,10 @@ pub trait View {
     /// The event a stored state has for a key; `Some(None)`: it has none.
     fn state(&self, at: StateAt, key: KeyId) -> Option<Option<Num>>;
 
-    /// Every key in which any two of these stored states differ. Keys in which they do not may be
-    /// among them.
-    fn differences(&self, at: &[StateAt]) -> Option<Vec<KeyId>>;
+    /// The stored state that a chain hangs on; `Some(None)`: on none, as chain 0.
+    fn parent(&self, chain: u64) -> Option<Option<StateAt>>;
+
+    /// What a chain changes in groups with `after < group <= upto`: each key once, with the event
+    /// that it has from its last change on, or none.
+    fn deltas(&self, chain: u64, after: u64, upto: u64) -> Option<Vec<(KeyId, Option<Num>)>>;
 }

@@ -6,7 +6,7 @@ use ruma::{OwnedUserId, events::TimelineEventType};
 use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
 
-use crate::relation::Relation;
+use crate::{dummy_event, relation::Relation};
 
 /// Mentions that are kept of one event; beyond that the rest is not highlighted.
 pub const MAX_MENTIONS: usize = 50;
@@ -42,6 +42,14 @@ struct Mentions {
     room: bool,
 }
 
+/// Whether an event with this content may mention the whole room. False: it does not. So that
+/// nobody finds out for every event whether its sender has the power to.
+pub fn may_mention_room(content: &RawJsonValue) -> bool {
+    let text = content.get();
+    // An escape may be part of the name of the field.
+    text.contains("\\u") || text.contains("\"m.mentions\"") && text.contains("\"room\"")
+}
+
 /// Evaluates the default rules on one event. `may_notify_room` says whether the sender has the
 /// power to mention the whole room.
 pub fn evaluate(
@@ -54,6 +62,10 @@ pub fn evaluate(
         // `.m.rule.tombstone` highlights; other state events match no rule that notifies.
         let highlight_all = *event_type == TimelineEventType::RoomTombstone;
         return Notifies { all: highlight_all, highlight_all, ..Notifies::default() };
+    }
+    if dummy_event::is_hidden(&event_type.to_string()) {
+        // Nobody can look at it.
+        return Notifies::default();
     }
     let notifying =
         matches!(event_type, TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted);
@@ -94,6 +106,13 @@ mod tests {
             ),
             ("a notice", "m.room.message", json!({"msgtype": "m.notice"}), false, false),
             (
+                "one that nobody is shown",
+                "org.matrix.dummy_event",
+                json!({"m.mentions": {"room": true}}),
+                false,
+                false,
+            ),
+            (
                 "a reaction",
                 "m.reaction",
                 json!({"m.relates_to": {"rel_type": "m.annotation"}}),
@@ -114,6 +133,8 @@ mod tests {
             let content = to_raw_value(&content).unwrap();
             let got = evaluate(&event_type.into(), &content, false, || true);
             assert_eq!((got.all, got.highlight_all), (all, highlight_all), "{name}");
+            let mentions = content.get().contains("\"room\"");
+            assert_eq!(may_mention_room(&content), mentions, "{name}");
         }
     }
 

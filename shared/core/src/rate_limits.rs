@@ -128,7 +128,7 @@ buckets! {
     AccountData = "account-data", User, "5/s:100";
     /// filters that are stored
     Filters = "filters", User, "30/m:30";
-    /// the room directory, addresses and summaries of rooms
+    /// the room directory, addresses and summaries of rooms, spaces, profiles elsewhere
     Directory = "directory", User, "2/s:60";
     /// addresses of rooms that are set or removed, and listing in the directory
     Aliases = "aliases", User, "10/m:20";
@@ -136,6 +136,8 @@ buckets! {
     Receipts = "receipts", User, "10/s:100";
     /// typing notifications
     Typing = "typing", User, "5/s:60";
+    /// statuses that are set: each is told in all rooms of the user
+    Presence = "presence", User, "12/m:20";
     /// changes of the account and its devices
     Account = "account", User, "10/m:20";
     /// syncs

@@ -73,6 +73,12 @@ pub struct Received {
 }
 
 impl Received {
+    /// Whether it is the redacted form of what came, because the content is not what its hashes
+    /// say.
+    pub fn is_redacted(&self) -> bool {
+        self.redacted
+    }
+
     /// The servers that have to sign it.
     pub fn signers(&self) -> impl Iterator<Item = &ServerName> {
         self.signers.iter().map(|it| &*it.server)
@@ -136,6 +142,26 @@ pub fn read(
     Ok(Received { pdu, redacted, signed, signers })
 }
 
+/// As [`read`], of an event that this server must have signed too, whoever else has to.
+///
+/// # Errors
+///
+/// As [`read`]; and where it has not.
+pub fn read_signed_by(
+    json: &RawJsonValue,
+    room_id: &RoomId,
+    rules: &RoomVersionRules,
+    server: &ServerName,
+) -> Result<Received, Dropped> {
+    let mut received = read(json, room_id, rules)?;
+    if received.signers().all(|it| it != server) {
+        let is_strict = rules.authorization.strict_canonical_json;
+        let event = EventJson::parse(json.get(), is_strict).map_err(malformed)?;
+        received.signers.push(signatures::signer(&event.object, server.to_owned())?);
+    }
+    Ok(received)
+}
+
 /// Reads an event that another server sent for this room, signed by this server too, and gives it
 /// as it is then. Whether this server stands by it is for the caller to find out before anybody
 /// sees it.
@@ -149,25 +175,68 @@ pub fn countersigned(
     rules: &RoomVersionRules,
     (server, key): (&ServerName, &SigningKey),
 ) -> Result<(Received, Box<RawJsonValue>), Dropped> {
-    let no_object = || Dropped::Format("`signatures` is not an object of objects".to_owned());
     let is_strict = rules.authorization.strict_canonical_json;
     let mut event = EventJson::parse(json.get(), is_strict).map_err(malformed)?;
     event.take_unsigned().map_err(malformed)?;
     let signed = event.signed_text(&rules.redaction).map_err(malformed)?;
-    let empty = || CanonicalJsonValue::Object(CanonicalJsonObject::new());
-    let signatures = event.object.entry("signatures".to_owned()).or_insert_with(empty);
-    let signatures = signatures.as_object_mut().ok_or_else(no_object)?;
-    let own = signatures.entry(server.to_string()).or_insert_with(empty);
-    let own = own.as_object_mut().ok_or_else(no_object)?;
-    let signature = key.sign(signed.as_bytes()).base64();
-    own.insert(key.id().to_string(), CanonicalJsonValue::String(signature));
-    let text = event.text().map_err(malformed)?;
-    let event = RawJsonValue::from_string(text).map_err(malformed)?;
-    let received = read(&event, room_id, rules)?;
+    let signature = CanonicalJsonValue::String(key.sign(signed.as_bytes()).base64());
+    signatures_of(&mut event, server)?.insert(key.id().to_string(), signature);
+    let (received, event) = read_again(&event, room_id, rules)?;
     match received.redacted {
         true => Err(Dropped::Signature("its content is not what its hash says".to_owned())),
         false => Ok((received, event)),
     }
+}
+
+/// An event that another server was asked to sign, with the signatures that it has answered. Of
+/// the answer nothing else is taken. What is to be verified of the result are these signatures.
+///
+/// # Errors
+///
+/// [`Dropped`], where the answer is no event, or another one, or is not signed by that server.
+pub fn cosigned(
+    json: &RawJsonValue,
+    answer: &RawJsonValue,
+    room_id: &RoomId,
+    rules: &RoomVersionRules,
+    server: &ServerName,
+) -> Result<(Received, Box<RawJsonValue>), Dropped> {
+    let is_strict = rules.authorization.strict_canonical_json;
+    let mut event = EventJson::parse(json.get(), is_strict).map_err(malformed)?;
+    let asked = event_id(json, rules);
+    if asked.is_none() || event_id(answer, rules) != asked {
+        return Err(Dropped::Format("another event was answered".to_owned()));
+    }
+    let mut answer = EventJson::parse(answer.get(), is_strict).map_err(malformed)?;
+    let given = std::mem::take(signatures_of(&mut answer, server)?);
+    *signatures_of(&mut event, server)? = given;
+    let (mut received, event_json) = read_again(&event, room_id, rules)?;
+    received.signers = vec![signatures::signer(&event.object, server.to_owned())?];
+    Ok((received, event_json))
+}
+
+/// The signatures of a server on an event, to be changed.
+fn signatures_of<'a>(
+    event: &'a mut EventJson,
+    server: &ServerName,
+) -> Result<&'a mut CanonicalJsonObject, Dropped> {
+    let no_object = || Dropped::Format("`signatures` is not an object of objects".to_owned());
+    let empty = || CanonicalJsonValue::Object(CanonicalJsonObject::new());
+    let signatures = event.object.entry("signatures".to_owned()).or_insert_with(empty);
+    let signatures = signatures.as_object_mut().ok_or_else(no_object)?;
+    let of_server = signatures.entry(server.to_string()).or_insert_with(empty);
+    of_server.as_object_mut().ok_or_else(no_object)
+}
+
+/// An event that was changed, as it is then.
+fn read_again(
+    event: &EventJson,
+    room_id: &RoomId,
+    rules: &RoomVersionRules,
+) -> Result<(Received, Box<RawJsonValue>), Dropped> {
+    let text = event.text().map_err(malformed)?;
+    let event = RawJsonValue::from_string(text).map_err(malformed)?;
+    Ok((read(&event, room_id, rules)?, event))
 }
 
 /// The ID of an event, of which nothing else need be right.

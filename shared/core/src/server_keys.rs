@@ -1,8 +1,9 @@
 //! The keys that servers publish: whether to believe what another one answers ([spec]), and what
-//! this one answers ([`published`]).
+//! this one answers ([`published`]), which is of its own keys ([`own`]).
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#publishing-keys
 
+pub mod own;
 pub mod published;
 
 use ruma::{

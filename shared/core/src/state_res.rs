@@ -12,6 +12,7 @@
 
 mod checks;
 mod citers;
+mod conflict;
 mod conflicted;
 mod context;
 mod forks;
@@ -23,17 +24,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::room_version_rules::RoomVersionRules;
 
+pub use self::conflict::{Column, Conflict};
 use self::{checks::Checks, context::Context};
 use crate::engine::{Event, Incomplete, KeyId, Num, Verdict, View};
-
-/// What differs between forks.
-#[derive(Clone, Debug, Default)]
-pub struct Conflict {
-    /// How many forks there are.
-    pub forks: usize,
-    /// Every key whose event is not the same in all forks: its event in each fork, in their order.
-    pub keys: BTreeMap<KeyId, Box<[Option<Num>]>>,
-}
 
 /// The events of the keys in conflict in the resolved state; none: the key is absent there.
 ///

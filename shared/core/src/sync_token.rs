@@ -1,7 +1,7 @@
 //! The token of `/sync`: how far into a user's stream a client has got.
 //!
 //! `s{base}` or `s{base}_{own}`, and `-{before}` or `-{before}.{base}` or `-{before}.{base}_{own}`
-//! and `~{epoch}.{version}` and `@{us}` or `@{us}!` behind it. A client reads
+//! and `~{epoch}.{version}` and `*{seq}` and `@{us}` or `@{us}!` behind it. A client reads
 //! rooms *after* it learned what changed, and other devices and the rooms themselves go on
 //! meanwhile. What they do in between stands in the stream behind `base`, before the client's own
 //! record of what it read, `own`: the token claims the one and not the other. Where nothing came in
@@ -13,6 +13,9 @@
 //!
 //! Receipts and typing take no position of the stream: `~{epoch}.{version}` at the end says how
 //! much of what the user's memory holds of them the client has been given.
+//!
+//! Messages to the device that came with the response end at the position `*{seq}`: whoever comes
+//! back with it has them, and they are removed. Without it none came.
 //!
 //! A token is also asked for where rooms were at that time that the client was not given: those it
 //! has filtered out, has left, or has never been in. `@{us}` says when it was made; with `!` the
@@ -35,6 +38,9 @@ pub struct SyncToken {
     pub rest: Option<Rest>,
     /// How much of the receipts and typing has been given.
     pub ephemeral: Option<EphemeralVersion>,
+    /// The position of the last message to the device that was given with it; none: none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_device: Option<u64>,
     /// When it was made; none: before tokens said so.
     pub made: Option<Made>,
 }
@@ -79,7 +85,7 @@ pub struct EphemeralVersion {
 impl SyncToken {
     /// The token of a client that has seen everything up to a position.
     pub fn at(base: u64) -> Self {
-        Self { base, own: None, rest: None, ephemeral: None, made: None }
+        Self { base, own: None, rest: None, ephemeral: None, to_device: None, made: None }
     }
 
     /// The token of a client that has seen everything up to `base` and has recorded its reads
@@ -98,6 +104,12 @@ impl SyncToken {
     #[must_use]
     pub fn with_rest(self, rest: Option<Rest>) -> Self {
         Self { rest, ..self }
+    }
+
+    /// The same token of a client that is given messages to its device up to this position with it.
+    #[must_use]
+    pub fn with_to_device(self, to_device: Option<u64>) -> Self {
+        Self { to_device, ..self }
     }
 
     /// The same token, which was made so.
@@ -165,6 +177,9 @@ impl fmt::Display for SyncToken {
         if let Some(EphemeralVersion { epoch, version }) = self.ephemeral {
             write!(f, "~{epoch}.{version}")?;
         }
+        if let Some(to_device) = self.to_device {
+            write!(f, "*{to_device}")?;
+        }
         match self.made {
             None => Ok(()),
             Some(Made { us, is_partial: false }) => write!(f, "@{us}"),
@@ -187,6 +202,10 @@ impl FromStr for SyncToken {
             None => (text, None),
             Some((text, made)) => (text, Some(parse_made(made)?)),
         };
+        let (text, to_device) = match text.split_once('*') {
+            None => (text, None),
+            Some((text, to_device)) => (text, Some(parse_position(to_device)?)),
+        };
         let (text, ephemeral) = match text.split_once('~') {
             None => (text, None),
             Some((text, ephemeral)) => {
@@ -200,7 +219,7 @@ impl FromStr for SyncToken {
             Some((text, rest)) => (text, Some(parse_rest(rest)?)),
         };
         let Seen { base, own } = parse_seen(text)?;
-        Ok(Self { base, own, rest, ephemeral, made })
+        Ok(Self { base, own, rest, ephemeral, to_device, made })
     }
 }
 
@@ -261,6 +280,12 @@ mod tests {
             ("s42@17", Ok(made(17, false))),
             ("s42@17!", Ok(made(17, true))),
             ("s42~9.3@17", Ok(made(17, false).with_ephemeral(seen))),
+            ("s42*41", Ok(SyncToken::at(42).with_to_device(Some(41)))),
+            ("s42~9.3*43@17", Ok(made(17, false).with_ephemeral(seen).with_to_device(Some(43)))),
+            ("s42*", Err(InvalidSyncToken)),
+            ("s42*41*41", Err(InvalidSyncToken)),
+            ("s42*41~9.3", Err(InvalidSyncToken)),
+            ("s42@17*41", Err(InvalidSyncToken)),
             ("s42@", Err(InvalidSyncToken)),
             ("s42@!", Err(InvalidSyncToken)),
             ("s42@17!!", Err(InvalidSyncToken)),

@@ -1,9 +1,10 @@
-//! Access and refresh tokens: what they look like, and what is stored of them.
+//! Tokens: what they look like, and what is stored of them.
 //!
 //! A token names its user, so that whoever is shown one knows whose object to ask:
 //! `ska_<localpart>_<random>`, both parts in unpadded URL-safe base64. Refresh tokens begin with
-//! `skr`. The prefix tells people and secret scanners what it is. That a token names a user proves
-//! nothing: the user's object knows the hashes of the tokens it gave.
+//! `skr`, those that tell others who somebody is with `sko`. The prefix tells people and secret
+//! scanners what it is. That a token names a user proves nothing: the user's object knows the
+//! hashes of the tokens it gave.
 
 use base64::{
     Engine as _,
@@ -27,6 +28,8 @@ pub enum TokenKind {
     Access,
     /// It is exchanged for a new pair.
     Refresh,
+    /// It tells others who its user is.
+    OpenId,
 }
 
 impl TokenKind {
@@ -34,6 +37,7 @@ impl TokenKind {
         match self {
             Self::Access => "ska_",
             Self::Refresh => "skr_",
+            Self::OpenId => "sko_",
         }
     }
 
@@ -172,6 +176,10 @@ mod tests {
                 assert_eq!(named(TokenKind::Refresh, &refresh).as_deref(), Some(user_id));
                 assert_eq!(named(TokenKind::Refresh, &access), None);
                 assert_eq!(named(TokenKind::Access, &refresh), None);
+                let openid = TokenKind::OpenId.make(user_id, &random);
+                assert_eq!(named(TokenKind::OpenId, &openid).as_deref(), Some(user_id));
+                assert_eq!(named(TokenKind::Access, &openid), None);
+                assert_eq!(named(TokenKind::OpenId, &access), None);
             }
         }
     }

@@ -126,6 +126,44 @@ pub fn plan_membership(
     Some(MembershipPlan { entry, drops_marks })
 }
 
+/// Takes a membership in that no room delivers, because the room is not here: another server has
+/// sent it, or the user has turned it down. `seq` is the stream's next position. The room, once it
+/// is here, has the say: whatever it delivers stands behind. None: it ends what is not there, or
+/// the user is joined.
+pub fn plan_remote_membership(
+    entry: Option<&RoomEntry>,
+    membership: MembershipState,
+    seq: u64,
+) -> Option<MembershipPlan> {
+    use MembershipState as Is;
+    let before = entry.map_or(Is::Leave, |it| it.membership.clone());
+    let is_pending = matches!(before, Is::Invite | Is::Knock);
+    let may_be = match membership {
+        Is::Invite | Is::Knock => before != Is::Join,
+        Is::Leave | Is::Ban => is_pending,
+        _ => false,
+    };
+    if !may_be {
+        return None;
+    }
+    let entry = match entry {
+        Some(entry) => {
+            let entry = entry.clone();
+            RoomEntry { membership, membership_seq: seq, forgotten: false, ..entry }
+        }
+        None => RoomEntry {
+            membership,
+            membership_position: 0,
+            membership_seq: seq,
+            known_position: 0,
+            known_seq: seq,
+            read_position: None,
+            forgotten: false,
+        },
+    };
+    Some(MembershipPlan { entry, drops_marks: false })
+}
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ask {

@@ -14,8 +14,12 @@ mod batches;
 mod format;
 #[path = "receipt/hashes.rs"]
 mod hashes;
+#[path = "receipt/invites.rs"]
+mod invites;
 #[path = "support/server.rs"]
 mod server;
+#[path = "receipt/shown.rs"]
+mod shown;
 #[path = "receipt/signatures.rs"]
 mod signatures;
 

@@ -1,5 +1,5 @@
 //! Test vectors of the specification ([spec]), and event IDs computed with Python's `json` and
-//! `hashlib`.
+//! `hashlib` (F15).
 //!
 //! [spec]: https://spec.matrix.org/v1.19/appendices/#cryptographic-test-vectors
 

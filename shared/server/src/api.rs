@@ -16,6 +16,7 @@
 //! who sends a request.
 
 mod access;
+pub mod admin;
 mod answer;
 pub mod client;
 mod counted;
@@ -23,15 +24,20 @@ pub mod federation;
 mod input;
 mod json;
 mod limits;
+mod many_users;
 mod mount;
 mod origin;
 mod patched;
 mod public_rooms;
 mod remote;
 mod sender;
+mod sharing;
+mod shown;
 mod signers;
+mod summary;
 #[cfg(feature = "test-routes")]
 mod test_routes;
+mod verify;
 
 use std::sync::Arc;
 
@@ -84,7 +90,7 @@ impl Cx {
 
 /// The router of all APIs, without state: built once, used for every request.
 pub fn router() -> Router {
-    let routes = federation::routes(client::routes(Routes::default()));
+    let routes = admin::routes(federation::routes(client::routes(Routes::default())));
     #[cfg(feature = "test-routes")]
     let routes = test_routes::routes(routes);
     let router = routes.router.fallback(not_found).method_not_allowed_fallback(wrong_method);

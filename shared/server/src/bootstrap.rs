@@ -1,13 +1,18 @@
 //! The start of a server: its signing key, and the token for the first account.
 
-use ruma::OwnedServerName;
-use skerry_core::{SigningKey, signing_key::SEED_BYTES, token};
+use ruma::{OwnedServerName, OwnedServerSigningKeyId};
+use skerry_core::{
+    SigningKey,
+    server_keys::own::{self, OwnKeys},
+    signing_key::SEED_BYTES,
+    token,
+};
 use zeroize::Zeroizing;
 
 use crate::{
     Error, Result,
     ports::{Clock, Random, Sql},
-    server::{Config, OwnKeys, Registration, Server},
+    server::{Config, Registration, Server},
     store::global::{accounts, registration_tokens, signing_keys},
 };
 
@@ -59,19 +64,60 @@ pub async fn bootstrap(
 }
 
 async fn signing_keys(global: &dyn Sql, clock: &dyn Clock, random: &dyn Random) -> Result<OwnKeys> {
-    if let Some((current, old)) = signing_keys::find(global).await? {
-        return Ok(OwnKeys { current, old });
+    if let Some(keys) = find_keys(global, clock).await? {
+        return Ok(keys);
     }
+    let key = new_key(random)?;
+    global.batch(vec![signing_keys::insert_first(&key, clock.now_ms())]).await?;
+    // Another start at the same time may have been first.
+    let keys = find_keys(global, clock).await?;
+    keys.ok_or_else(|| Error::internal("the signing key was stored and is not there"))
+}
+
+async fn find_keys(global: &dyn Sql, clock: &dyn Clock) -> Result<Option<OwnKeys>> {
+    let made = signing_keys::list(global).await?;
+    Ok(OwnKeys::of(made, clock.now_ms(), ACTIVATION_MS))
+}
+
+/// A fresh signing key, with a name of its own.
+///
+/// # Errors
+///
+/// Where there is no randomness.
+pub fn new_key(random: &dyn Random) -> Result<SigningKey> {
     let mut seed = Zeroizing::new([0; SEED_BYTES]);
     random.fill(seed.as_mut_slice())?;
     let version = format!("a_{}", text(random, VERSION_CHARS)?);
-    let key = SigningKey::from_seed(*seed, &version).map_err(Error::internal)?;
-    global.batch(vec![signing_keys::insert_first(&key, clock.now_ms())]).await?;
-    // Another start at the same time may have been first.
-    match signing_keys::find(global).await? {
-        Some((current, old)) => Ok(OwnKeys { current, old }),
-        None => Err(Error::internal("the signing key was stored and is not there")),
+    SigningKey::from_seed(*seed, &version).map_err(Error::internal)
+}
+
+/// How long after it was made a key begins to sign, in milliseconds.
+const ACTIVATION_MS: u64 = if cfg!(feature = "test-routes") { 3_000 } else { own::ACTIVATION_MS };
+
+/// How often a host is to read the keys of this server again, in milliseconds. Tests do not wait so
+/// long.
+pub const RELOAD_KEYS_MS: u64 = if cfg!(feature = "test-routes") { 500 } else { own::RELOAD_MS };
+
+/// Reads the keys of this server again: another process may have made one, or the time of one has
+/// come. To be asked every [`RELOAD_KEYS_MS`].
+pub async fn reload_keys(global: &dyn Sql, clock: &dyn Clock, server: &Server) -> Result<()> {
+    match find_keys(global, clock).await? {
+        Some(keys) if !keys.are(&server.keys()) => server.set_keys(keys),
+        _ => {}
     }
+    Ok(())
+}
+
+/// Makes a key that takes the place of the one in use after [`own::ACTIVATION_MS`]. The answer is
+/// what it is called.
+pub async fn rotate_key(
+    global: &dyn Sql,
+    clock: &dyn Clock,
+    random: &dyn Random,
+) -> Result<OwnedServerSigningKeyId> {
+    let key = new_key(random)?;
+    global.batch(vec![signing_keys::insert(&key, clock.now_ms())]).await?;
+    Ok(key.id().to_owned())
 }
 
 async fn make_first_token(

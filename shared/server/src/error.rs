@@ -108,6 +108,11 @@ impl Error {
         }
     }
 
+    /// Whether a user may join, but by way of another server alone.
+    pub fn is_unable_to_grant_join(&self) -> bool {
+        matches!(self, Self::Api { kind, .. } if matches!(**kind, ErrorKind::UnableToGrantJoin))
+    }
+
     /// After how many milliseconds what was refused by a rate limit may be asked again.
     pub fn retry_after_ms(&self) -> Option<u64> {
         let Self::Api { kind, .. } = self else { return None };

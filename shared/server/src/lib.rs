@@ -16,6 +16,7 @@ pub mod peers;
 pub mod ports;
 pub mod server;
 pub mod sessions;
+pub mod signers;
 pub mod space;
 pub mod store;
 

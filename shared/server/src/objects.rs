@@ -11,8 +11,10 @@ pub mod agenda;
 pub mod destination;
 pub mod held;
 pub mod room;
+mod statuses;
 #[cfg(feature = "test-routes")]
 pub mod test_alarms;
+pub mod turns;
 pub mod user;
 
 use std::{error::Error as StdError, future::Future, sync::Arc};
@@ -74,14 +76,27 @@ pub trait Object: Send + Sync + Sized + 'static {
     /// error of this one: it asks again by an alarm of its own.
     fn alarm(self: &Arc<Self>) -> impl Future<Output = Result<()>> + Send;
 
-    /// Answers a command of somebody who can wait: none as long as there is nothing new to say.
-    /// The host asks again whenever the object wakes those who wait.
+    /// Answers a command of somebody who can wait. The host asks again whenever the object wakes
+    /// those who wait.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Object::ask`].
     fn answer_waiting(
         self: &Arc<Self>,
         command: CommandOf<Self>,
-    ) -> impl Future<Output = Result<Option<ReplyOf<Self>>>> + Send {
-        async { self.ask(command).await.map(Some) }
+    ) -> impl Future<Output = Result<Answer<ReplyOf<Self>>>> + Send {
+        async { self.ask(command).await.map(Answer::News) }
     }
+}
+
+/// What somebody is answered who can wait.
+#[derive(Debug)]
+pub enum Answer<R> {
+    /// What they wait for.
+    News(R),
+    /// There is nothing new. If nothing comes, they are answered what was said last.
+    NothingNew(R),
 }
 
 /// All commands of a kind of object.

@@ -6,8 +6,12 @@
 //! server answers is believed here but its own keys, which sign for themselves.
 
 mod discovery;
+pub mod examine;
+mod identity;
 mod keys;
 mod memory;
+mod recent_rooms;
+pub mod refusal;
 mod request;
 #[cfg(test)]
 mod testing;
@@ -37,10 +41,13 @@ pub struct Peers<'a> {
     random: &'a dyn Random,
     server: &'a Server,
     memory: &'a Memory,
+    /// Whether a server that has lately kept a request waiting in vain is not asked.
+    spares_silent: bool,
 }
 
 impl<'a> Peers<'a> {
-    /// The way of an object. What was found out is kept in `memory`.
+    /// The way of an object, which decides by itself when to try again. What was found out is kept
+    /// in `memory`.
     pub fn of_object(host: &'a dyn ObjectHost, server: &'a Server, memory: &'a Memory) -> Self {
         Self {
             http: host.http(),
@@ -49,10 +56,29 @@ impl<'a> Peers<'a> {
             random: host.random(),
             server,
             memory,
+            spares_silent: false,
         }
     }
 
-    /// The way of the API. What was found out is kept in `memory`.
+    /// The same where a client waits: a server that has lately kept a request waiting in vain is
+    /// not asked.
+    #[must_use]
+    pub fn sparing_silent(self) -> Self {
+        Self { spares_silent: true, ..self }
+    }
+
+    /// The way of a process that serves nobody.
+    pub fn of_process(
+        (http, dns): (&'a dyn Http, &'a dyn Dns),
+        (clock, random): (&'a dyn Clock, &'a dyn Random),
+        server: &'a Server,
+        memory: &'a Memory,
+    ) -> Self {
+        Self { http, dns, clock, random, server, memory, spares_silent: false }
+    }
+
+    /// The way of the API, which clients wait for: a server that does not answer keeps few of them
+    /// waiting. What was found out is kept in `memory`.
     pub fn of_ports(ports: &'a Ports, server: &'a Server, memory: &'a Memory) -> Self {
         Self {
             http: &*ports.http,
@@ -61,6 +87,7 @@ impl<'a> Peers<'a> {
             random: &*ports.random,
             server,
             memory,
+            spares_silent: true,
         }
     }
 }
@@ -83,6 +110,9 @@ pub enum PeerError {
     /// The server says in DNS that it is not available.
     #[error("{0} says that it is decidedly not available")]
     Unavailable(String),
+    /// The server has lately kept a request waiting in vain.
+    #[error("{0} did not answer a moment ago")]
+    Silent(String),
     /// Name servers failed.
     #[error("name servers failed: {0}")]
     Dns(#[from] DnsError),
@@ -106,10 +136,20 @@ pub enum PeerError {
 }
 
 impl PeerError {
+    /// Whether the server was not reached, or did not answer: the next request would wait in vain,
+    /// too.
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Silent(_) | Self::Dns(_) => true,
+            Self::Http(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+
     /// Whether trying again later may help, without anybody changing anything on purpose.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Dns(_) | Self::Unavailable(_) => true,
+            Self::Dns(_) | Self::Unavailable(_) | Self::Silent(_) => true,
             Self::Http(error) => error.may_pass(),
             Self::Refused(refusal) => {
                 refusal.status_code.is_server_error() || refusal.status_code == 429

@@ -56,6 +56,13 @@ pub trait Clock: Send + Sync {
 pub trait Random: Send + Sync {
     /// Fills the whole buffer.
     fn fill(&self, buffer: &mut [u8]) -> Result<()>;
+
+    /// Any number.
+    fn number(&self) -> Result<u64> {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
 }
 
 /// Counts requests against the rate limits, as far as they meet no object.
@@ -96,8 +103,8 @@ pub trait Objects: Send + Sync {
     ) -> Result<destination::Reply>;
 
     /// What changed for a client of this user: at once when anything has, else as soon as
-    /// something does. None when nothing does within `at_most`, or when the host is going down:
-    /// who finds none must not wait again.
+    /// something does. They are empty when nothing does within `at_most`, or when the host is
+    /// going down: who finds nothing must not wait again.
     ///
     /// One request at the edge, which holds no object awake: the object sleeps behind a
     /// hibernating WebSocket and answers on it.
@@ -106,7 +113,7 @@ pub trait Objects: Send + Sync {
         user_id: &UserId,
         question: user::GetChanges,
         at_most: Duration,
-    ) -> Result<Option<Box<user::Changes>>>;
+    ) -> Result<Box<user::Changes>>;
 }
 
 /// A kind of object that [`Objects`] reaches.

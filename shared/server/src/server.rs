@@ -3,8 +3,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ruma::{IdParseError, OwnedServerName, ServerName, UserId};
+pub use skerry_core::server_keys::own::OwnKeys;
 use skerry_core::{
-    SigningKey, address::Addresses, rate_limits::RateLimits, server_keys::published::OldKey, token,
+    address::Addresses, create_room::EncryptionByDefault, rate_limits::RateLimits, token,
 };
 
 /// One homeserver. Shared by the API layer and all objects.
@@ -16,15 +17,6 @@ pub struct Server {
     pub config: Config,
     /// Renewed while the server runs, without anybody who holds it having to know.
     keys: RwLock<Arc<OwnKeys>>,
-}
-
-/// The keys of this server.
-#[derive(Debug)]
-pub struct OwnKeys {
-    /// The one in use: it signs events and requests.
-    pub current: SigningKey,
-    /// Those that were in use before.
-    pub old: Vec<OldKey>,
 }
 
 impl Server {
@@ -71,8 +63,14 @@ pub struct Config {
     pub session_cache_ms: u64,
     /// How often what may be asked.
     pub rate_limits: RateLimits,
+    /// Which new rooms are encrypted, unless whoever makes them says how.
+    pub encryption_by_default: EncryptionByDefault,
     /// Servers that are believed of the keys of others, where those cannot be asked themselves.
     pub notaries: Vec<OwnedServerName>,
+    /// Who is told who is there.
+    pub presence: Presence,
+    /// Profiles are shown to those alone who share a room with their user.
+    pub limit_profile: bool,
 }
 
 impl Config {
@@ -122,6 +120,29 @@ pub enum Registration {
     Token,
     /// Nobody.
     Closed,
+}
+
+/// Who is told which users are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Nobody.
+    Off,
+    /// Users of this server.
+    Local,
+    /// They and other servers, of which the same is believed.
+    On,
+}
+
+impl Presence {
+    /// The choice of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "off" => Some(Self::Off),
+            "local" => Some(Self::Local),
+            "on" => Some(Self::On),
+            _ => None,
+        }
+    }
 }
 
 /// [`Config::notaries`] unless configured otherwise.

@@ -1,5 +1,7 @@
 //! What is measured, in groups.
 
+mod federation;
+mod keys;
 mod membership;
 mod reading;
 mod receipts;
@@ -37,6 +39,14 @@ pub(crate) async fn run(bench: &mut Bench, options: &Options) {
         membership::join(bench).await;
         membership::create(bench).await;
         membership::unknown(bench).await;
+    }
+    if wants("keys") {
+        let [.., (members, _)] = options.size.rooms;
+        keys::of_many(bench, members).await;
+        keys::change(bench).await;
+    }
+    if wants("federation") {
+        federation::messages(bench).await;
     }
     if wants("sync") {
         reading::initial_syncs(bench, options.size.synced).await;

@@ -9,7 +9,7 @@ skerry-edge-cost: counts what each operation of the Worker costs on Cloudflare's
   --build DIR         the built Worker (default worker/build: scripts/build-worker release)
   --size small|full   rooms of up to 30 members, or of up to 1,000 (default full)
   --only NAME,...     only the groups of operations of these names: send, delivery, poll, sync,
-                      membership, receipts
+                      membership, receipts, keys, federation
   --explain           count the commands to objects by name as well, which costs CPU
   --json FILE         also write the counts as JSON
   --from FILE         measure nothing: take the counts from that JSON

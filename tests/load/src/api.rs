@@ -20,6 +20,7 @@ pub(crate) struct User {
     pub(crate) id: String,
     #[serde(rename = "access_token")]
     pub(crate) token: String,
+    pub(crate) device_id: String,
 }
 
 /// What a server asks for before it registers an account ([UIA]).

@@ -113,6 +113,18 @@ impl Connection {
     /// Sends a request once and returns the status, 429 as well.
     pub(crate) async fn exchange(&mut self, request: Request<'_>) -> Result<u16> {
         encode(&self.target, request, &mut self.output);
+        self.carry(request).await
+    }
+
+    /// Sends a request that stands ready byte by byte, and returns the status. `request` is what
+    /// it is called where it fails.
+    pub(crate) async fn send_ready(&mut self, request: Request<'_>, bytes: &[u8]) -> Result<u16> {
+        self.output.clear();
+        self.output.extend_from_slice(bytes);
+        self.carry(request).await
+    }
+
+    async fn carry(&mut self, request: Request<'_>) -> Result<u16> {
         let answer = async {
             let reused = self.stream.is_some();
             match self.attempt().await {

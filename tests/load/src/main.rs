@@ -1,4 +1,5 @@
-//! A load generator for Matrix homeservers: any of them, over the plain client-server API.
+//! A load generator for Matrix homeservers: any of them, over the plain client-server API, and
+//! Skerrys that talk to each other.
 //!
 //! It runs on the cores that the server under load runs on, so it is one thread and does little
 //! per request. README.md says what each figure means.
@@ -11,6 +12,7 @@
 
 mod api;
 mod error;
+mod federation;
 mod http;
 mod measure;
 mod news;
@@ -37,6 +39,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     error::{Error, Result},
+    federation::Part,
     measure::Measure,
     options::{Invocation, Options},
 };
@@ -57,6 +60,9 @@ fn invoke(invocation: Invocation) -> Result<ExitCode> {
         Invocation::List => {
             for measure in Measure::ALL {
                 writeln!(io::stdout(), "{}", measure.name())?;
+            }
+            for part in Part::ALL {
+                writeln!(io::stdout(), "{} (--federation)", part.name())?;
             }
         }
         Invocation::Run(options) => return measure(&options),

@@ -2,6 +2,7 @@
 
 mod create_room;
 mod joins;
+mod keys;
 mod latency;
 mod members;
 mod memory;
@@ -37,6 +38,8 @@ pub(crate) enum Measure {
     SendsBig,
     Members,
     MemoryAfter,
+    /// Never beside the others: only where `--keys` asks for it.
+    Keys,
     /// Never beside the others: only where `--soak` asks for it.
     Soak,
 }
@@ -76,6 +79,7 @@ impl Measure {
             Self::SendsBig => "sends_big",
             Self::Members => "members",
             Self::MemoryAfter => "memory_after",
+            Self::Keys => "keys",
             Self::Soak => "soak",
         }
     }
@@ -98,6 +102,7 @@ impl Measure {
                 Self::SendsBig => sends::big(world, sheet).await,
                 Self::Members => members::members(world, sheet).await,
                 Self::MemoryAfter => memory::after(world, sheet).await,
+                Self::Keys => keys::keys(world, sheet).await,
                 Self::Soak => soak::soak(world, sheet).await,
             }
         };

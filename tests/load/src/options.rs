@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     error::{Error, Result},
+    federation::{Federation, Part},
     measure::Measure,
     scale::Scale,
     soak::{Kind, Soak},
@@ -22,6 +23,9 @@ skerry-load: measures a Matrix homeserver over the client-server API
   --spawn COMMAND           start the server with this shell command (nothing may listen on
                             the URL yet), measure cold starts, stop it at the end
   --registration-token T    for servers that register with a token
+  --federation PROGRAM      nothing but two servers of this program, which are started here and
+                            talk to each other and to scripted ones (README.md)
+  --keys                    nothing but what encrypted rooms ask of a server (README.md)
   --soak MINUTES            nothing but mixed load with hostile clients beside it (README.md)
   --hostile KIND,...        of the soak: these kinds of hostile clients alone, or \"none\"
   --quiet SECONDS           of the soak: before memory is looked at again (default 400)
@@ -45,6 +49,26 @@ pub(crate) struct Options {
     pub(crate) any_address: bool,
     /// Where the only measurement is the soak.
     pub(crate) soak: Option<Soak>,
+    /// Where servers that talk to each other are measured, and nothing else.
+    pub(crate) federation: Option<Federation>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            url: "http://localhost:8008".to_owned(),
+            scale: Scale::full(),
+            measures: Measure::ALL.to_vec(),
+            json: None,
+            pid: None,
+            data_dir: None,
+            spawn: None,
+            registration_token: None,
+            any_address: false,
+            soak: None,
+            federation: None,
+        }
+    }
 }
 
 /// What the command line asks for.
@@ -55,37 +79,42 @@ pub(crate) enum Invocation {
     List,
 }
 
+/// Options that say something of a server that there is.
+const OF_ONE_SERVER: [&str; 10] = [
+    "--keys",
+    "--url",
+    "--pid",
+    "--data-dir",
+    "--spawn",
+    "--registration-token",
+    "--soak",
+    "--hostile",
+    "--quiet",
+    "--i-own-this-server",
+];
+
 /// Reads the arguments, without the program's own name.
 pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invocation> {
-    let mut options = Options {
-        url: "http://localhost:8008".to_owned(),
-        scale: Scale::full(),
-        measures: Measure::ALL.to_vec(),
-        json: None,
-        pid: None,
-        data_dir: None,
-        spawn: None,
-        registration_token: None,
-        any_address: false,
-        soak: None,
-    };
+    let mut options = Options::default();
     let mut soak = Soak::default();
-    let (mut minutes, mut only, mut of_soak) = (None, false, false);
+    let (mut minutes, mut of_soak) = (None, false);
+    let (mut only, mut program, mut of_one_server) = (None, None, false);
+    let mut keys = false;
     while let Some(name) = arguments.next() {
         let mut value =
             || arguments.next().ok_or_else(|| Error::Usage(format!("{name} needs a value")));
+        of_one_server |= OF_ONE_SERVER.contains(&name.as_str());
         match name.as_str() {
             "--url" => options.url = value()?,
             "--scale" => options.scale = scale(&value()?)?,
-            "--only" => {
-                options.measures = measures(&value()?)?;
-                only = true;
-            }
+            "--only" => only = Some(value()?),
+            "--federation" => program = Some(value()?),
             "--json" => options.json = Some(value()?.into()),
             "--pid" => options.pid = Some(number(&name, &value()?)?),
             "--data-dir" => options.data_dir = Some(value()?.into()),
             "--spawn" => options.spawn = Some(value()?),
             "--registration-token" => options.registration_token = Some(value()?),
+            "--keys" => keys = true,
             "--soak" => minutes = Some(number(&name, &value()?)?),
             "--hostile" => {
                 soak.kinds = kinds(&value()?)?;
@@ -104,9 +133,25 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
     if options.spawn.is_some() && options.pid.is_some() {
         return Err(Error::Usage("--spawn knows the process: leave out --pid".to_owned()));
     }
+    if let Some(program) = program {
+        if of_one_server {
+            let text =
+                "--federation starts servers of its own: it goes with --scale, --only, --json";
+            return Err(Error::Usage(text.to_owned()));
+        }
+        let parts = only.as_deref().map_or(Ok(Part::ALL.to_vec()), parts)?;
+        options.federation = Some(Federation { program: program.into(), parts });
+        return Ok(Invocation::Run(Box::new(options)));
+    }
+    if let Some(only) = &only {
+        options.measures = measures(only)?;
+    }
     match minutes {
-        Some(_) if only => {
-            return Err(Error::Usage("--soak runs nothing else: leave out --only".to_owned()));
+        Some(_) if only.is_some() || keys => {
+            return Err(Error::Usage("--soak runs nothing else: leave out the rest".to_owned()));
+        }
+        None if keys && only.is_some() => {
+            return Err(Error::Usage("--keys runs nothing else: leave out --only".to_owned()));
         }
         None if of_soak => {
             return Err(Error::Usage("--hostile and --quiet are for --soak".to_owned()));
@@ -116,6 +161,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
             options.measures = vec![Measure::Soak];
             options.soak = Some(soak);
         }
+        None if keys => options.measures = vec![Measure::Keys],
         None => {}
     }
     Ok(Invocation::Run(Box::new(options)))
@@ -138,6 +184,10 @@ fn kinds(list: &str) -> Result<Vec<Kind>> {
     list.split(',').map(str::trim).filter(|it| *it != "none").map(Kind::named).collect()
 }
 
+fn parts(list: &str) -> Result<Vec<Part>> {
+    list.split(',').map(str::trim).map(Part::named).collect()
+}
+
 fn measures(list: &str) -> Result<Vec<Measure>> {
     let names: Vec<&str> = list.split(',').map(str::trim).collect();
     if let Some(unknown) = names.iter().find(|it| !Measure::ALL.iter().any(|m| m.name() == **it)) {
@@ -149,7 +199,7 @@ fn measures(list: &str) -> Result<Vec<Measure>> {
 #[cfg(test)]
 mod tests {
     use super::{Invocation, Options, parse};
-    use crate::{error::Error, measure::Measure};
+    use crate::{error::Error, federation::Part, measure::Measure};
 
     fn read(line: &str) -> Result<Options, Error> {
         match parse(line.split_whitespace().map(str::to_owned))? {
@@ -173,6 +223,15 @@ mod tests {
         assert_eq!(soak.kinds.len(), 2);
         let soak = read("--soak 1 --hostile none").expect("a valid line").soak.expect("a soak");
         assert!(soak.kinds.is_empty());
+        assert_eq!(read("--keys --pid 1").expect("a valid line").measures, [Measure::Keys]);
+    }
+
+    #[test]
+    fn a_federation_has_measurements_of_its_own() {
+        let options = read("--federation skerry --only lag,inbound").expect("a valid line");
+        assert_eq!(options.federation.expect("a federation").parts, [Part::Lag, Part::Inbound]);
+        let options = read("--only lag --federation skerry").expect("in any order");
+        assert_eq!(options.federation.expect("a federation").parts, [Part::Lag]);
     }
 
     #[test]
@@ -186,8 +245,14 @@ mod tests {
             "--soak long",
             "--soak 1 --hostile kittens",
             "--soak 1 --only members",
+            "--soak 1 --keys",
+            "--keys --only members",
+            "--federation skerry --keys",
             "--hostile pages",
             "--pid 1 --spawn x",
+            "--only lag",
+            "--federation skerry --only members",
+            "--federation skerry --url http://localhost:1",
         ] {
             assert!(read(line).is_err(), "{line}");
         }

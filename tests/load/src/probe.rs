@@ -14,7 +14,8 @@ const MAX_DEPTH: usize = 16;
 /// What to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Probe {
-    pub(crate) pid: Option<u32>,
+    /// The first process of each server.
+    pub(crate) pids: Vec<u32>,
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -49,15 +50,20 @@ impl Probe {
         self.data_dir.as_deref().map(|directory| disk_bytes(directory, MAX_DEPTH))
     }
 
-    /// The server's process and its descendants.
+    /// The servers' processes and their descendants.
     fn processes(&self) -> Option<BTreeMap<u32, Process>> {
-        let root = self.pid?;
         let mut rest: BTreeMap<u32, Process> = fs::read_dir("/proc")
             .ok()?
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .filter_map(|pid| Some((pid, process(&format!("/proc/{pid}/stat"))?)))
             .collect();
-        let mut found = BTreeMap::from([(root, rest.remove(&root)?)]);
+        let mut found = BTreeMap::new();
+        for root in &self.pids {
+            found.insert(*root, rest.remove(root)?);
+        }
+        if found.is_empty() {
+            return None;
+        }
         loop {
             let children: Vec<u32> = rest
                 .iter()
@@ -70,6 +76,12 @@ impl Probe {
             found.extend(children.into_iter().filter_map(|pid| rest.remove_entry(&pid)));
         }
     }
+}
+
+/// The first process that this one has started, of those that still run.
+pub(crate) fn first_child(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 /// CPU seconds this process has used so far.

@@ -22,6 +22,9 @@ const RESTARTS: usize = 5;
 
 /// Carries out what the command line asks for. `progress` gets a line at a time.
 pub(crate) async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
+    if let Some(federation) = &options.federation {
+        return federation.run(options.scale.name, progress).await;
+    }
     let target = Arc::new(Target::resolve(&options.url, options.any_address).await?);
     let mut report = Report {
         url: options.url.clone(),
@@ -30,7 +33,8 @@ pub(crate) async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Re
         measurements: Vec::new(),
         client_cpu_seconds: 0.0,
     };
-    let mut probe = Probe { pid: options.pid, data_dir: options.data_dir.clone() };
+    let mut probe =
+        Probe { pids: options.pid.into_iter().collect(), data_dir: options.data_dir.clone() };
     let mut server = None;
     let cold_start = options.measures.contains(&Measure::ColdStart);
     if let Some(command) = &options.spawn {
@@ -39,7 +43,7 @@ pub(crate) async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Re
             report.measurements.push(cold_starts(command, &target).await?);
         }
         let (started, _) = Server::start(command, &target).await?;
-        probe.pid = Some(started.pid());
+        probe.pids = vec![started.pid()];
         server = Some(started);
     }
     report.server = greet(&target).await?;

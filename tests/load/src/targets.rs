@@ -8,7 +8,7 @@ pub(crate) enum Target {
 }
 
 /// By measurement and figure.
-const TARGETS: [(&str, &str, Target); 25] = [
+const TARGETS: [(&str, &str, Target); 36] = [
     ("cold_start", "p50", Target::AtMost(200.0)),
     ("cold_start", "first", Target::AtMost(200.0)),
     ("idle", "resident", Target::AtMost(40.0)),
@@ -30,6 +30,17 @@ const TARGETS: [(&str, &str, Target); 25] = [
     ("members", "members_p50", Target::AtMost(5.0)),
     ("members", "joined_members_p50", Target::AtMost(5.0)),
     ("memory_after", "resident", Target::AtMost(120.0)),
+    ("remote_join", "p50", Target::AtMost(100.0)),
+    ("inbound", "rate", Target::AtLeast(5_000.0)),
+    ("inbound", "server_cpu", Target::AtMost(0.15)),
+    ("lag", "p50", Target::AtMost(15.0)),
+    ("lag", "p99", Target::AtMost(40.0)),
+    ("lag", "missed", Target::AtMost(0.0)),
+    ("burst", "whole", Target::AtMost(2_000.0)),
+    ("outages", "missed", Target::AtMost(0.0)),
+    ("keys", "query_p50", Target::AtMost(25.0)),
+    ("keys", "claim_p50", Target::AtMost(60.0)),
+    ("keys", "send_p50", Target::AtMost(100.0)),
     ("soak", "send_p99", Target::AtMost(100.0)),
     ("soak", "heard_p99", Target::AtMost(100.0)),
     ("soak", "missed", Target::AtMost(0.0)),

@@ -4,7 +4,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    probe::{client_cpu, machine_cpu},
+    probe::{Probe, client_cpu, machine_cpu},
+    target::Target,
     world::World,
 };
 
@@ -36,22 +37,32 @@ pub(crate) struct Usage {
 impl Window {
     /// Opens a window; its time starts last.
     pub(crate) fn open(world: &World) -> Self {
+        Self::over(&world.probe, &world.target)
+    }
+
+    /// The same over servers that are no world's.
+    pub(crate) fn over(probe: &Probe, target: &Target) -> Self {
         Self {
-            disk: world.probe.disk(),
-            server_cpu: world.probe.server_cpu(),
+            disk: probe.disk(),
+            server_cpu: probe.server_cpu(),
             client_cpu: client_cpu(),
             machine_cpu: machine_cpu(),
-            limited: world.target.limited(),
+            limited: target.limited(),
             started: Instant::now(),
         }
     }
 
     /// Closes it; its time ends first.
     pub(crate) fn close(self, world: &World) -> Usage {
+        self.close_over(&world.probe, &world.target)
+    }
+
+    /// Closes one that was opened over these.
+    pub(crate) fn close_over(self, probe: &Probe, target: &Target) -> Usage {
         let seconds = self.started.elapsed().as_secs_f64();
         let client_cpu_seconds = client_cpu() - self.client_cpu;
         let growth = |after: Option<f64>, before: Option<f64>| Some(after? - before?);
-        let server_cpu_seconds = growth(world.probe.server_cpu(), self.server_cpu);
+        let server_cpu_seconds = growth(probe.server_cpu(), self.server_cpu);
         let machine_cpu_seconds = growth(machine_cpu(), self.machine_cpu);
         Usage {
             seconds,
@@ -60,10 +71,10 @@ impl Window {
             other_cpu_seconds: growth(machine_cpu_seconds, server_cpu_seconds)
                 .map(|it| (it - client_cpu_seconds).max(0.0)),
             disk_growth_bytes: growth(
-                world.probe.disk().map(|it| it as f64),
+                probe.disk().map(|it| it as f64),
                 self.disk.map(|it| it as f64),
             ),
-            rate_limited: world.target.limited() - self.limited,
+            rate_limited: target.limited() - self.limited,
         }
     }
 }

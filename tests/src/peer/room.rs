@@ -21,7 +21,8 @@ pub struct PeerRoom {
     pub id: String,
     /// The room version.
     pub version: String,
-    rules: RoomVersionRules,
+    /// The rules of that version.
+    pub rules: RoomVersionRules,
     events: BTreeMap<String, Event>,
     /// The IDs of events that no other event names as before it, as far as the peer follows.
     pub ends: Vec<String>,
@@ -29,7 +30,8 @@ pub struct PeerRoom {
 }
 
 impl PeerRoom {
-    fn empty(peer: &Peer, id: &str, version: &str) -> Self {
+    /// A room of which the peer knows nothing yet.
+    pub fn empty(peer: &Peer, id: &str, version: &str) -> Self {
         let parsed = RoomVersionId::try_from(version).expect("a room version");
         Self {
             peer: peer.clone(),
@@ -82,6 +84,24 @@ impl PeerRoom {
         room
     }
 
+    /// A user of the peer has joined: what the join was answered with, and the join, behind which
+    /// the peer goes on.
+    pub fn enter(&mut self, chain: &[Value], state: &[Value], join: &Value) -> Event {
+        let mut before = StateIds::new();
+        for (pdus, is_state) in [(chain, false), (state, true)] {
+            for pdu in pdus {
+                let id = event_id(pdu, &self.rules);
+                let event = Event { id, pdu: pdu.clone(), state: Arc::default() };
+                let event = self.remember(event, false);
+                if is_state {
+                    before.extend((*event.state).clone());
+                }
+            }
+        }
+        self.ends.clear();
+        self.signed(join, before, true)
+    }
+
     /// Reads on until a member of Skerry's is shown that event, and gives it.
     pub async fn read(&mut self, user: &User, upto: &str) -> Event {
         self.read_in("join", user, upto).await
@@ -125,6 +145,17 @@ impl PeerRoom {
         self.events.get(id).unwrap_or_else(|| panic!("the peer does not know {id}"))
     }
 
+    /// An event, where the peer knows it.
+    pub fn find(&self, id: &str) -> Option<&Event> {
+        self.events.get(id)
+    }
+
+    /// The events of the state before an event.
+    pub fn state_before(&self, event: &Event) -> Vec<Event> {
+        let state = self.state_after(&event.prev());
+        state.values().map(|it| self.event(it).clone()).collect()
+    }
+
     /// The state event of all ends.
     pub fn state(&self, kind: &str, key: &str) -> Event {
         let state = self.state_after(&self.ends);
@@ -137,12 +168,12 @@ impl PeerRoom {
         self.event(id).state.values().map(|it| self.event(it).clone()).collect()
     }
 
-    /// All events that an event builds on, the oldest first.
+    /// All events that the peer knows and an event builds on, the oldest first.
     pub fn before(&self, event: &Event) -> Vec<Event> {
         let mut found = BTreeMap::new();
         let mut todo = event.prev();
         while let Some(id) = todo.pop() {
-            let event = self.event(&id);
+            let Some(event) = self.find(&id) else { continue };
             if found.insert((event.pdu["depth"].as_u64(), id), event).is_none() {
                 todo.extend(event.prev());
             }

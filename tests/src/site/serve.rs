@@ -39,10 +39,29 @@ impl Asked {
     }
 }
 
-/// Says what a request is answered with: a status and JSON.
-type Answering = dyn Fn(&Asked) -> (u16, serde_json::Value) + Send + Sync;
+/// What a request is answered with.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The connection breaks off behind the body, and before its end.
+    pub breaks_off: bool,
+}
 
-/// Accepts connections for ever, and answers all requests with JSON.
+/// The same, or what no server says that knows HTTP.
+pub(crate) enum Given {
+    /// A status and a body.
+    Said(Said),
+    /// These bytes, head and all: then the connection ends.
+    Bytes(Vec<u8>),
+}
+
+/// Says what a request is answered with.
+type Answering = dyn Fn(&Asked) -> Given + Send + Sync;
+
+/// Accepts connections for ever, and answers all requests as it is told.
 pub(crate) async fn serve_json(
     listener: std::net::TcpListener,
     tls: TlsAcceptor,
@@ -66,10 +85,21 @@ async fn json_connection(
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(Request { method, path, headers, body }) = read(&mut stream).await? {
-        let (status, json) = answering(&Asked { method, path, headers, body });
+        let said = match answering(&Asked { method, path, headers, body }) {
+            Given::Said(said) => said,
+            Given::Bytes(bytes) => {
+                stream.write_all(&bytes).await?;
+                break;
+            }
+        };
+        let Said { status, body, breaks_off } = said;
+        let status = format!("{status} Scripted");
         let head = "Content-Type: application/json\r\n";
-        whole(&mut stream, &format!("{status} Scripted"), head, json.to_string().as_bytes())
-            .await?;
+        if breaks_off {
+            chunks(&mut stream, &body).await?;
+            break;
+        }
+        whole(&mut stream, &status, head, &body).await?;
         stream.flush().await?;
     }
     stream.shutdown().await

@@ -41,19 +41,7 @@ fn id_list(events: &[Event]) -> Vec<String> {
 
 /// All that `/messages` shows going back from the end.
 async fn backward(alice: &User, room: &PeerRoom) -> Vec<Value> {
-    let (mut found, mut from) = (Vec::new(), None::<String>);
-    loop {
-        let mut request = alice.messages(&room.id, "b").query("limit", 7);
-        if let Some(from) = &from {
-            request = request.query("from", from);
-        }
-        let page = request.ok().await;
-        found.extend(page["chunk"].as_array().expect("a chunk").iter().cloned());
-        match page["end"].as_str() {
-            Some(end) => from = Some(end.to_owned()),
-            None => return found,
-        }
-    }
+    alice.paged_back(&room.id, 7).await
 }
 
 async fn a_room_of_another_server_is_joined(server: &Server) {
@@ -217,7 +205,7 @@ async fn history_comes_in_parts(server: &Server) {
     // The newest part first, as a server asks for it, with the state before each.
     for part in [&said[8..], &said[4..8], &said[..4]] {
         let before = part[0].prev().remove(0);
-        let states = json!([{ "after": before, "state": ids_of(room.state_at(&before)) }]);
+        let states = json!([{ "before": part[0].id, "state": ids_of(room.state_at(&before)) }]);
         let part: Vec<_> = part.iter().collect();
         let outcomes = room.hand_with(server, "history", &part, states, &[&room.peer]).await;
         assert!(outcomes.iter().all(|it| *it == accepted()), "{outcomes:?}");
@@ -236,7 +224,7 @@ async fn behind_a_gap(server: &Server, room: &mut PeerRoom) -> Vec<Event> {
         .map(|number| room.add(Draft::message(&carol, &format!("missed {number}"))))
         .collect();
     let state: Vec<_> = room.state_at(&missed[4].id).into_iter().map(|it| it.id).collect();
-    let states = json!([{ "after": missed[4].id, "state": state }]);
+    let states = json!([{ "before": missed[5].id, "state": state }]);
     let outcomes = room.hand_with(server, "live", &[&missed[5]], states, &[&room.peer]).await;
     assert_eq!(outcomes, [accepted()]);
     missed
@@ -363,7 +351,7 @@ async fn a_state_of_unknown_events_is_waited_for(server: &Server) {
     let lost = room.add(Draft::message(&carol, "lost"));
     let last = room.add(Draft::message(&erin, "hello"));
     let state: Vec<_> = room.state_at(&lost.id).into_iter().map(|it| it.id).collect();
-    let states = json!([{ "after": lost.id, "state": state }]);
+    let states = json!([{ "before": last.id, "state": state }]);
     let (events, peers) = ([&last], [&room.peer]);
     let hand = || room.hand_with(server, "live", &events, states.clone(), &peers);
     let waits = json!({ "waits": { "auth": [join.id], "prev": [] } });

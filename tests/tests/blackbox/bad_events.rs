@@ -146,7 +146,7 @@ async fn intruded(server: &Server) -> (User, PeerRoom, [Event; 3], Vec<String>) 
 /// T3a
 async fn t3a_what_is_here_is_judged_before_a_state_is_believed_about_it(server: &Server) {
     let (alice, mut room, [closed, join, speech], state) = intruded(server).await;
-    let states = json!([{ "after": join.id, "state": state }]);
+    let states = json!([{ "before": speech.id, "state": state }]);
     let outcome = room.hand_with(server, "live", &[&speech], states, &[&room.peer]).await.remove(0);
     assert_eq!(outcome_name(&outcome), "rejected", "{outcome}");
     for event in [&join, &speech] {
@@ -168,18 +168,19 @@ async fn t3a_history_is_judged_before_a_state_is_believed_about_it(server: &Serv
     let carol = room.peer.user("carol");
     let behind = room.stray(Draft::message(&carol, "harmless").after(&[&join]));
     let parts = [&speech, &behind].map(|it| (it.clone(), Draft::message(&carol, "hello")));
-    let lasts = parts.map(|(before, draft)| (room.stray(draft.after(&[&before])), before));
+    let lasts = parts.map(|(before, draft)| room.stray(draft.after(&[&before])));
     let held: Vec<_> = room.state_at(&closed.id).into_iter().map(|it| it.id).collect();
-    let told = |after: &Event, state: &[String]| json!([{ "after": after.id, "state": state }]);
+    let told = |before: &Event, state: &[String]| json!([{ "before": before.id, "state": state }]);
     let (peers, accepted) = ([&room.peer], json!({ "accepted": { "redacted": false } }));
-    for (last, before) in &lasts {
-        let outcome = room.hand_with(server, "live", &[last], told(before, &held), &peers).await;
+    for last in &lasts {
+        let outcome = room.hand_with(server, "live", &[last], told(last, &held), &peers).await;
         assert_eq!(outcome, std::slice::from_ref(&accepted), "what came before it is not here");
     }
-    let states = told(&join, &claimed);
-    let outcome = room.hand_with(server, "history", &[&behind], states.clone(), &peers).await;
+    let states = told(&behind, &claimed);
+    let outcome = room.hand_with(server, "history", &[&behind], states, &peers).await;
     assert_eq!(outcome, [json!({ "waits": { "auth": [], "prev": [join.id] } })]);
     // What authorizes an event is judged first, wherever the event goes.
+    let states = told(&speech, &claimed);
     let outcome = room.hand_with(server, "history", &[&speech], states, &peers).await.remove(0);
     assert_eq!(outcome_name(&outcome), "rejected", "{outcome}");
     assert_eq!(room.hand(server, "history", &[&join, &speech]).await, ["known", "known"]);

@@ -1,11 +1,13 @@
 //! Deactivating an account.
 
-use skerry_tests::{Client, PASSWORD, Server, User, json};
+use super::federation_invites::with_invitation;
+use skerry_tests::{Client, PASSWORD, Server, User, json, path};
 
 both_hosts![
     deactivation_needs_the_password,
     a_deactivated_account_has_no_session_and_no_login,
     a_deactivated_name_is_never_free_again,
+    a_deactivated_account_turns_its_invitations_down,
 ];
 
 async fn deactivate(alice: &User) {
@@ -57,4 +59,25 @@ async fn a_deactivated_name_is_never_free_again(server: &Server) {
     let anyone = Client::new(server.url());
     let body = json!({ "username": alice.localpart(), "password": PASSWORD });
     anyone.post("/register").json(&body).refused(400, "M_USER_IN_USE").await;
+}
+
+async fn a_deactivated_account_turns_its_invitations_down(server: &Server) {
+    let bob = User::register(server, "bob").await;
+    let room = bob.private_room(&[]).await;
+    let (remote, elsewhere, alice, _) = with_invitation(server, "11").await;
+    remote.let_go(&elsewhere);
+    bob.post(path(["rooms", &room, "invite"])).json(&json!({ "user_id": alice.id })).ok().await;
+    deactivate(&alice).await;
+    let mut watch = bob.watch().await;
+    let left = |it: &skerry_tests::Sync| {
+        let timeline = it.joined(&room)?.timeline().to_vec();
+        timeline.iter().any(|it| it["content"]["membership"] == "leave").then_some(())
+    };
+    if bob.membership_in(&room, &alice.id).await != "leave" {
+        watch.until("the room here", left).await;
+    }
+    let leave = remote.until("/_matrix/federation/v2/send_leave/", |_| true).await;
+    let leave: skerry_tests::Value = serde_json::from_slice(&leave.body).expect("an event");
+    assert_eq!((&leave["sender"], &leave["state_key"]), (&json!(alice.id), &json!(alice.id)));
+    assert_eq!(leave["content"], json!({ "membership": "leave" }));
 }

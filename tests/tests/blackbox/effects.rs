@@ -1,10 +1,16 @@
 //! What must follow a room's changes elsewhere follows them, whoever made them.
 
-use skerry_tests::{Host, Options, PATIENCE, Server, User, Value, json, path, unique};
+use skerry_tests::{
+    Host, Options, PATIENCE, Server, User, Value, json, path,
+    peer::{Draft, PeerRoom},
+    remote::Remote,
+    unique,
+};
 use tokio::time::Instant;
 
 both_hosts![
     the_directory_follows_a_user_who_is_gone,
+    the_directory_follows_what_users_of_other_servers_change,
     a_room_that_all_have_forgotten_is_removed,
     a_room_of_closed_accounts_is_removed,
     a_forgotten_room_that_somebody_is_still_in_stays,
@@ -43,6 +49,51 @@ async fn the_directory_follows_a_user_who_is_gone(server: &Server) {
     bob.post("/account/deactivate").uia(json!({}), bob.password_auth()).await.ok();
     until("one member", async || {
         entry(&alice, &name).await.expect("an entry")["num_joined_members"] == 1
+    })
+    .await;
+}
+
+/// Nobody here does anything in the room.
+async fn the_directory_follows_what_users_of_other_servers_change(server: &Server) {
+    let (remote, alice) = (Remote::start(), User::register(server, "alice").await);
+    let (first, second) = (unique("Quay"), unique("Pier"));
+    let options = json!({ "visibility": "public", "preset": "public_chat", "name": first });
+    let id = alice.create_room(&options).await;
+    let carol = remote.peer.user("carol");
+    alice.give_powers(&id, &[(&carol, 100)]).await;
+    let mut room = PeerRoom::of(&remote.peer, &alice, &id).await;
+    let join = room.add(Draft::join(&carol));
+    remote.send(server, &[&join]).await;
+    until("two members", async || {
+        entry(&alice, &first).await.is_some_and(|it| it["num_joined_members"] == 2)
+    })
+    .await;
+    let state = |kind: &str, content| Draft::state(&carol, kind, "", content);
+    let changes = [
+        state("m.room.name", json!({ "name": second })),
+        state("m.room.topic", json!({ "topic": "of ships" })),
+        state("m.room.history_visibility", json!({ "history_visibility": "world_readable" })),
+        state("m.room.join_rules", json!({ "join_rule": "knock" })),
+        Draft::join(&remote.peer.user("dave")),
+    ];
+    // One is a member whom the join rule does not let in any more.
+    let changes: Vec<_> = changes.into_iter().map(|it| room.add(it)).collect();
+    let (late, others) = changes.split_last().expect("changes");
+    remote.send(server, &others.iter().chain([late]).collect::<Vec<_>>()).await;
+    until("the new entry", async || {
+        entry(&alice, &second).await.is_some_and(|it| {
+            it["topic"] == "of ships"
+                && it["world_readable"] == true
+                && it["join_rule"] == "knock"
+                && it["num_joined_members"] == 2
+        })
+    })
+    .await;
+    assert!(entry(&alice, &first).await.is_none());
+    let leave = room.stray(Draft::member(&carol, &carol, "leave").after(&[&others[3]]));
+    remote.send(server, &[&leave]).await;
+    until("one member", async || {
+        entry(&alice, &second).await.is_some_and(|it| it["num_joined_members"] == 1)
     })
     .await;
 }

@@ -13,6 +13,7 @@ both_hosts![
     the_events_that_authorize_an_event_are_read,
     history_is_read_backward,
     missing_events_are_read,
+    t3c_a_rejected_event_cuts_off_no_history,
     t16_history_before_a_join_comes_redacted,
     t15a_who_has_left_reads_no_further,
 ];
@@ -207,4 +208,26 @@ async fn t15a_who_has_left_reads_no_further(server: &Server) {
     auth(&remote, server, &room.id, &said).refused(404, "M_NOT_FOUND").await;
     let page = backfill(&remote, server, &room.id, &[&said], 1).ok().await;
     assert_eq!(room.ids(&page["pdus"]), [leave.id]);
+}
+
+/// What a member says behind an event of theirs that everybody rejects is accepted. Who reads back
+/// from there gets that event too, and finds out by themselves: else it would hide the history.
+async fn t3c_a_rejected_event_cuts_off_no_history(server: &Server) {
+    let remote = Remote::start();
+    let (alice, mut room) = shared(&remote, server, "shared").await;
+    let carol = remote.peer.user("carol");
+    let said = room.add(Draft::message(&carol, "one"));
+    let banned = room.add(Draft::member(&carol, &alice.id, "ban"));
+    let after = room.add(Draft::message(&carol, "two"));
+    let answer = remote.send(server, &[&said, &banned, &after]).await;
+    assert_eq!(answer["pdus"][&after.id], json!({}), "{answer}");
+    let members = alice.get(path(["rooms", &room.id, "joined_members"])).ok().await;
+    assert!(members["joined"].get(&alice.id).is_some(), "nobody is banned by who may not");
+    let found = backfill(&remote, server, &room.id, &[&after.id], 3).ok().await;
+    assert_eq!(room.ids(&found["pdus"]), [&*after.id, &banned.id, &said.id]);
+    let found = backfill(&remote, server, &room.id, &[&banned.id], 2).ok().await;
+    assert_eq!(room.ids(&found["pdus"]), [&*banned.id, &said.id]);
+    let wanted = json!({ "earliest_events": [said.id], "latest_events": [after.id], "limit": 9 });
+    let found = missing(&remote, server, &room.id, &wanted).ok().await;
+    assert_eq!(room.ids(&found["events"]), [banned.id]);
 }

@@ -1,11 +1,12 @@
 //! Rooms of other servers that users of this one join.
 
 use skerry_tests::{
-    Request, Server, User, Value, encode, json, message, path,
+    PATIENCE, Request, Server, User, Value, encode, json, message, path,
     peer::{Draft, PeerRoom},
-    remote::{Asked, Remote},
+    remote::{Remote, join_answer},
     unique,
 };
+use tokio::sync::mpsc;
 
 both_hosts![
     a_room_of_another_server_is_joined,
@@ -15,6 +16,7 @@ both_hosts![
     t9c_nothing_is_signed_but_what_was_asked_for,
     s_i3_an_answer_that_is_of_no_use_leaves_nothing_behind,
     a_second_user_joins_without_anybody_being_asked,
+    what_is_said_while_a_user_joins_is_shown_afterwards,
     who_comes_back_to_a_room_that_all_had_left_asks_anew,
 ];
 
@@ -22,48 +24,13 @@ const MAKE: &str = "/_matrix/federation/v1/make_join/";
 const SEND: &str = "/_matrix/federation/v2/send_join/";
 const TRANSACTIONS: &str = "/_matrix/federation/v1/send/";
 
-/// What a server answers a join of its room with.
-fn answer(room: &PeerRoom) -> Value {
-    let answer = room.answer();
-    let pdus = |events: &[skerry_tests::peer::Event]| -> Vec<Value> {
-        events.iter().map(|it| it.pdu.clone()).collect()
-    };
-    json!({ "state": pdus(&answer.state), "auth_chain": pdus(&answer.chain),
-        "members_omitted": false })
-}
-
-/// Has a server let users of Skerry's join its room.
-fn open(remote: &Remote, room: &PeerRoom) {
-    let version = room.version.clone();
-    let mut known = room.clone();
-    remote.answer(MAKE, move |asked| {
-        let user = user_of(asked);
-        let event = known.prepare(Draft::join(&user));
-        (200, json!({ "room_version": version, "event": event }))
-    });
-    let answer = answer(room);
-    remote.answer(SEND, move |asked| {
-        let mut answer = answer.clone();
-        answer["event"] = serde_json::from_slice(&asked.body).expect("an event");
-        (200, answer)
-    });
-    remote.answer(TRANSACTIONS, |_| (200, json!({ "pdus": {} })));
-}
-
-/// The user in the path of a question for an event.
-fn user_of(asked: &Asked) -> String {
-    let path = asked.path.split('?').next().unwrap_or_default();
-    let user = path.rsplit('/').next().unwrap_or_default();
-    user.replace("%40", "@").replace("%3A", ":")
-}
-
 /// The join that a server was sent.
-fn sent_join(remote: &Remote) -> Value {
+pub(super) fn sent_join(remote: &Remote) -> Value {
     let asked = remote.asked(SEND).pop().expect("a join");
     serde_json::from_slice(&asked.body).expect("an event")
 }
 
-fn joining(user: &User, room: &str, via: &[&Remote]) -> Request {
+pub(super) fn joining(user: &User, room: &str, via: &[&Remote]) -> Request {
     let via: Vec<_> = via.iter().map(|it| format!("via={}", encode(&it.peer.name))).collect();
     user.post(format!("/join{}?{}", path([room]), via.join("&")))
 }
@@ -73,7 +40,7 @@ async fn a_room_of_another_server_is_joined(server: &Server) {
         let remote = Remote::start();
         let alice = User::register(server, "alice").await;
         let mut room = PeerRoom::create(&remote.peer, version, &[("dave", 0)]);
-        open(&remote, &room);
+        remote.open(&room);
         let joined = joining(&alice, &room.id, &[&remote]).ok().await;
         assert_eq!(joined["room_id"], room.id.as_str());
         let join = room.follow(&sent_join(&remote));
@@ -103,7 +70,7 @@ async fn a_room_is_joined_by_an_alias_of_another_server(server: &Server) {
     let remote = Remote::start();
     let alice = User::register(server, "alice").await;
     let room = PeerRoom::create(&remote.peer, "11", &[]);
-    open(&remote, &room);
+    remote.open(&room);
     let found = json!({ "room_id": room.id, "servers": [remote.peer.name] });
     remote.answer("/_matrix/federation/v1/query/directory", move |_| (200, found.clone()));
     let alias = format!("#harbor:{}", remote.peer.name);
@@ -123,7 +90,7 @@ async fn another_server_is_asked_where_one_does_not_help(server: &Server) {
     });
     let alice = User::register(server, "alice").await;
     let room = PeerRoom::create(&remote.peer, "11", &[]);
-    open(&remote, &room);
+    remote.open(&room);
     joining(&alice, &room.id, &[&silent, &failing, &remote]).ok().await;
     assert_eq!((silent.asked(MAKE).len(), failing.asked(MAKE).len()), (1, 1));
     alice.state(&room.id, "m.room.create", "").ok().await;
@@ -151,7 +118,7 @@ async fn what_another_server_refuses_is_refused(server: &Server) {
         // A client that reads this logs out.
         (json!({ "errcode": "M_UNKNOWN_TOKEN", "error": "x" }), 401, 502, "M_UNKNOWN"),
         (json!({ "errcode": "M_UNKNOWN", "error": "x" }), 500, 502, "M_UNKNOWN"),
-        (json!({ "room_version": "99", "event": {} }), 200, 400, "M_UNSUPPORTED_ROOM_VERSION"),
+        (json!({ "room_version": "99", "event": {} }), 200, 400, "M_INCOMPATIBLE_ROOM_VERSION"),
         (json!([]), 200, 502, "M_UNKNOWN"),
     ];
     for (body, status, expected, code) in cases {
@@ -166,7 +133,7 @@ async fn t9c_nothing_is_signed_but_what_was_asked_for(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let remote = Remote::start();
     let room = PeerRoom::create(&remote.peer, "11", &[]);
-    open(&remote, &room);
+    remote.open(&room);
     let others = [
         Draft::join(&bob.id),
         Draft::member(&alice.id, &bob.id, "invite"),
@@ -191,8 +158,8 @@ async fn s_i3_an_answer_that_is_of_no_use_leaves_nothing_behind(server: &Server)
     let alice = User::register(server, "alice").await;
     let remote = Remote::start();
     let room = PeerRoom::create(&remote.peer, "11", &[]);
-    open(&remote, &room);
-    let whole = answer(&room);
+    remote.open(&room);
+    let whole = join_answer(&room);
     let create = room.state("m.room.create", "").pdu;
     let without_create = |events: &Value| -> Value {
         events.as_array().expect("events").iter().filter(|it| **it != create).cloned().collect()
@@ -204,7 +171,7 @@ async fn s_i3_an_answer_that_is_of_no_use_leaves_nothing_behind(server: &Server)
         json!({ "state": [null, 3, "x", {}], "auth_chain": whole["auth_chain"] }),
         json!({ "state": without_create(&whole["state"]),
             "auth_chain": without_create(&whole["auth_chain"]) }),
-        answer(&PeerRoom::create(&remote.peer, "11", &[])),
+        join_answer(&PeerRoom::create(&remote.peer, "11", &[])),
     ];
     for answer in answers {
         remote.answer(SEND, move |_| (200, answer.clone()));
@@ -212,7 +179,7 @@ async fn s_i3_an_answer_that_is_of_no_use_leaves_nothing_behind(server: &Server)
         assert!((400..=502).contains(&reply.status) && reply.status != 500, "{reply}");
         alice.state(&room.id, "m.room.create", "").refused(403, "M_FORBIDDEN").await;
     }
-    open(&remote, &room);
+    remote.open(&room);
     joining(&alice, &room.id, &[&remote]).ok().await;
     alice.state(&room.id, "m.room.create", "").ok().await;
 }
@@ -221,7 +188,7 @@ async fn a_second_user_joins_without_anybody_being_asked(server: &Server) {
     let remote = Remote::start();
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let room = PeerRoom::create(&remote.peer, "11", &[]);
-    open(&remote, &room);
+    remote.open(&room);
     joining(&alice, &room.id, &[&remote]).ok().await;
     bob.join(&room.id).await;
     assert_eq!(remote.asked(MAKE).len(), 1);
@@ -234,7 +201,7 @@ async fn who_comes_back_to_a_room_that_all_had_left_asks_anew(server: &Server) {
     let remote = Remote::start();
     let alice = User::register(server, "alice").await;
     let mut room = PeerRoom::create(&remote.peer, "11", &[]);
-    open(&remote, &room);
+    remote.open(&room);
     joining(&alice, &room.id, &[&remote]).ok().await;
     room.follow(&sent_join(&remote));
     alice.leave(&room.id).await;
@@ -244,8 +211,48 @@ async fn who_comes_back_to_a_room_that_all_had_left_asks_anew(server: &Server) {
     // What happens while nobody of this server is there.
     let topic = json!({ "topic": "new" });
     room.add(Draft::state(&remote.peer.user("carol"), "m.room.topic", "", topic.clone()));
-    open(&remote, &room);
+    remote.open(&room);
     joining(&alice, &room.id, &[&remote]).ok().await;
     assert_eq!(remote.asked(MAKE).len(), 2);
     assert_eq!(alice.state(&room.id, "m.room.topic", "").ok().await, topic);
+}
+
+/// Who lets a user in sends them what is said from then on, once, and the answer to the join may
+/// take longer than that. Neither has it an effect that the room is asked about meanwhile.
+async fn what_is_said_while_a_user_joins_is_shown_afterwards(server: &Server) {
+    let remote = Remote::start();
+    let alice = User::register(server, "alice").await;
+    let mut room = PeerRoom::create(&remote.peer, "11", &[]);
+    // Its keys are known: it answers nothing else while it is slow.
+    remote.send(server, &[]).await;
+    remote.open(&room);
+    let (came, mut asked_to_join) = mpsc::unbounded_channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let answer = join_answer(&room);
+    remote.answer(SEND, move |asked| {
+        came.send(()).expect("a test that waits");
+        goes_on.recv_timeout(PATIENCE).expect("a test that goes on");
+        let mut answer = answer.clone();
+        answer["event"] = serde_json::from_slice(&asked.body).expect("an event");
+        (200, answer)
+    });
+    let carol = remote.peer.user("carol");
+    let hello = room.add(Draft::message(&carol, "is anybody there?"));
+    remote.knows(&room);
+    let said_meanwhile = async {
+        asked_to_join.recv().await.expect("a join");
+        let content = json!({ "room_id": room.id, "user_id": carol, "typing": true });
+        let edu = json!({ "edu_type": "m.typing", "content": content });
+        let body = json!({ "origin": remote.peer.name, "origin_server_ts": 1, "pdus": [],
+            "edus": [edu] });
+        let path = format!("{TRANSACTIONS}{}", unique("typing"));
+        remote.put(server, &path, &body).ok().await;
+        let answer = remote.send(server, &[&hello]).await;
+        assert_eq!(answer["pdus"][&hello.id], json!({}), "{answer}");
+        go_on.send(()).expect("a server that waits");
+    };
+    let mut watch = alice.watch().await;
+    tokio::join!(joining(&alice, &room.id, &[&remote]).ok(), said_meanwhile);
+    let shown = watch.event(&room.id, &hello.id).await;
+    assert_eq!(shown["content"], message("is anybody there?"));
 }

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 both_hosts![
     f6_messages_reach_the_servers_in_the_room,
     a_burst_arrives_whole_and_in_order,
+    what_is_said_while_a_transaction_is_under_way_is_sent_whole,
     t15b_a_server_whose_users_have_left_hears_no_more,
     t15b_events_of_other_servers_are_not_sent_on,
     what_comes_by_way_of_us_is_handed_on,
@@ -28,10 +29,10 @@ private_server![
     worker_alone: Worker => [t4_what_waits_survives_a_crash],
 ];
 
-const SEND: &str = "/_matrix/federation/v1/send/";
+pub(crate) const SEND: &str = "/_matrix/federation/v1/send/";
 
 /// Has a server accept transactions.
-fn accept(remote: &Remote) {
+pub(crate) fn accept(remote: &Remote) {
     remote.answer(SEND, |_| (200, json!({ "pdus": {} })));
 }
 
@@ -62,7 +63,7 @@ async fn until(remote: &Remote, text: &str) -> Vec<String> {
 }
 
 /// A room of Alice's that a user of each of these servers joins by way of us.
-async fn shared(remotes: &[&Remote], server: &Server) -> (User, Vec<PeerRoom>) {
+pub(crate) async fn shared(remotes: &[&Remote], server: &Server) -> (User, Vec<PeerRoom>) {
     let alice = User::register(server, "alice").await;
     let room = alice.public_room(&[]).await;
     let mut known = Vec::new();
@@ -72,7 +73,22 @@ async fn shared(remotes: &[&Remote], server: &Server) -> (User, Vec<PeerRoom>) {
     (alice, known)
 }
 
-async fn join(
+/// The same of two servers, which accept transactions.
+async fn shared_by_two(one: Remote, server: &Server) -> (Remote, Remote, User, Vec<PeerRoom>) {
+    let other = Remote::start();
+    accept(&one);
+    accept(&other);
+    let (alice, rooms) = shared(&[&one, &other], server).await;
+    (one, other, alice, rooms)
+}
+
+/// Alice says something before anything else happens, and a server hears it.
+async fn said_before(alice: &User, room: &PeerRoom, remote: &Remote) {
+    alice.say(&room.id, "before").await;
+    until(remote, "before").await;
+}
+
+pub(crate) async fn join(
     remote: &Remote,
     server: &Server,
     alice: &User,
@@ -91,10 +107,7 @@ async fn join(
 }
 
 async fn f6_messages_reach_the_servers_in_the_room(server: &Server) {
-    let (one, other) = (Remote::start(), Remote::start());
-    accept(&one);
-    accept(&other);
-    let (alice, rooms) = shared(&[&one, &other], server).await;
+    let (one, other, alice, rooms) = shared_by_two(Remote::start(), server).await;
     let room = &rooms[0].id;
     for text in ["one", "two"] {
         let id = alice.say(room, text).await;
@@ -120,6 +133,24 @@ async fn f6_messages_reach_the_servers_in_the_room(server: &Server) {
     assert_eq!(texts, ["one", "two", "three"]);
 }
 
+/// The room tells once that something waits, however much comes after that.
+async fn what_is_said_while_a_transaction_is_under_way_is_sent_whole(server: &Server) {
+    let remote = Remote::start();
+    accept(&remote);
+    let (alice, rooms) = shared(&[&remote], server).await;
+    let is_said = Arc::new(AtomicBool::new(false));
+    let waits_for = Arc::clone(&is_said);
+    remote.answer(SEND, move |_| {
+        while !waits_for.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (200, json!({ "pdus": {} }))
+    });
+    alice.say_many(&rooms[0].id, 120).await;
+    is_said.store(true, Ordering::SeqCst);
+    assert_eq!(until(&remote, "message 119").await.len(), 120);
+}
+
 async fn a_burst_arrives_whole_and_in_order(server: &Server) {
     let remote = Remote::start();
     accept(&remote);
@@ -138,13 +169,9 @@ async fn a_burst_arrives_whole_and_in_order(server: &Server) {
 }
 
 async fn t15b_a_server_whose_users_have_left_hears_no_more(server: &Server) {
-    let (one, other) = (Remote::start(), Remote::start());
-    accept(&one);
-    accept(&other);
-    let (alice, rooms) = shared(&[&one, &other], server).await;
+    let (one, other, alice, rooms) = shared_by_two(Remote::start(), server).await;
+    said_before(&alice, &rooms[0], &one).await;
     let room = &rooms[0].id;
-    alice.say(room, "before").await;
-    until(&one, "before").await;
     let kick = json!({ "user_id": one.peer.user("carol"), "reason": "enough" });
     alice.post(path(["rooms", room, "kick"])).json(&kick).ok().await;
     alice.say(room, "after").await;
@@ -171,10 +198,7 @@ async fn t15b_a_server_whose_users_have_left_hears_no_more(server: &Server) {
 }
 
 async fn t15b_events_of_other_servers_are_not_sent_on(server: &Server) {
-    let (one, other) = (Remote::start(), Remote::start());
-    accept(&one);
-    accept(&other);
-    let (alice, mut rooms) = shared(&[&one, &other], server).await;
+    let (one, other, alice, mut rooms) = shared_by_two(Remote::start(), server).await;
     let hello = rooms[0].add(Draft::message(&one.peer.user("carol"), "from one"));
     let body = json!({ "origin": one.peer.name, "origin_server_ts": 1, "pdus": [hello.pdu] });
     one.put(server, &format!("{SEND}1"), &body).ok().await;
@@ -198,13 +222,9 @@ async fn what_comes_by_way_of_us_is_handed_on(server: &Server) {
 }
 
 async fn t15b_a_server_that_the_room_keeps_out_is_sent_nothing(server: &Server) {
-    let (one, other) = (Remote::start_at_address(), Remote::start());
-    accept(&one);
-    accept(&other);
-    let (alice, rooms) = shared(&[&one, &other], server).await;
+    let (one, other, alice, rooms) = shared_by_two(Remote::start_at_address(), server).await;
+    said_before(&alice, &rooms[0], &one).await;
     let room = &rooms[0].id;
-    alice.say(room, "before").await;
-    until(&one, "before").await;
     let acl = json!({ "allow": ["*"], "allow_ip_literals": false });
     alice.set_state(room, "m.room.server_acl", "", &acl).await;
     alice.say(room, "after").await;

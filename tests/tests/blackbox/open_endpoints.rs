@@ -7,7 +7,7 @@ both_hosts![every_endpoint_but_these_needs_a_token];
 
 /// Every endpoint that anyone may ask, in each of its versions. Whoever adds a line has thought of
 /// what strangers learn or change there, and how often they may.
-const OPEN: [&str; 32] = [
+const OPEN: [&str; 34] = [
     // Where the server is, and what it speaks.
     "GET /.well-known/matrix/client",
     "GET /.well-known/matrix/server",
@@ -31,6 +31,11 @@ const OPEN: [&str; 32] = [
     "GET /_matrix/key/v2/server",
     "GET /_matrix/key/v2/query/{}",
     "POST /_matrix/key/v2/query",
+    // Whose token it is that others have been given to prove who they are.
+    "GET /_matrix/federation/v1/openid/userinfo",
+    // Identity servers, which sign what they say of whom. Few invitations at a time, and each is
+    // asked about where it is said to come from: as often as `open` lets an address.
+    "PUT /_matrix/federation/v1/3pid/onbind",
     // Profiles, public rooms and their addresses.
     "GET /_matrix/client/r0/profile/{}",
     "GET /_matrix/client/v3/profile/{}",

@@ -161,7 +161,7 @@ async fn a_gap_outlives_a_restart(host: Host) {
     let lost = room.add(Draft::message(&carol, "lost"));
     let last = room.add(Draft::message(&carol, "last"));
     let state: Vec<_> = room.state_at(&lost.id).into_iter().map(|it| it.id).collect();
-    let states = json!([{ "after": lost.id, "state": state }]);
+    let states = json!([{ "before": last.id, "state": state }]);
     let before = alice.sync().until_event(&room.id, &base.id).await;
     room.hand_with(&server, "live", &[&last], states, &[&room.peer]).await;
     server.restart();

@@ -1,6 +1,6 @@
 //! Long-polls: they wait, wake for everything that a sync can tell, and end when their time is up.
 
-use skerry_tests::{Request, Server, Sync, User, json, path};
+use skerry_tests::{Request, Server, Sync, User, ids, json, path, peer::Draft, remote::Remote};
 use std::future::Future;
 use std::time::Duration;
 use tokio::{task::JoinSet, time::Instant};
@@ -21,6 +21,8 @@ both_hosts![
     a_filtered_message_is_not_told,
     an_abandoned_poll_loses_nothing,
     c11_polls_wait_also_when_all_places_are_taken,
+    c15_a_message_wakes_a_poll_after_one_that_was_refused,
+    c15_an_event_wakes_a_poll_after_one_that_was_known,
 ];
 
 /// Far longer than any wake-up, far shorter than the poll itself.
@@ -59,6 +61,33 @@ async fn woken_by<T>(user: &User, act: impl Future<Output = T>) -> (Sync, T) {
     let took = woken.saturating_duration_since(started);
     assert!(took < PROMPT, "woke after {took:?}: {}", sync.json);
     (sync, result)
+}
+
+/// C15
+async fn c15_a_message_wakes_a_poll_after_one_that_was_refused(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let mut levels = alice.state(&room, "m.room.power_levels", "").ok().await;
+    levels["events"]["org.example.heavy"] = json!(50);
+    alice.set_state(&room, "m.room.power_levels", "", &levels).await;
+    settled(&alice).await;
+    bob.sending(&room, "org.example.heavy", &json!({})).refused(403, "M_FORBIDDEN").await;
+    let (sync, said) = woken_by(&alice, bob.say(&room, "hello")).await;
+    assert_eq!(ids(sync.joined(&room).expect("the room").timeline()), [said.as_str()]);
+}
+
+/// C15
+async fn c15_an_event_wakes_a_poll_after_one_that_was_known(server: &Server) {
+    let remote = Remote::start();
+    let alice = User::register(server, "alice").await;
+    let mut room = remote.in_room_of(&alice, server).await;
+    let carol = remote.peer.user("carol");
+    let known = room.end();
+    settled(&alice).await;
+    remote.send(server, &[&known]).await;
+    let hello = room.add(Draft::message(&carol, "hello"));
+    let (sync, _) = woken_by(&alice, remote.send(server, &[&hello])).await;
+    assert_eq!(ids(sync.joined(&room.id).expect("the room").timeline()), [hello.id.as_str()]);
 }
 
 async fn a_poll_waits_until_its_time_is_up(server: &Server) {

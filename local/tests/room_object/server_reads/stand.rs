@@ -114,8 +114,8 @@ impl Stand {
     /// The texts of the messages that somebody sees, oldest first, page by page: by the room that
     /// has long been in memory, and by one that has just been loaded.
     pub(crate) async fn texts(&self, requester: &Requester) -> Result<Vec<String>> {
-        let warm = texts(&self.own.room, requester).await;
-        let cold = texts(&self.restarted(), requester).await;
+        let warm = self.own.beside_deferred(texts(&self.own.room, requester)).await;
+        let cold = self.own.beside_deferred(texts(&self.restarted(), requester)).await;
         match (&warm, &cold) {
             (Ok(warm), Ok(cold)) => assert_eq!(warm, cold, "what memory says, and the store"),
             (Err(warm), Err(cold)) => assert_eq!(warm.to_json(), cold.to_json()),

@@ -249,6 +249,15 @@ fn numbers_are_limited() {
     let error = try_plan(json!({ "invite": users(MAX_INVITES + 1) })).unwrap_err();
     assert_eq!(error, CreateRoomError::TooManyInvites);
 
+    let third_party = |number| {
+        let invite = json!({ "id_server": "x.y", "id_access_token": "t", "medium": "email",
+            "address": "a@x.y" });
+        json!({ "invite_3pid": vec![invite; number] })
+    };
+    assert!(try_plan(third_party(MAX_THIRD_PARTY_INVITES)).is_ok());
+    let error = try_plan(third_party(MAX_THIRD_PARTY_INVITES + 1)).unwrap_err();
+    assert_eq!(error, CreateRoomError::TooManyThirdPartyInvites);
+
     let item = json!({ "type": "a", "content": {} });
     assert!(try_plan(json!({ "initial_state": vec![&item; MAX_INITIAL_STATE] })).is_ok());
     let error = try_plan(json!({ "initial_state": vec![&item; MAX_INITIAL_STATE + 1] }));

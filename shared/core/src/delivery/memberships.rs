@@ -19,6 +19,7 @@
 //! Why it holds:
 //! - A batch that changes a membership has an alarm. If nobody knows whether it was written, the
 //!   store is read when that alarm comes.
+//! - The memberships that come with a given state are in a batch with an alarm, which reads them.
 //! - The alarm stores the next one before anything is sent, as if all that it is about to send
 //!   would fail. If nothing does, that one finds nothing due, and reads and writes nothing.
 //! - What is under way has a time limit, and the alarm comes again at its end.
@@ -158,6 +159,12 @@ impl<R: Ord + Clone> Memberships<R> {
 
     /// Nobody knows whether memberships were committed. If they were, so was their alarm.
     pub fn outcome_unknown(&mut self, now_ms: u64) {
+        self.read_soon(now_ms);
+    }
+
+    /// A state that another server gave has become the current one, and with it the store has
+    /// memberships that nobody has listed: the alarm of that batch reads them.
+    pub fn came_with_state(&mut self, now_ms: u64) {
         self.read_soon(now_ms);
     }
 

@@ -265,7 +265,7 @@ fn who_waits_already_comes_before_the_next_event() {
 fn weak_news_are_coalesced_and_leave_no_trace() {
     let mut room = watched_by(&["alice", "bob"]);
     let weak = |room: &mut Room, now_ms| {
-        let mut readers = room.advance_weak(now_ms);
+        let mut readers = room.advance_weak(now_ms, WEAK_WINDOW_MS, |_| true);
         readers.sort_unstable();
         readers
     };
@@ -276,7 +276,13 @@ fn weak_news_are_coalesced_and_leave_no_trace() {
     assert_eq!(weak(&mut room, WEAK_WINDOW_MS), ["alice"], "the window has passed");
     assert!(!room.advance_weak_to(&"alice", WEAK_WINDOW_MS + 1));
     assert_eq!((room.next_due(9), room.has_more()), (None, false));
+    _ = room.read(&"bob");
+    assert!(!room.is_told_weak(&"bob"), "he has read");
+    assert_eq!(room.advance_weak(9, 99_999, |it| *it == "bob"), ["bob"], "bob alone is meant");
+    assert!(room.is_told_weak(&"bob"));
+    assert_eq!(room.advance_weak(WEAK_WINDOW_MS + 9, 99_999, |it| *it == "bob"), [""; 0]);
     room.advance(5);
     assert_eq!(round(&mut room, 9), [("alice", 5), ("bob", 5)], "they went on watching");
+    assert!(room.has_reader(|it| *it == "bob") && !room.has_reader(|it| *it == "carol"));
     assert_eq!(weak(&mut room, 99_999), Vec::<&str>::new(), "they will read anyway");
 }

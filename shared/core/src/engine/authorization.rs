@@ -10,7 +10,7 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
-use super::{Event, Incomplete, Num, Verdict, View, states::Gather};
+use super::{Event, Incomplete, Num, Verdict, View, gather::Gather};
 use crate::authorize::{self, Refusal};
 
 /// Events that an event names, and those of them that the room knows.

@@ -13,21 +13,17 @@ use ruma::OwnedEventId;
 use super::{
     Event, Incomplete, Num, State, StateAt, Verdict, View,
     authorization::{ByAuth, Named, by_auth_events, check_by_state, named},
-    decision::{After, Decision, Head, Mode, Undecided},
-    extremities, outliers,
-    states::{self, Gather, lookup},
+    decision::{After, Circumstances, Decision, Given, Head, Mode, Undecided},
+    extremities,
+    gather::Gather,
+    outliers,
+    states::{self, is_of_room, lookup, none_lacks},
     view_with::ViewWith,
 };
+use crate::policy;
 
-/// Decides an event. Nothing changes: the decision is for the host to write.
-///
-/// `event` comes with its number, and whatever verdict and states. `given` are states as a peer
-/// gave them, whose events the host has stored as outliers: after events that are not here; or,
-/// by the ID of `event` itself, before it, which then counts alone, because to resolve a resolved
-/// state once more with a part of what it came from can give another one.
-/// `is_referenced`: an accepted event here comes after this one already, because it names it, or
-/// names one that does and that is not accepted itself. Then this one is no forward extremity, and
-/// whatever its verdict, those before it no longer are.
+/// Decides an event, which comes with its number, and whatever verdict and states. Nothing changes:
+/// the decision is for the host to write.
 ///
 /// # Errors
 ///
@@ -36,95 +32,199 @@ pub fn decide(
     view: &impl View,
     head: &Head<'_>,
     event: &Event,
-    given: &[(OwnedEventId, State)],
-    mode: Mode,
-    is_referenced: bool,
+    circumstances: Circumstances<'_>,
 ) -> Result<Decision, Undecided> {
     let auth = named(view, &event.pdu.auth_events);
     let prev = named(view, &event.pdu.prev_events);
-    let (auth, prev) = (auth?, prev?);
+    let told = told(view, head, event, circumstances.given)?;
+    let names = Names { auth: auth?, prev: prev?, told };
+    let decision = judge(view, head, event, &names, circumstances)?;
+    match decision.verdict {
+        Verdict::Rejected if names.by_hearsay() => Err(Undecided::Hearsay(names.stateless())),
+        _ => Ok(decision),
+    }
+}
+
+/// What a peer has told of the state before an event. One that has not the room's create event is
+/// of no room.
+fn told<'a>(
+    view: &impl View,
+    head: &Head<'_>,
+    event: &Event,
+    given: &'a [Given],
+) -> Result<Option<&'a Given>, Incomplete> {
+    let Some(told) = given.iter().find(|it| it.before == event.pdu.event_id) else {
+        return Ok(None);
+    };
+    Ok(is_of_room(view, head, &told.state)?.then_some(told))
+}
+
+/// The events that an event names, and the state before it that was told.
+struct Names<'a> {
+    auth: Named<'a>,
+    prev: Named<'a>,
+    told: Option<&'a Given>,
+}
+
+impl Names<'_> {
+    /// The events before it that are not here, or of which no state is known.
+    fn stateless(&self) -> Vec<OwnedEventId> {
+        let is_stateless =
+            |it: &Option<Arc<Event>>| it.as_ref().is_none_or(|it| it.states.is_none());
+        let stateless = self.prev.iter().filter(|it| is_stateless(&it.1));
+        stateless.map(|it| it.0.clone()).collect()
+    }
+
+    /// Whether nothing but hearsay says what the state before the event is.
+    fn by_hearsay(&self) -> bool {
+        self.told.is_some_and(|it| it.is_hearsay) && !self.stateless().is_empty()
+    }
+
+    fn auth_nums(&self) -> Box<[Num]> {
+        nums(&self.auth).collect()
+    }
+}
+
+fn nums(named: &Named<'_>) -> impl Iterator<Item = Num> {
+    named.iter().filter_map(|it| it.1.as_ref()).map(|it| it.num)
+}
+
+/// Decides an event by what is known of it, hearsay included.
+fn judge(
+    view: &impl View,
+    head: &Head<'_>,
+    event: &Event,
+    names: &Names<'_>,
+    circumstances: Circumstances<'_>,
+) -> Result<Decision, Undecided> {
     let creates = event.num == head.create;
+    // What was before the join is judged by states that peers tell: those say what they have not.
+    let unverified = if circumstances.mode == Mode::History { &[] } else { head.unverified };
+    let head = &Head { unverified, ..*head };
     let (before, waits) = match creates {
         true => (Vec::new(), Vec::new()),
-        false => before(event, &prev, given),
+        false => before(names, circumstances.mode),
     };
-    let auth_nums: Box<[Num]> =
-        auth.iter().filter_map(|it| it.1.as_ref()).map(|it| it.num).collect();
-    let refusal = match by_auth_events(view, head.rules, head.create, event, &auth)? {
+    let refusal = match by_auth_events(view, head.rules, head.create, event, &names.auth)? {
         ByAuth::Unknown(unknown) => return Err(Undecided::Waits { auth: unknown, prev: waits }),
         ByAuth::Allowed => None,
         ByAuth::Refused(reason) => Some(reason),
     };
-    let is_stateful = |it: &Arc<Event>| it.states.is_some();
-    let all_stateful = creates || prev.iter().all(|it| it.1.as_ref().is_some_and(is_stateful));
-    if refusal.is_none() && mode != Mode::Own {
-        outliers::none_first(view, &event.pdu, &auth, all_stateful)?;
+    let all_stateful = creates || names.stateless().is_empty();
+    if refusal.is_none() && circumstances.mode != Mode::Own {
+        outliers::none_first(view, &event.pdu, &names.auth, all_stateful)?;
     }
     // Every other event builds on the one that begins the room.
-    let is_referenced = is_referenced || creates && !head.extremities.is_empty();
-    let circumstances = Circumstances { mode, is_referenced };
-    let rejected = |reason, before| {
-        let verdict = (Verdict::Rejected, Some(reason));
-        conclude(view, head, event, auth_nums.clone(), before, verdict, circumstances)
-    };
+    let is_referenced = circumstances.is_referenced || creates && !head.extremities.is_empty();
+    let circumstances = Circumstances { is_referenced, ..circumstances };
+    let auth = names.auth_nums();
     if !waits.is_empty() || before.is_empty() && !creates {
         return match refusal {
-            Some(reason) => Ok(rejected(reason, None)?),
+            Some(reason) => {
+                let verdict = (Verdict::Rejected, Some(reason));
+                conclude(view, head, event, auth, None, verdict, circumstances)
+            }
             None => Err(Undecided::Waits { auth: Vec::new(), prev: waits }),
         };
     }
-    let prev_nums: Vec<Num> = prev.iter().filter_map(|it| it.1.as_ref()).map(|it| it.num).collect();
-    let all_known = prev_nums.len() == prev.len();
-    let before = match (creates, all_known && extremities::is_head(head, &prev_nums)) {
-        (true, _) => State::from(StateAt::default()),
-        (false, true) => State::from(head.current),
-        (false, false) => states::merge(view, head.rules, head.create, &before, head.current)?,
+    let (forks, before) = match (creates, is_after_all(head, &names.prev)) {
+        (true, _) => (Vec::new(), State::from(StateAt::default())),
+        (false, true) => (vec![head.current.into()], State::from(head.current)),
+        (false, false) => {
+            let merged = states::merge(view, head, &before)?;
+            (before, merged)
+        }
     };
     let refusal = match refusal {
         Some(reason) => Some(reason),
-        None => by_state(view, head, event, &auth_nums, &before)?,
+        None => {
+            none_lacks(view, head.unverified, &forks, |it| event.needs.contains(&it))?;
+            by_state(view, head, event, &auth, &before)?
+        }
     };
-    if let Some(reason) = refusal {
-        return Ok(rejected(reason, Some(before))?);
-    }
-    let current = match (mode, all_stateful) {
-        (Mode::Live | Mode::Own, true) => State::from(head.current),
+    // An outlier is from before: what could not be verified may build on it, and waits for it.
+    let is_here = view.find(&event.pdu.event_id).ok_or(Incomplete)?.is_some();
+    let head = &Head { unverified: if is_here { &[] } else { head.unverified }, ..*head };
+    let verdict = match refusal {
+        Some(reason) => (Verdict::Rejected, Some(reason)),
+        None => {
+            let current = current_before(view, head, &before, circumstances.mode, all_stateful)?;
+            let recommended = circumstances.is_recommended;
+            match soft_failure(view, head, (event, &auth), (&before, &current), recommended)? {
+                Some(reason) => (Verdict::SoftFailed, Some(reason)),
+                None => (Verdict::Accepted, None),
+            }
+        }
+    };
+    conclude(view, head, event, auth, Some(before), verdict, circumstances)
+}
+
+/// Whether these are the room's forward extremities, all of them and all known.
+fn is_after_all(head: &Head<'_>, prev: &Named<'_>) -> bool {
+    let known: Vec<Num> = nums(prev).collect();
+    known.len() == prev.len() && extremities::is_head(head, &known)
+}
+
+/// The current state that an event is held against.
+fn current_before(
+    view: &impl View,
+    head: &Head<'_>,
+    before: &State,
+    mode: Mode,
+    all_stateful: bool,
+) -> Result<State, Undecided> {
+    match (mode, all_stateful) {
+        (Mode::Live | Mode::Own, true) => Ok(State::from(head.current)),
         // What led to the event is missing here, so the current state does not have it yet.
         (Mode::Live | Mode::Own, false) => {
-            let both = [head.current.into(), before.clone()];
-            states::merge(view, head.rules, head.create, &both, head.current)?
+            states::merge(view, head, &[head.current.into(), before.clone()])
         }
-        (Mode::History | Mode::Rejoin, _) => before.clone(),
-    };
-    let soft_failed = match before == current {
-        true => None,
-        false => by_state(view, head, event, &auth_nums, &current)?,
-    };
-    let verdict = match soft_failed {
-        Some(reason) => (Verdict::SoftFailed, Some(reason)),
-        None => (Verdict::Accepted, None),
-    };
-    Ok(conclude(view, head, event, auth_nums, Some(before), verdict, circumstances)?)
+        (Mode::History | Mode::Rejoin, _) => Ok(before.clone()),
+    }
+}
+
+/// Why an event is soft-failed that the state before it allows, if it is.
+fn soft_failure(
+    view: &impl View,
+    head: &Head<'_>,
+    (event, auth): (&Event, &[Num]),
+    (before, current): (&State, &State),
+    is_recommended: bool,
+) -> Result<Option<String>, Undecided> {
+    match (is_recommended, before == current) {
+        (false, _) => Ok(Some(policy::NOT_RECOMMENDED.to_owned())),
+        (true, true) => Ok(None),
+        (true, false) => {
+            none_lacks(view, head.unverified, &[head.current.into()], |it| {
+                event.needs.contains(&it)
+            })?;
+            Ok(by_state(view, head, event, auth, current)?)
+        }
+    }
 }
 
 /// The states after the events before an event, and the events of which there is none.
-fn before(
-    event: &Event,
-    prev: &Named<'_>,
-    given: &[(OwnedEventId, State)],
-) -> (Vec<State>, Vec<OwnedEventId>) {
-    let given = |id: &OwnedEventId| given.iter().find(|it| it.0 == *id).map(|it| it.1.clone());
-    let mut states = Vec::with_capacity(prev.len());
+///
+/// What a peer says of the state before the event stands in for those alone of which none is known:
+/// else whoever names an event that nobody has could have all forgotten that is known. Who comes
+/// back to a room has forgotten it already.
+fn before(names: &Names<'_>, mode: Mode) -> (Vec<State>, Vec<OwnedEventId>) {
+    let mut states = Vec::with_capacity(names.prev.len());
     let mut waits = Vec::new();
-    for (id, event) in prev {
-        let known = event.as_ref().and_then(|it| it.states);
-        match known.map(|it| it.after.into()).or_else(|| given(id)) {
-            Some(state) => states.push(state),
+    for (id, event) in &names.prev {
+        match event.as_ref().and_then(|it| it.states) {
+            Some(known) => states.push(known.after.into()),
             None => waits.push((*id).clone()),
         }
     }
-    match given(&event.pdu.event_id) {
-        Some(state) if !waits.is_empty() => (vec![state], Vec::new()),
+    match names.told {
+        Some(told) if !waits.is_empty() => {
+            if mode == Mode::Rejoin {
+                states.clear();
+            }
+            states.push(told.state.clone());
+            (states, Vec::new())
+        }
         _ => (states, waits),
     }
 }
@@ -162,13 +262,6 @@ fn by_state(
     Ok(checked.err().map(|it| it.to_string()))
 }
 
-/// How an event comes, and whether an accepted event reaches it.
-#[derive(Clone, Copy)]
-struct Circumstances {
-    mode: Mode,
-    is_referenced: bool,
-}
-
 /// The decision, once there is a verdict: the state after the event, and what becomes of the room.
 fn conclude(
     view: &impl View,
@@ -177,8 +270,8 @@ fn conclude(
     auth: Box<[Num]>,
     before: Option<State>,
     (verdict, reason): (Verdict, Option<String>),
-    circumstances: Circumstances,
-) -> Result<Decision, Incomplete> {
+    circumstances: Circumstances<'_>,
+) -> Result<Decision, Undecided> {
     let after = match (event.key, &before) {
         (Some(key), Some(before)) if verdict != Verdict::Rejected => {
             let mut after = before.clone();
@@ -246,7 +339,7 @@ fn current(
     extremities: &[Num],
     num: Num,
     own: Option<&State>,
-) -> Result<State, Incomplete> {
+) -> Result<State, Undecided> {
     let mut gather = Gather::default();
     let mut after = |num: Num| {
         let event = gather.take(view.event(num))?;
@@ -263,7 +356,7 @@ fn current(
     if !states.is_empty() && forks(&states).is_some_and(|it| Some(it) == forks(&before)) {
         return Ok(head.current.into());
     }
-    states::merge(view, head.rules, head.create, &states, head.current)
+    states::merge(view, head, &states)
 }
 
 /// The current state without an event that was part of a state and is rejected, as `view` knows.
@@ -272,11 +365,11 @@ fn current_without(
     view: &impl View,
     head: &Head<'_>,
     extremities: &[Num],
-) -> Result<State, Incomplete> {
+) -> Result<State, Undecided> {
     let mut gather = Gather::default();
     let events: Vec<_> = extremities.iter().filter_map(|it| gather.take(view.event(*it))).collect();
     gather.done()?;
     let states: Vec<State> =
         events.iter().filter_map(|it| it.states).map(|it| it.after.into()).collect();
-    states::merge(view, head.rules, head.create, &states, head.current)
+    states::merge(view, head, &states)
 }

@@ -3,8 +3,8 @@
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
-    Event, Head, Incomplete, KeyId, Num, State, Verdict, View,
-    states::{self, Gather},
+    Event, Head, Incomplete, KeyId, Num, State, Undecided, Verdict, View, gather::Gather,
+    related::Related, states,
 };
 use crate::pdu::MAX_PREV_EVENTS;
 
@@ -31,28 +31,23 @@ pub fn choose_prev(
     let mut events: Vec<_> =
         head.extremities.iter().filter_map(|it| gather.take(view.event(*it))).collect();
     gather.done()?;
+    events.retain(|it| it.states.is_some());
     events.sort_by_key(|it| Reverse((it.pdu.depth, it.num)));
+    let after = events.iter().filter_map(|it| it.states).map(|it| State::from(it.after));
+    let states: Vec<State> = [head.current.into()].into_iter().chain(after).collect();
+    let mut related = Related::of(view, &states.iter().collect::<Vec<_>>())?;
+    related.look_up(view, needs.iter().copied())?;
     let mut chosen = BTreeSet::new();
     for key in needs {
-        let Some(current) = view.state(head.current, *key) else {
-            gather.take(None::<()>);
-            continue;
-        };
-        // Stops at the first miss, which is noted: to go on would ask for every fork's state.
-        for event in &events {
-            let Some(states) = event.states else { continue };
-            match view.state(states.after, *key) {
-                None => gather.take(None::<()>),
-                Some(it) if it == current && chosen.len() < MAX_PREV_EVENTS => {
-                    chosen.insert(event.num);
-                    break;
-                }
-                Some(_) => continue,
-            };
-            break;
+        let current = related.lookup(0, *key);
+        let mut with_current =
+            (1..).zip(&events).filter(|(at, _)| related.lookup(*at, *key) == current);
+        if let Some((_, event)) = with_current.next()
+            && chosen.len() < MAX_PREV_EVENTS
+        {
+            chosen.insert(event.num);
         }
     }
-    gather.done()?;
     fill(&events, &mut chosen);
     Ok(chosen.into_iter().collect())
 }
@@ -74,8 +69,8 @@ fn fill(events: &[std::sync::Arc<Event>], chosen: &mut BTreeSet<Num>) {
 ///
 /// # Errors
 ///
-/// [`Incomplete`]: load what the view noted and ask again.
-pub fn state_before(view: &impl View, head: &Head<'_>, prev: &[Num]) -> Result<State, Incomplete> {
+/// As [`states::merge`].
+pub fn state_before(view: &impl View, head: &Head<'_>, prev: &[Num]) -> Result<State, Undecided> {
     if is_head(head, prev) {
         return Ok(head.current.into());
     }
@@ -84,7 +79,7 @@ pub fn state_before(view: &impl View, head: &Head<'_>, prev: &[Num]) -> Result<S
     gather.done()?;
     let states: Vec<State> =
         events.iter().filter_map(|it| it.states).map(|it| it.after.into()).collect();
-    states::merge(view, head.rules, head.create, &states, head.current)
+    states::merge(view, head, &states)
 }
 
 /// Whether these are the room's forward extremities, all of them.

@@ -8,7 +8,8 @@ use super::{
     Event, Incomplete, KeyId, Num, State, Verdict, View,
     authorization::{ByAuth, Named, by_auth_events, named},
     decision::{Undecided, Withdrawal},
-    states::{Gather, lookup},
+    gather::Gather,
+    states::lookup,
 };
 use crate::Pdu;
 

@@ -2,38 +2,84 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#room-state-resolution
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use ruma::room_version_rules::RoomVersionRules;
-
-use super::{Incomplete, KeyId, Num, State, StateAt, Verdict, View};
-use crate::state_res::{self, Conflict};
-
-/// The event of a key before and after a change.
-pub type Change = (Option<Num>, Option<Num>);
-
-/// Collects answers of a view, so that one round asks for everything it can.
-#[derive(Debug, Default)]
-pub(super) struct Gather {
-    missed: bool,
-}
-
-impl Gather {
-    /// Takes an answer, or remembers that there was none.
-    pub(super) fn take<T>(&mut self, answer: Option<T>) -> Option<T> {
-        self.missed |= answer.is_none();
-        answer
-    }
-
-    /// Ends the round.
-    pub(super) fn done(&self) -> Result<(), Incomplete> {
-        if self.missed { Err(Incomplete) } else { Ok(()) }
-    }
-}
+use super::{
+    Incomplete, KeyId, Num, State, StateAt, Verdict, View,
+    decision::{Change, Head, Undecided, Unverified},
+    gather::Gather,
+    related::{Changes, Related},
+};
+use crate::state_res::{self, Column, Conflict};
 
 /// The event a state has for a key; `Some(None)`: it has none. `None`: not in memory.
 pub fn lookup(view: &impl View, state: &State, key: KeyId) -> Option<Option<Num>> {
     state.changes.get(&key).map_or_else(|| view.state(state.base, key), |it| Some(*it))
+}
+
+/// Whether a state is of this room: it has the room's create event.
+///
+/// # Errors
+///
+/// [`Incomplete`]: load what the view noted and ask again.
+pub fn is_of_room(view: &impl View, head: &Head<'_>, state: &State) -> Result<bool, Incomplete> {
+    let create = view.event(head.create).ok_or(Incomplete)?;
+    let Some(key) = create.key else { return Ok(false) };
+    Ok(lookup(view, state, key).ok_or(Incomplete)? == Some(head.create))
+}
+
+/// Whether a state says by itself which event it has for a key, or none. Else it has what the
+/// stored state `of`, which is one of chain 0, or a later one has.
+///
+/// # Errors
+///
+/// [`Incomplete`]: load what the view noted and ask again.
+pub fn says(view: &impl View, state: &State, key: KeyId, of: StateAt) -> Result<bool, Incomplete> {
+    if state.changes.contains_key(&key) {
+        return Ok(true);
+    }
+    let mut at = state.base;
+    while at.chain != of.chain {
+        let deltas = view.deltas(at.chain, 0, at.group).ok_or(Incomplete)?;
+        if deltas.iter().any(|it| it.0 == key) {
+            return Ok(true);
+        }
+        let Some(parent) = view.parent(at.chain).ok_or(Incomplete)? else { return Ok(true) };
+        at = parent;
+    }
+    Ok(at.group < of.group)
+}
+
+/// Sees to it that none of these states would have an event for a key that is asked of
+/// it, were it verified.
+pub(super) fn none_lacks(
+    view: &impl View,
+    unverified: &[Unverified],
+    states: &[State],
+    is_asked: impl Fn(KeyId) -> bool,
+) -> Result<(), Undecided> {
+    let mut lacking = Vec::new();
+    for it in unverified.iter().filter(|it| it.authorizes && is_asked(it.key)) {
+        for state in states {
+            if lacks(view, state, it)? {
+                lacking.push(it.event_id.clone());
+                break;
+            }
+        }
+    }
+    match lacking.is_empty() {
+        true => Ok(()),
+        false => Err(Undecided::Unverified(lacking)),
+    }
+}
+
+/// Whether a state has no event for the key, only because this one could not be verified.
+fn lacks(view: &impl View, state: &State, it: &Unverified) -> Result<bool, Incomplete> {
+    let found = lookup(view, state, it.key).ok_or(Incomplete)?;
+    Ok(found.is_none() && !says(view, state, it.key, it.of)?)
 }
 
 /// The keys in which a state has another event than a stored one, with the event before (in the
@@ -47,63 +93,59 @@ pub fn changes(
     from: StateAt,
     to: &State,
 ) -> Result<BTreeMap<KeyId, Change>, Incomplete> {
-    let mut keys: BTreeSet<KeyId> = to.changes.keys().copied().collect();
-    if to.base != from {
-        keys.extend(view.differences(&[from, to.base]).ok_or(Incomplete)?);
-    }
-    let mut gather = Gather::default();
-    let mut changed = BTreeMap::new();
-    for key in keys {
-        let before = gather.take(view.state(from, key));
-        let after = gather.take(lookup(view, to, key));
-        if let (Some(before), Some(after)) = (before, after)
-            && before != after
-        {
-            changed.insert(key, (before, after));
-        }
-    }
-    gather.done().map(|()| changed)
+    let related = Related::of(view, &[&from.into(), to])?;
+    let change = |key: &KeyId| {
+        let (before, after) = (related.lookup(0, *key), related.lookup(1, *key));
+        (before != after).then_some((*key, (before, after)))
+    };
+    Ok(related.in_common().keys().filter_map(change).collect())
 }
 
 /// Resolves the states of forks to one state.
 ///
 /// The result is expressed relative to the stored state that makes for the fewest changes; among
-/// equals to `prefer`, the current state.
+/// equals to the current state.
 ///
 /// # Errors
 ///
-/// [`Incomplete`]: load what the view noted and ask again.
-pub fn merge(
-    view: &impl View,
-    rules: &RoomVersionRules,
-    create: Num,
-    states: &[State],
-    prefer: StateAt,
-) -> Result<State, Incomplete> {
-    let mut forks: Vec<&State> = Vec::new();
-    for state in states {
-        if !forks.contains(&state) {
-            forks.push(state);
-        }
-    }
-    let [first, _, ..] = forks.as_slice() else {
+/// [`Undecided::Incomplete`]: load what the view noted and ask again. [`Undecided::Unverified`]:
+/// what they are resolved to depends on these.
+pub fn merge(view: &impl View, head: &Head<'_>, states: &[State]) -> Result<State, Undecided> {
+    let Head { rules, create, current: prefer, unverified, .. } = *head;
+    let mut seen = BTreeSet::new();
+    let forks: Vec<&State> = states.iter().filter(|it| seen.insert(*it)).collect();
+    let [_, _, ..] = forks.as_slice() else {
         return Ok(forks.first().map_or_else(|| prefer.into(), |it| (*it).clone()));
     };
-    let differing = differing(view, &forks)?;
-    if differing.is_empty() {
-        return relative(view, &forks, &BTreeMap::new(), prefer);
+    let mut related = Related::of(view, &forks)?;
+    let conflict = conflict(&related);
+    if conflict.keys.is_empty() {
+        return Ok(relative(&related, &forks, &BTreeMap::new(), prefer));
     }
-    let conflict = conflict(&differing, forks.len());
-    let unconflicted = |key| lookup(view, first, key);
+    let absent = RefCell::new(BTreeSet::new());
+    let unconflicted = |key| {
+        let found = match related.in_common().contains_key(&key) {
+            true => Some(related.lookup(0, key)),
+            false => view.state(related.common(), key),
+        };
+        if found == Some(None) && !unverified.is_empty() {
+            absent.borrow_mut().insert(key);
+        }
+        found
+    };
     let mut resolved = state_res::resolve(rules, create, &conflict, &unconflicted, view)?;
     if has_rejected(view, &resolved)? {
         resolved =
             state_res::resolve_without_rejected(rules, create, &conflict, &unconflicted, view)?;
     }
-    for key in differing.keys() {
+    let mut asked = absent.into_inner();
+    for key in conflict.keys.keys() {
         resolved.entry(*key).or_insert(None);
+        asked.insert(*key);
     }
-    relative(view, &forks, &resolved, prefer)
+    none_lacks(view, unverified, states, |it| asked.contains(&it))?;
+    related.look_up(view, resolved.keys().copied())?;
+    Ok(relative(&related, &forks, &resolved, prefer))
 }
 
 /// What was rejected after events that cite it had come is in their auth chains, so that a
@@ -118,74 +160,73 @@ fn has_rejected(
     gather.done().map(|()| events.iter().any(|it| it.verdict == Verdict::Rejected))
 }
 
-/// The keys in which the forks really differ, with the event each fork has.
-fn differing(
-    view: &impl View,
-    forks: &[&State],
-) -> Result<BTreeMap<KeyId, Vec<Option<Num>>>, Incomplete> {
-    let bases: BTreeSet<StateAt> = forks.iter().map(|it| it.base).collect();
-    let mut keys: BTreeSet<KeyId> =
-        forks.iter().flat_map(|it| it.changes.keys().copied()).collect();
-    if bases.len() > 1 {
-        let bases: Vec<StateAt> = bases.into_iter().collect();
-        keys.extend(view.differences(&bases).ok_or(Incomplete)?);
-    }
-    let mut gather = Gather::default();
-    let mut differing = BTreeMap::new();
-    for key in keys {
-        let column: Vec<Option<Num>> =
-            forks.iter().filter_map(|it| gather.take(lookup(view, it, key))).collect();
-        if column.iter().any(|it| Some(it) != column.first()) {
-            differing.insert(key, column);
-        }
-    }
-    gather.done().map(|()| differing)
-}
-
 /// The conflict of the forks, each different one counted once: what two forks agree on twice
 /// changes neither the conflicted state set nor the auth difference.
-fn conflict(differing: &BTreeMap<KeyId, Vec<Option<Num>>>, forks: usize) -> Conflict {
-    let rows: Vec<Vec<Option<Num>>> = (0..forks)
-        .map(|fork| differing.values().map(|it| it.get(fork).copied().flatten()).collect())
-        .collect();
-    let mut seen = BTreeSet::new();
-    let kept: Vec<usize> = rows
-        .iter()
-        .enumerate()
-        .filter_map(|(fork, row)| seen.insert(row).then_some(fork))
-        .collect();
-    let keys = differing
-        .iter()
-        .map(|(key, column)| {
-            (*key, kept.iter().map(|fork| column.get(*fork).copied().flatten()).collect())
-        })
-        .collect();
-    Conflict { forks: kept.len(), keys }
+fn conflict(related: &Related) -> Conflict {
+    let in_common = |key: &KeyId| related.in_common().get(key).copied().flatten();
+    // What every fork changes in the same way is no conflict.
+    let mut said = BTreeMap::<KeyId, (usize, BTreeSet<Option<Num>>)>::new();
+    for (key, event) in related.states().iter().flatten() {
+        let (count, events) = said.entry(*key).or_default();
+        *count += 1;
+        events.insert(*event);
+    }
+    let all = related.states().len();
+    let differ = |(key, (count, mut events)): (KeyId, (usize, BTreeSet<_>))| {
+        if count < all {
+            events.insert(in_common(&key));
+        }
+        (events.len() > 1).then_some(key)
+    };
+    let keys: BTreeSet<KeyId> = said.into_iter().filter_map(differ).collect();
+    let mut kept = BTreeSet::<Vec<(KeyId, Option<Num>)>>::new();
+    for state in related.states() {
+        let differs =
+            |(key, event): &(KeyId, Option<Num>)| keys.contains(key) && *event != in_common(key);
+        kept.insert(state.iter().map(|(key, event)| (*key, *event)).filter(differs).collect());
+    }
+    let mut columns = BTreeMap::<KeyId, Vec<(usize, Option<Num>)>>::new();
+    for (fork, row) in kept.iter().enumerate() {
+        for (key, event) in row {
+            columns.entry(*key).or_default().push((fork, *event));
+        }
+    }
+    let forks = kept.len();
+    let column = |key: &KeyId| {
+        let others = columns.remove(key).unwrap_or_default();
+        (*key, Column::new(forks, in_common(key), others))
+    };
+    Conflict { forks, keys: keys.iter().map(column).collect() }
 }
 
 /// The resolved state, relative to the fork with the fewest changes.
-fn relative(
-    view: &impl View,
-    forks: &[&State],
-    resolved: &BTreeMap<KeyId, Option<Num>>,
-    prefer: StateAt,
-) -> Result<State, Incomplete> {
-    let mut gather = Gather::default();
-    let mut best: Option<State> = None;
-    for fork in forks {
-        let mut changes = fork.changes.clone();
-        for (key, event) in resolved {
-            match gather.take(view.state(fork.base, *key)) {
-                Some(in_base) if in_base == *event => changes.remove(key),
-                _ => changes.insert(*key, *event),
-            };
+fn relative(related: &Related, forks: &[&State], resolved: &Changes, prefer: StateAt) -> State {
+    let is_resolved = |key: &KeyId, event: Option<Num>| resolved.get(key) == Some(&event);
+    // What it differs in from what all come from; of each fork that is corrected.
+    let from_common = (resolved.iter())
+        .filter(|(key, event)| related.in_common().get(*key) != Some(*event))
+        .count();
+    let mut best: Option<(usize, bool, usize)> = None;
+    for (at, (fork, base)) in forks.iter().zip(related.bases()).enumerate() {
+        let mut count = from_common;
+        count += fork.changes.keys().filter(|key| !resolved.contains_key(*key)).count();
+        for (key, event) in base.iter().filter(|(key, _)| resolved.contains_key(*key)) {
+            let in_common = related.in_common().get(key).copied().flatten();
+            count += usize::from(!is_resolved(key, *event));
+            count -= usize::from(!is_resolved(key, in_common));
         }
-        let rank = |it: &State| (it.changes.len(), it.base != prefer);
-        let state = State { base: fork.base, changes };
-        if best.as_ref().is_none_or(|it| rank(&state) < rank(it)) {
-            best = Some(state);
-        }
+        let rank = (count, fork.base != prefer, at);
+        best = Some(best.map_or(rank, |it| it.min(rank)));
     }
-    gather.done()?;
-    Ok(best.unwrap_or_else(|| prefer.into()))
+    let best = best.and_then(|(.., at)| Some((forks.get(at)?, related.bases().get(at)?)));
+    let Some((fork, base)) = best else { return prefer.into() };
+    let mut changes = fork.changes.clone();
+    for (key, event) in resolved {
+        let in_base = base.get(key).or_else(|| related.in_common().get(key));
+        match in_base == Some(event) {
+            true => changes.remove(key),
+            false => changes.insert(*key, *event),
+        };
+    }
+    State { base: fork.base, changes }
 }

@@ -76,7 +76,17 @@ impl<V: View> View for ViewWith<'_, V> {
         Some(self.withdrawal.map_or(found, |it| it.of(found)))
     }
 
-    fn differences(&self, at: &[StateAt]) -> Option<Vec<KeyId>> {
-        self.view.differences(at)
+    fn parent(&self, chain: u64) -> Option<Option<StateAt>> {
+        self.view.parent(chain)
+    }
+
+    fn deltas(&self, chain: u64, after: u64, upto: u64) -> Option<Vec<(KeyId, Option<Num>)>> {
+        let mut deltas = self.view.deltas(chain, after, upto)?;
+        if let Some(withdrawal) = self.withdrawal {
+            for (_, event) in &mut deltas {
+                *event = withdrawal.of(*event);
+            }
+        }
+        Some(deltas)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#retrieving-server-keys
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use ruma::{
@@ -18,13 +18,12 @@ const KEY_BYTES: usize = 32;
 pub struct WeakKey;
 
 /// A key that a server signs with, or signed with once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct VerifyKey {
     /// Decompressed once, here, and not for every signature.
     pub(super) key: VerifyingKey,
-    /// Whether signatures of this key may be verified together with others. A point outside the
-    /// prime-order group makes the outcome for many signatures differ from that for each.
-    pub(super) may_be_batched: bool,
+    /// [`Self::may_be_batched`], once somebody has asked.
+    may_be_batched: OnceLock<bool>,
     /// Until when a current key signs events: the lesser of what its server says and seven days
     /// from when it was fetched. Of no account for an old key.
     pub valid_until_ms: u64,
@@ -46,8 +45,7 @@ impl VerifyKey {
         if key.is_weak() || point.compress().as_bytes() != key.as_bytes() {
             return Err(WeakKey);
         }
-        let may_be_batched = point.is_torsion_free();
-        Ok(Self { key, may_be_batched, valid_until_ms, expired_ms: None })
+        Ok(Self { key, may_be_batched: OnceLock::new(), valid_until_ms, expired_ms: None })
     }
 
     /// A key of `old_verify_keys`.
@@ -75,6 +73,13 @@ impl VerifyKey {
         let bytes = Base64::<ruma::serde::base64::Standard>::parse(signature);
         let signature = bytes.ok().and_then(|it| Signature::from_slice(it.as_bytes()).ok());
         signature.is_some_and(|it| self.key.verify_strict(message, &it).is_ok())
+    }
+
+    /// Whether signatures of this key may be verified together with others. A point outside the
+    /// prime-order group makes the outcome for many signatures differ from that for each. To find
+    /// out costs as much as to verify a signature: who verifies a few does without.
+    pub(super) fn may_be_batched(&self) -> bool {
+        *self.may_be_batched.get_or_init(|| self.key.to_edwards().is_torsion_free())
     }
 
     /// Its bytes.

@@ -71,7 +71,10 @@ fn is_third_party_invite(content: &CanonicalJsonObject) -> bool {
 }
 
 /// A server's signatures, of those kinds that can be checked.
-fn signer(object: &CanonicalJsonObject, server: OwnedServerName) -> Result<Signer, Dropped> {
+pub(super) fn signer(
+    object: &CanonicalJsonObject,
+    server: OwnedServerName,
+) -> Result<Signer, Dropped> {
     let all = object.get("signatures").and_then(CanonicalJsonValue::as_object);
     let given = all.and_then(|it| it.get(server.as_str())).and_then(CanonicalJsonValue::as_object);
     let signatures: Vec<_> = given

@@ -167,7 +167,10 @@ fn each<'a>(checks: impl IntoIterator<Item = &'a Check<'a>>) -> Result<(), Unver
 
 /// Whether there are many signatures, and all that may be checked together are valid. False says
 /// nothing of any of them.
-fn all_valid<'a>(checks: impl Iterator<Item = &'a Check<'a>>) -> bool {
+fn all_valid<'a>(checks: impl Iterator<Item = &'a Check<'a>> + Clone) -> bool {
+    if checks.clone().count() < MIN_BATCH {
+        return false;
+    }
     let mut messages = Vec::new();
     let mut signatures = Vec::new();
     let mut keys = Vec::new();
@@ -188,7 +191,7 @@ impl Check<'_> {
 
     /// Whether checking this together with others says the same as checking it alone.
     fn may_be_batched(&self) -> bool {
-        self.key.may_be_batched && self.signature.is_some_and(|it| !is_small_order(it.r_bytes()))
+        self.key.may_be_batched() && self.signature.is_some_and(|it| !is_small_order(it.r_bytes()))
     }
 }
 

@@ -7,50 +7,44 @@
 use std::collections::BTreeMap;
 
 use ruma::{
-    CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedServerSigningKeyId, ServerName, UInt,
+    CanonicalJsonObject, MilliSecondsSinceUnixEpoch, ServerName, UInt,
     api::federation::discovery::{OldVerifyKey, ServerSigningKeys, VerifyKey},
     serde::Base64,
     signatures::sign_json,
 };
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 
+use super::own::OwnKeys;
 use crate::SigningKey;
 
 /// For how long other servers may go by an answer, in milliseconds. A key that is taken out of use
 /// signs nothing from then on, but is believed in for so long.
 pub const VALIDITY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// A key of this server that is not in use any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OldKey {
-    /// Its ID.
-    pub id: OwnedServerSigningKeyId,
-    /// The public key, unpadded base64.
-    pub public_base64: String,
-    /// Since when it is not in use, in milliseconds since the Unix epoch.
-    pub expired_ms: u64,
-}
-
 /// Why an answer could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("the keys cannot be published: {0}")]
 pub struct NotPublished(String);
 
-/// The keys of a server, signed with the one in use.
+/// The keys of a server, signed with the one in use. One that is yet to be is among those that are
+/// valid: whoever meets it knows it then.
 ///
 /// # Errors
 ///
 /// [`NotPublished`]: a fault of ours.
 pub fn own(
     server: &ServerName,
-    key: &SigningKey,
-    old_keys: &[OldKey],
+    OwnKeys { current: key, next, old }: &OwnKeys,
     now_ms: u64,
 ) -> Result<Box<RawJsonValue>, NotPublished> {
     let mut answer = ServerSigningKeys::new(server.to_owned(), time(now_ms + VALIDITY_MS)?);
     let current = (key.id().to_owned(), VerifyKey::new(public(&key.public_base64())?));
     answer.verify_keys = BTreeMap::from([current]);
-    for old in old_keys {
+    for next in next {
+        let key = VerifyKey::new(public(&next.public_base64)?);
+        answer.verify_keys.insert(next.id.clone(), key);
+    }
+    for old in old {
         let key = OldVerifyKey::new(time(old.expired_ms)?, public(&old.public_base64)?);
         answer.old_verify_keys.insert(old.id.clone(), key);
     }
@@ -91,6 +85,8 @@ fn not_published(error: &dyn std::error::Error) -> NotPublished {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SigningKey;
+    use crate::server_keys::own::{NextKey, OldKey};
     use crate::server_keys::{MAX_VALIDITY_MS, read};
 
     const NOW_MS: u64 = 1_000_000_000_000;
@@ -105,7 +101,11 @@ mod tests {
             public_base64: old.public_base64(),
             expired_ms: NOW_MS - 5,
         };
-        let answer = own(&server, &key, &[old_key], NOW_MS).unwrap();
+        let next = SigningKey::from_seed([3; 32], "next").unwrap();
+        let next_key = NextKey { id: next.id().to_owned(), public_base64: next.public_base64() };
+        let keys = OwnKeys { current: key, next: vec![next_key], old: vec![old_key] };
+        let answer = own(&server, &keys, NOW_MS).unwrap();
+        let key = keys.current;
         let found = read(answer.get().as_bytes(), &server, NOW_MS).unwrap();
         assert_eq!(found.valid_until_ms, NOW_MS + VALIDITY_MS);
         let of = |it: &SigningKey| {
@@ -117,7 +117,7 @@ mod tests {
             );
             found.expired_ms
         };
-        assert_eq!((of(&key), of(&old)), (None, Some(NOW_MS - 5)));
+        assert_eq!((of(&key), of(&next), of(&old)), (None, None, Some(NOW_MS - 5)));
         const { assert!(VALIDITY_MS < MAX_VALIDITY_MS) };
     }
 }

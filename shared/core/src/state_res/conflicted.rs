@@ -88,11 +88,21 @@ impl Walk {
     /// Begins with the conflicted state set, and tells its smallest number.
     fn start<V: View>(&mut self, cx: &Context<'_, V>) -> Num {
         let mut smallest = Num::MAX;
-        for (_, events) in cx.keys.iter().filter(|(key, _)| cx.in_conflict(**key)) {
-            for (fork, event) in events.iter().enumerate() {
+        for (_, column) in cx.keys.iter().filter(|(key, _)| cx.in_conflict(**key)) {
+            if let Some(num) = column.rest() {
+                let slot = self.slot(num);
+                self.sets.fill(slot);
+                for (fork, _) in column.others() {
+                    self.sets.remove(slot, *fork);
+                }
+            }
+            for (fork, event) in column.others() {
                 let Some(num) = *event else { continue };
                 let slot = self.slot(num);
-                self.sets.insert(slot, fork);
+                self.sets.insert(slot, *fork);
+            }
+            for num in column.events() {
+                let slot = self.slot(num);
                 if let Some(node) = self.nodes.get_mut(slot) {
                     node.in_state = true;
                 }

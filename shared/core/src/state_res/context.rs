@@ -9,7 +9,7 @@ use std::{
 use ruma::{events::TimelineEventType, room_version_rules::RoomVersionRules};
 use rustc_hash::FxHashSet;
 
-use super::Conflict;
+use super::{Column, Conflict};
 use crate::engine::{Edges, Event, Incomplete, KeyId, Num, View};
 
 /// One resolution. Its questions to the view are asked through it, so that it knows whether one
@@ -18,7 +18,7 @@ pub(super) struct Context<'a, V> {
     pub(super) rules: &'a RoomVersionRules,
     pub(super) create: Arc<Event>,
     pub(super) forks: usize,
-    pub(super) keys: &'a BTreeMap<KeyId, Box<[Option<Num>]>>,
+    pub(super) keys: &'a BTreeMap<KeyId, Column>,
     conflicted: FxHashSet<KeyId>,
     unconflicted: &'a dyn Fn(KeyId) -> Option<Option<Num>>,
     pub(super) view: &'a V,
@@ -44,7 +44,7 @@ impl<'a, V: View> Context<'a, V> {
             conflicted: conflict
                 .keys
                 .iter()
-                .filter(|(_, events)| !agreed(events))
+                .filter(|(_, column)| !column.is_agreed())
                 .map(|(key, _)| *key)
                 .collect(),
             unconflicted,
@@ -64,7 +64,7 @@ impl<'a, V: View> Context<'a, V> {
     /// is for the caller to decide.
     pub(super) fn unconflicted(&self, key: KeyId) -> Result<Option<Num>, Incomplete> {
         match self.keys.get(&key) {
-            Some(events) => Ok(events.first().copied().flatten()),
+            Some(column) => Ok(column.rest()),
             None => (self.unconflicted)(key).ok_or(Incomplete),
         }
     }
@@ -128,9 +128,4 @@ impl<'a, V: View> Context<'a, V> {
         }
         found
     }
-}
-
-/// Whether every fork has the same event, or every fork has none.
-fn agreed(events: &[Option<Num>]) -> bool {
-    events.iter().all(|it| Some(it) == events.first())
 }

@@ -24,6 +24,13 @@ impl ForkSets {
         }
     }
 
+    /// Takes an event out of a fork.
+    pub(super) fn remove(&mut self, event: usize, fork: usize) {
+        if let Some(word) = self.bits.get_mut(event * self.words + fork / 64) {
+            *word &= !(1 << (fork % 64));
+        }
+    }
+
     /// Puts an event into all forks.
     pub(super) fn fill(&mut self, event: usize) {
         let forks = self.forks;
@@ -79,6 +86,9 @@ mod tests {
                 sets.insert(1, fork);
             }
             assert!(sets.is_full(1), "{forks}");
+            sets.remove(1, forks - 1);
+            assert!(!sets.is_full(1), "{forks}");
+            sets.fill(1);
             assert!(!sets.is_full(0), "{forks}");
             sets.extend(0, 1);
             assert!(sets.is_full(0), "{forks}");

@@ -37,8 +37,8 @@ pub(super) fn resolve<V: View>(
 ) -> Result<BTreeMap<KeyId, Option<Num>>, Incomplete> {
     let mut state = State { cx, resolved: FxHashMap::default() };
     let mut passes: BTreeMap<Pass, Vec<(KeyId, Candidates)>> = BTreeMap::new();
-    for (key, events) in cx.keys {
-        let mut nums: Vec<Num> = events.iter().copied().flatten().collect();
+    for (key, column) in cx.keys {
+        let mut nums: Vec<Num> = column.events().collect();
         nums.sort_unstable();
         nums.dedup();
         match *nums {

@@ -392,3 +392,35 @@ fn what_is_remembered_of_changed_rooms_is_bounded() {
     }
     assert_eq!(index.since(SyncToken::at(u64::MAX)), None, "too many unread rooms");
 }
+
+#[test]
+fn what_no_room_tells_stands_before_all_that_a_room_tells() {
+    use MembershipState::{Ban, Invite, Join, Knock, Leave};
+    let all = [None, Some(Leave), Some(Invite), Some(Knock), Some(Ban), Some(Join)];
+    let cases = [
+        (Invite, [true, true, true, true, true, false]),
+        (Knock, [true, true, true, true, true, false]),
+        (Leave, [false, false, true, true, false, false]),
+        (Ban, [false, false, true, true, false, false]),
+        (Join, [false; 6]),
+    ];
+    for (membership, expected) in cases {
+        for (before, is_taken) in all.iter().zip(expected) {
+            let entry = before.clone().map(|it| RoomEntry {
+                membership_position: 9,
+                forgotten: true,
+                ..with(it, 3)
+            });
+            let plan = plan_remote_membership(entry.as_ref(), membership.clone(), 7);
+            assert_eq!(plan.is_some(), is_taken, "{membership} after {before:?}");
+            let Some(MembershipPlan { entry: after, drops_marks }) = plan else { continue };
+            assert!(!drops_marks && !after.forgotten);
+            assert_eq!((&after.membership, after.membership_seq), (&membership, 7));
+            let at = entry.map_or(0, |it| it.membership_position);
+            assert_eq!(after.membership_position, at);
+            let told = plan_membership(Some(&after), Join, at + 1, 8);
+            assert!(told.is_some(), "what a room tells later counts");
+            assert_eq!(plan_membership(Some(&after), Leave, at, 8), None, "and nothing earlier");
+        }
+    }
+}

@@ -230,7 +230,7 @@ fn a_state_is_believed_where_outliers_cannot_be_judged() {
     let known = other.known(&topic);
     state.insert(known.key.unwrap(), known.num);
     let told = engine::State::from(other.store.add_state(state));
-    let given = [(topic.event_id.clone(), told)];
+    let given = [(last.event_id.clone(), told)];
     let decide =
         |other: &mut Room| server::decide(&mut other.store, true, &last, &given, Mode::Live);
     assert_eq!(decide(&mut other).unwrap().1.verdict, Verdict::Accepted);

@@ -105,15 +105,15 @@ fn keys_have_to_be_valid_when_the_event_was_sent_from_version_5_on() {
     ];
     for (version, rules) in versions() {
         let is_enforced = version.as_str().parse::<u8>().unwrap() >= 5;
-        for (key, expected) in cases {
+        for (key, expected) in &cases {
             let mut keys = Keyring::default();
-            keys.insert(one.name.clone(), one.key.id().to_owned(), key);
+            keys.insert(one.name.clone(), one.key.id().to_owned(), key.clone());
             let found = match receive(one.sign(bare(&rules), &rules), &keys, &rules) {
                 Ok(_) => "valid",
                 Err(Unverified::NeedsKeys(_)) => "needs",
                 Err(Unverified::Dropped(_)) => "dropped",
             };
-            let expected = if is_enforced { expected } else { "valid" };
+            let expected = if is_enforced { *expected } else { "valid" };
             assert_eq!(found, expected, "{version}: {key:?}");
         }
     }

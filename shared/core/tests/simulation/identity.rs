@@ -47,7 +47,7 @@ impl Identity {
 pub fn keys(count: usize) -> (Keyring, PublicKeyMap) {
     let (mut keyring, mut public) = (Keyring::default(), PublicKeyMap::new());
     for it in &IDENTITIES[..count] {
-        keyring.insert(it.name.clone(), it.key.id().to_owned(), it.verify_key);
+        keyring.insert(it.name.clone(), it.key.id().to_owned(), it.verify_key.clone());
         public.insert(it.name.to_string(), it.public.clone());
     }
     (keyring, public)

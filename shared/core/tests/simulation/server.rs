@@ -9,7 +9,7 @@ use std::{
 use ruma::{EventId, OwnedEventId, OwnedServerName, OwnedUserId, UserId};
 use skerry_core::{
     Pdu, SigningKey, authorize,
-    engine::{self, Decision, Event, Mode, State, Undecided, Verdict},
+    engine::{self, Circumstances, Decision, Event, Given, Mode, State, Undecided, Verdict},
     pdu,
 };
 
@@ -419,9 +419,16 @@ pub fn decide(
     let event = Event::new(num, Arc::clone(pdu), [].into(), provisional, &rules, &mut room.keys);
     let room = &*room;
     let is_referenced = mode == Mode::History || room.referenced.contains(&pdu.event_id);
-    let decision = ask(room, cold, |eye| {
-        engine::decide(eye, &room.head(), &event, given, mode, is_referenced)
-    })?;
+    let given: Vec<_> = given
+        .iter()
+        .map(|(before, state)| Given {
+            before: before.clone(),
+            state: state.clone(),
+            is_hearsay: false,
+        })
+        .collect();
+    let circumstances = Circumstances { given: &given, is_referenced, ..Circumstances::of(mode) };
+    let decision = ask(room, cold, |eye| engine::decide(eye, &room.head(), &event, circumstances))?;
     Ok((event, decision))
 }
 

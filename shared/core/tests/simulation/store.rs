@@ -13,7 +13,7 @@ use skerry_core::{
     Pdu,
     engine::{
         After, Decision, Edges, Event, Head, Incomplete, KeyId, Keys, Mode, Num, State, StateAt,
-        States, Undecided, Verdict, View, Withdrawal, states,
+        States, Undecided, Unverified, Verdict, View, Withdrawal, states,
     },
 };
 
@@ -65,6 +65,8 @@ pub struct Store {
     pub rejected_late: BTreeSet<Num>,
     /// All that was done, in order.
     pub journal: Vec<Step>,
+    /// What its state may have besides.
+    pub unverified: Vec<Unverified>,
 }
 
 impl Store {
@@ -84,6 +86,7 @@ impl Store {
             was_told: false,
             rejected_late: BTreeSet::new(),
             journal: Vec::new(),
+            unverified: Vec::new(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Store {
             create: self.create,
             extremities: &self.extremities,
             current: self.current_at(),
+            unverified: &self.unverified,
         }
     }
 
@@ -151,8 +155,9 @@ impl Store {
 
     /// Stores a state that is nobody's current state.
     pub fn add_state(&mut self, map: Map) -> StateAt {
-        self.chains.push(vec![Arc::new(map)]);
-        StateAt { chain: (self.chains.len() - 1) as u64, group: 0 }
+        // As in chain 0, group 0 is what it hangs on: the empty state.
+        self.chains.push(vec![Arc::default(), Arc::new(map)]);
+        StateAt { chain: (self.chains.len() - 1) as u64, group: 1 }
     }
 
     /// Stores a state as the current one.
@@ -206,8 +211,7 @@ impl Store {
         match &decision.before {
             Some(before) if !event.pdu.prev_events.iter().all(|it| is_here(it)) => {
                 let both = [current.into(), before.clone()];
-                let merged =
-                    states::merge(&Eye::Warm(self), &self.rules, self.create, &both, current);
+                let merged = states::merge(&Eye::Warm(self), &self.head(), &both);
                 self.put(&merged.unwrap())
             }
             _ => current,
@@ -315,7 +319,8 @@ pub enum Ask {
     Edges(Num),
     CitedBy(Num, Num),
     State(StateAt, KeyId),
-    Differences(Vec<StateAt>),
+    Parent(u64),
+    Deltas(u64, u64, u64),
 }
 
 /// A way to look at a store.
@@ -369,20 +374,17 @@ impl View for Eye<'_> {
         Some(self.see(|| Ask::State(at, key))?.map(at).get(&key).copied())
     }
 
-    fn differences(&self, at: &[StateAt]) -> Option<Vec<KeyId>> {
-        let store = self.see(|| Ask::Differences(at.to_vec()))?;
-        let mut keys = BTreeSet::new();
-        let Some((first, rest)) = at.split_first() else { return Some(Vec::new()) };
-        let first = store.map(*first);
-        for at in rest {
-            let other = store.map(*at);
-            if Arc::ptr_eq(first, other) {
-                continue;
-            }
-            let either = first.keys().chain(other.keys());
-            keys.extend(either.copied().filter(|it| first.get(it) != other.get(it)));
-        }
-        Some(keys.into_iter().collect())
+    fn parent(&self, chain: u64) -> Option<Option<StateAt>> {
+        self.see(|| Ask::Parent(chain))?;
+        Some((chain > 0).then(StateAt::default))
+    }
+
+    fn deltas(&self, chain: u64, after: u64, upto: u64) -> Option<Vec<(KeyId, Option<Num>)>> {
+        let store = self.see(|| Ask::Deltas(chain, after, upto))?;
+        let [before, after] = [after, upto].map(|group| store.map(StateAt { chain, group }));
+        let keys: BTreeSet<_> = before.keys().chain(after.keys()).copied().collect();
+        let changed = keys.into_iter().filter(|it| before.get(it) != after.get(it));
+        Some(changed.map(|it| (it, after.get(&it).copied())).collect())
     }
 }
 

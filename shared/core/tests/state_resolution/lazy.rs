@@ -118,7 +118,11 @@ impl View for Lazy<'_> {
         None
     }
 
-    fn differences(&self, _: &[StateAt]) -> Option<Vec<KeyId>> {
+    fn parent(&self, _: u64) -> Option<Option<StateAt>> {
+        None
+    }
+
+    fn deltas(&self, _: u64, _: u64, _: u64) -> Option<Vec<(KeyId, Option<Num>)>> {
         None
     }
 }

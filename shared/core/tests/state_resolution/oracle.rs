@@ -9,7 +9,10 @@ use ruma::{
     state_res::{self, StateMap, utils::event_id_set::EventIdSet},
 };
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::engine::{Event, Num, Verdict};
+use skerry_core::{
+    engine::{Event, Num, Verdict},
+    state_res::Column,
+};
 
 use crate::room::{Room, State, split};
 
@@ -149,7 +152,7 @@ fn mark(set: &mut [bool], nums: &[Num]) {
 
 fn conflicted(states: &[State]) -> Vec<Num> {
     let conflict = split(states).1;
-    let mut nums: Vec<_> = conflict.keys.values().flatten().copied().flatten().collect();
+    let mut nums: Vec<_> = conflict.keys.values().flat_map(Column::events).collect();
     nums.sort_unstable();
     nums.dedup();
     nums

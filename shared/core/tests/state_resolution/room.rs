@@ -245,7 +245,7 @@ pub(crate) fn split(states: &[State]) -> (State, Conflict) {
         let events: Box<[_]> = states.iter().map(|it| it.get(key).copied()).collect();
         match events[0].filter(|_| events.iter().all(|it| *it == events[0])) {
             Some(event) => drop(unconflicted.insert(*key, event)),
-            None => drop(conflict.keys.insert(*key, events)),
+            None => drop(conflict.keys.insert(*key, events.into_iter().collect())),
         }
     }
     (unconflicted, conflict)
@@ -289,7 +289,11 @@ impl View for Room {
         None
     }
 
-    fn differences(&self, _: &[StateAt]) -> Option<Vec<KeyId>> {
+    fn parent(&self, _: u64) -> Option<Option<StateAt>> {
+        None
+    }
+
+    fn deltas(&self, _: u64, _: u64, _: u64) -> Option<Vec<(KeyId, Option<Num>)>> {
         None
     }
 }

@@ -114,7 +114,8 @@ impl UncheckedToken {
     }
 }
 
-fn missing_token() -> Error {
+/// Who sends no token, and needs one.
+pub(super) fn missing_token() -> Error {
     Error::api(ErrorKind::MissingToken, "an access token is required")
 }
 

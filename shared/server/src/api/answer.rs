@@ -4,22 +4,42 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, pin::Pin};
 
 use axum::{body::Body, response::Response};
 use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, TryStreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ruma::api::{OutgoingResponse, OutgoingResponseExt as _};
 
 use crate::{Error, Result};
 
-/// A response whose body is complete: a stream would halve the speed of a Worker.
-pub(super) type Buffered = http::Response<Bytes>;
+/// A response of the API.
+pub(super) type Answer = http::Response<Content>;
+
+/// What an answer says.
+pub(super) enum Content {
+    /// All of it. Nearly every answer is complete: a stream would halve the speed of a Worker.
+    Whole(Bytes),
+    /// In pieces, for what may be too large to be held. Where it fails, the answer breaks off.
+    Pieces(Pieces),
+}
+
+/// Pieces of an answer, one after the other.
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// Serializes a ruma response.
-pub(super) fn buffer(response: impl OutgoingResponse) -> Result<Buffered> {
+pub(super) fn buffer(response: impl OutgoingResponse) -> Result<Answer> {
     let response = response.try_into_http_response::<BytesMut>().map_err(Error::internal)?;
-    Ok(response.map(to_size))
+    Ok(response.map(|body| Content::Whole(to_size(body))))
+}
+
+/// JSON that comes in pieces.
+pub(super) fn stream(pieces: Pieces) -> Answer {
+    let mut response = http::Response::new(Content::Pieces(pieces));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }
 
 /// How much more memory an answer may hold than it has bytes.
@@ -35,14 +55,23 @@ fn to_size(body: BytesMut) -> Bytes {
 }
 
 /// What goes out for the result of a handler.
-pub(super) fn answer(result: Result<Buffered>) -> Response {
+pub(super) fn answer(result: Result<Answer>) -> Response {
     match result {
         Ok(response) => {
-            let mut response = response.map(Body::from);
+            let mut response = response.map(body);
             add_headers(response.headers_mut());
             response
         }
         Err(error) => refuse(&error),
+    }
+}
+
+fn body(content: Content) -> Body {
+    match content {
+        Content::Whole(bytes) => Body::from(bytes),
+        Content::Pieces(pieces) => Body::from_stream(pieces.inspect_err(|error| {
+            tracing::error!(error = %chain(error), "an answer broke off");
+        })),
     }
 }
 
@@ -134,8 +163,11 @@ mod tests {
 
     #[test]
     fn every_answer_may_be_read_by_any_page() {
-        let answers =
-            [preflight(), refuse(&Error::not_found("none")), answer(Ok(Buffered::default()))];
+        let answers = [
+            preflight(),
+            refuse(&Error::not_found("none")),
+            answer(Ok(Answer::new(Content::Whole(Bytes::new())))),
+        ];
         for response in answers {
             let headers = response.headers();
             assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
@@ -146,8 +178,11 @@ mod tests {
 
     #[test]
     fn no_answer_is_a_page_or_to_be_kept() {
-        let answers =
-            [preflight(), refuse(&Error::not_found("none")), answer(Ok(Buffered::default()))];
+        let answers = [
+            preflight(),
+            refuse(&Error::not_found("none")),
+            answer(Ok(Answer::new(Content::Whole(Bytes::new())))),
+        ];
         for response in answers {
             let headers = response.headers();
             assert_eq!(headers[header::CACHE_CONTROL], "no-store");
@@ -155,7 +190,7 @@ mod tests {
             let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
             assert!(policy.contains("default-src 'none'"), "{policy}");
         }
-        let mut page = Buffered::default();
+        let mut page = Answer::new(Content::Whole(Bytes::new()));
         let kept = HeaderValue::from_static("max-age=60");
         page.headers_mut().insert(header::CACHE_CONTROL, kept);
         assert_eq!(answer(Ok(page)).headers()[header::CACHE_CONTROL], "max-age=60");

@@ -4,9 +4,13 @@
 
 pub mod account;
 pub mod account_data;
+pub mod backup;
+pub mod dehydrated_device;
 pub mod device;
 pub mod discovery;
 pub mod filter;
+pub mod keys;
+pub mod presence;
 pub mod profile;
 pub mod push;
 pub mod read_marker;
@@ -16,6 +20,7 @@ pub mod secret;
 pub mod session;
 pub mod sync;
 pub mod tag;
+pub mod to_device;
 pub mod typing;
 pub mod uiaa;
 
@@ -26,9 +31,13 @@ pub fn routes(routes: Routes) -> Routes {
     let areas = [
         account::routes,
         account_data::routes,
+        backup::routes,
+        dehydrated_device::routes,
         device::routes,
         discovery::routes,
         filter::routes,
+        keys::routes,
+        presence::routes,
         profile::routes,
         push::routes,
         read_marker::routes,
@@ -37,6 +46,7 @@ pub fn routes(routes: Routes) -> Routes {
         session::routes,
         sync::routes,
         tag::routes,
+        to_device::routes,
         typing::routes,
     ];
     areas.into_iter().fold(routes, |routes, area| area(routes))

@@ -58,6 +58,7 @@ impl<'a> Counted<'a> {
 }
 
 /// Who is to be charged for an answer, once it is known how large it is.
+#[derive(Clone)]
 pub(super) struct Payer {
     limiter: Arc<dyn Limiter>,
     bucket: Bucket,
@@ -98,6 +99,11 @@ impl Payer {
 /// Charges a user for history that was searched for an answer and is not in it.
 pub(super) fn charge_search(cx: &Cx, caller: &Caller, kib: u32) {
     charge(&*cx.ports.limiter, Bucket::Answers, caller.user_id.as_str(), kib);
+}
+
+/// Charges another server for work that shows in no answer, as if that had so many KiB.
+pub(super) fn charge_server(cx: &Cx, server: &ServerName, kib: u32) {
+    charge(&*cx.ports.limiter, Bucket::FederationAnswers, server.as_str(), kib);
 }
 
 fn charge(limiter: &dyn Limiter, bucket: Bucket, key: &str, kib: u32) {

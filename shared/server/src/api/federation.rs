@@ -5,12 +5,22 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/
 
+mod devices;
 mod discovery;
+mod event;
 mod events;
+mod first_version;
+mod hierarchy;
+mod invites;
 mod keys;
 mod membership;
+mod openid;
 mod public_rooms;
 mod query;
+mod rescissions;
+mod state_answer;
+mod third_party;
+mod timestamp;
 mod transactions;
 
 use super::mount::Routes;
@@ -18,12 +28,20 @@ use super::mount::Routes;
 /// Mounts all of it.
 pub fn routes(routes: Routes) -> Routes {
     let areas = [
+        devices::routes,
         discovery::routes,
+        event::routes,
         events::routes,
+        first_version::routes,
+        invites::routes,
+        hierarchy::routes,
         keys::routes,
         membership::routes,
+        openid::routes,
         public_rooms::routes,
         query::routes,
+        third_party::routes,
+        timestamp::routes,
         transactions::routes,
     ];
     areas.into_iter().fold(routes, |routes, area| area(routes))

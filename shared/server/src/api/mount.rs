@@ -24,13 +24,14 @@ use axum::{
     Router,
     routing::{MethodFilter, MethodRouter, on},
 };
+use futures_util::TryStreamExt as _;
 use http::Method;
-use ruma::api::{IncomingRequest, Metadata as _, path_builder::PathBuilder as _};
+use ruma::api::{IncomingRequest, path_builder::PathBuilder as _};
 use serde::Serialize;
 
 use super::{
     Cx,
-    answer::{self, Buffered},
+    answer::{self, Answer, Content, Pieces},
     input::{Gate, Input},
     limits,
     sender::Sender,
@@ -64,6 +65,14 @@ impl Routes {
     /// Mounts an endpoint.
     pub(super) fn mount<Given: 'static, H: Handler<Given>>(self, handler: H) -> Self {
         self.add(&Endpoint::new(handler), paths::<H::Request>(), false)
+    }
+
+    /// Mounts an endpoint whose answer may be too large to be held.
+    pub(super) fn mount_streaming<Given, H: StreamingHandler<Given>>(self, handler: H) -> Self
+    where
+        Given: 'static,
+    {
+        self.add(&Endpoint::streaming(handler), paths::<H::Request>(), false)
     }
 
     /// Mounts an endpoint whose last path argument may be empty: it is known without it too, with
@@ -146,14 +155,45 @@ where
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Buffered>> + Send>>;
+/// The function of an endpoint whose answer goes out in pieces.
+pub(super) trait StreamingHandler<Given>: Copy + Send + Sync + 'static {
+    /// What it is given of who sends the request.
+    type Sender: Sender;
+    /// What it answers.
+    type Request: IncomingRequest + Send + 'static;
+
+    /// Answers a request: with JSON that is what the request's response is.
+    fn handle(
+        self,
+        cx: Cx,
+        sender: Self::Sender,
+        request: Self::Request,
+    ) -> impl Future<Output = Result<Pieces>> + Send;
+}
+
+impl<S, R, H, F> StreamingHandler<(S, R)> for H
+where
+    S: Sender,
+    R: IncomingRequest + Send + 'static,
+    H: Fn(Cx, S, R) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Result<Pieces>> + Send + 'static,
+{
+    type Sender = S;
+    type Request = R;
+
+    fn handle(self, cx: Cx, sender: S, request: R) -> impl Future<Output = Result<Pieces>> + Send {
+        self(cx, sender, request)
+    }
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer>> + Send>>;
 
 /// A handler without its types.
 #[derive(Clone)]
 struct Endpoint {
     method: Method,
     gate: Gate,
-    run: Arc<dyn Fn(Input) -> Answer + Send + Sync>,
+    run: Arc<dyn Fn(Input) -> Answering + Send + Sync>,
 }
 
 impl Endpoint {
@@ -166,23 +206,43 @@ impl Endpoint {
                 Err(error) => Err(sender.refusal(&cx, error).await),
             }
         };
-        let (method, access) = (H::Request::METHOD, H::Sender::ACCESS);
-        let buckets = limits::buckets(&method, &paths::<H::Request>(), access);
-        Self {
-            method,
-            gate: Gate { access, buckets },
-            run: Arc::new(move |input| Box::pin(run(input))),
-        }
+        Self::running::<H::Sender, H::Request>(Arc::new(move |input| Box::pin(run(input))))
+    }
+
+    fn streaming<Given: 'static, H: StreamingHandler<Given>>(handler: H) -> Self {
+        let run = move |mut input: Input| async move {
+            let sender = H::Sender::from_input(&mut input)?;
+            let (cx, request) = input.parse::<H::Request>();
+            match request {
+                Ok(request) => Ok(answer::stream(handler.handle(cx, sender, request).await?)),
+                Err(error) => Err(sender.refusal(&cx, error).await),
+            }
+        };
+        Self::running::<H::Sender, H::Request>(Arc::new(move |input| Box::pin(run(input))))
+    }
+
+    fn running<S: Sender, R: IncomingRequest>(
+        run: Arc<dyn Fn(Input) -> Answering + Send + Sync>,
+    ) -> Self {
+        let (method, access) = (R::METHOD, S::ACCESS);
+        let buckets = limits::buckets(&method, &paths::<R>(), access);
+        Self { method, gate: Gate { access, buckets }, run }
     }
 
     /// Answers a request that was let in, and charges for the answer.
-    async fn answer(&self, mut input: Input) -> Result<Buffered> {
+    async fn answer(&self, mut input: Input) -> Result<Answer> {
         let payer = input.payer.take();
         let answer = (self.run)(input).await?;
-        if let Some(payer) = payer {
-            payer.charge(answer.body().len());
-        }
-        Ok(answer)
+        let Some(payer) = payer else { return Ok(answer) };
+        Ok(answer.map(|content| match content {
+            Content::Whole(bytes) => {
+                payer.charge(bytes.len());
+                Content::Whole(bytes)
+            }
+            Content::Pieces(pieces) => {
+                Content::Pieces(Box::pin(pieces.inspect_ok(move |it| payer.charge(it.len()))))
+            }
+        }))
     }
 }
 

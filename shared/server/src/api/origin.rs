@@ -75,6 +75,7 @@ impl Claim {
             .map_err(|it| unauthorized(&it))?;
         request.content.map_or(Ok(()), json::check_object)?;
         let origin = credentials.origin;
+        cx.peers.note_life(&origin);
         cx.ports.limiter.take(Bucket::Federation, origin.as_str(), 1).await?;
         Ok(Origin(origin))
     }

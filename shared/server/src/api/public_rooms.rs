@@ -54,7 +54,7 @@ pub(super) async fn page(cx: &Cx, wanted: Wanted) -> Result<Json> {
 
 /// A page of rooms, as it is answered.
 #[derive(Default, Serialize)]
-struct Found {
+pub(super) struct Found {
     chunk: Vec<Listed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_batch: Option<String>,
@@ -63,9 +63,29 @@ struct Found {
     total_room_count_estimate: u64,
 }
 
+impl Found {
+    /// What another server has answered.
+    pub(super) fn elsewhere(
+        rooms: Vec<PublicRoomsChunk>,
+        (next_batch, prev_batch): (Option<String>, Option<String>),
+        total: Option<u64>,
+    ) -> Self {
+        let listed =
+            |shown: PublicRoomsChunk| Listed { join_rule: shown.join_rule.to_string(), shown };
+        let chunk: Vec<_> = rooms.into_iter().map(listed).collect();
+        let total = total.unwrap_or_else(|| chunk.len().try_into().unwrap_or(u64::MAX));
+        Self { chunk, next_batch, prev_batch, total_room_count_estimate: total }
+    }
+}
+
+/// Rooms of a page.
+pub(super) fn limit(wished: Option<UInt>) -> u64 {
+    wished.map(u64::from).filter(|it| *it > 0).unwrap_or(DEFAULT_ROOMS).min(MAX_ROOMS)
+}
+
 async fn find(cx: &Cx, limit: Option<UInt>, since: Option<&str>, filter: &Filter) -> Result<Found> {
     let global = &*cx.ports.global;
-    let limit = limit.map(u64::from).filter(|it| *it > 0).unwrap_or(DEFAULT_ROOMS).min(MAX_ROOMS);
+    let limit = self::limit(limit);
     let since = since.map(Since::parse).transpose()?;
     let (after, before) = match since {
         None => (None, None),

@@ -5,6 +5,8 @@
 //! - `POST /_skerry/test/sign/{roomVersion}` hashes and signs an event as this server.
 //! - `POST /_skerry/test/alarm/{roomId}/{failures}` lets the next alarms of a room fail; `GET
 //!   /_skerry/test/alarm/{roomId}` tells what has become of them.
+//! - `POST /_skerry/test/due/{roomId}` lets everything on the agenda of a room be due at its next
+//!   alarm.
 //! - `GET /_skerry/test/routes` lists the routes of all endpoints.
 
 use axum::{
@@ -29,6 +31,7 @@ pub(super) fn routes(Routes { router, mounted }: Routes) -> Routes {
         .route("/_skerry/test/sign/{room_version}", post(sign))
         .route("/_skerry/test/alarm/{room_id}/{failures}", post(let_alarms_fail))
         .route("/_skerry/test/alarm/{room_id}", get(find_alarms))
+        .route("/_skerry/test/due/{room_id}", post(let_all_be_due))
         .route("/_skerry/test/routes", get(async move || list));
     Routes { router, mounted }
 }
@@ -62,6 +65,11 @@ fn json(body: String) -> Response {
 
 async fn let_alarms_fail(Path((room_id, failures)): Path<(OwnedRoomId, u64)>) -> Response {
     test_alarms::let_fail(room_id, failures);
+    json("{}".to_owned())
+}
+
+async fn let_all_be_due(Path(room_id): Path<OwnedRoomId>) -> Response {
+    test_alarms::let_all_be_due(room_id);
     json("{}".to_owned())
 }
 

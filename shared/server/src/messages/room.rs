@@ -1,35 +1,46 @@
 //! What may be asked of a `Room` object.
 
 mod create;
+mod devices;
 mod directory;
 mod ephemeral;
 mod federation;
 mod membership;
 mod read;
 mod receive;
+mod repair;
 mod send;
 mod sync;
 
 use std::collections::BTreeMap;
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, RoomId};
 
 pub use self::{
     create::{Create, NewState},
-    directory::{Action, CheckMay, GetPublicInfo, PublicInfo, SetListed, WasCreatedWith},
-    ephemeral::{NewReceipt, ReceiptKind, SetReceipts, SetTyping},
+    devices::{ChangeDevices, DeviceChanges, GetDeviceChanges, WhoShares},
+    directory::{
+        Action, CheckMay, GetPublicInfo, ListServers, PublicInfo, SetListed, Summarize, Summary,
+        Viewer, WasCreatedWith,
+    },
+    ephemeral::{
+        Audience, HasServer, NewReceipt, NoteStatuses, ReceiptKind, ReceiveEdus, SetReceipts,
+        SetTyping,
+    },
     federation::{
-        GetAncestors, GetAuthChain, GetOutgoing, GetPdu, GetStateBefore, GetStateIds, GetStatePdus,
-        MakeMembership, Outgoing, SendMembership, Sent, StateBefore, Template,
+        Departures, GetAncestors, GetAuthChain, GetOutgoing, GetPdu, GetStateBefore, GetStateIds,
+        GetStatePdus, MakeMembership, Outgoing, SendMembership, Sent, StateBefore, Template,
     },
     membership::{
-        ChangeMembership, Forget, IsJoined, ListAllowedRooms, MembershipAction, UpdateProfile,
+        ChangeMembership, Exchange, Forget, Invitation, InviteKey, IsJoined, MakeExchange,
+        MakeInvite, MembershipAction, UpdateProfile,
     },
     read::{
-        Context, Direction, GetContext, GetEvent, GetJoinedMembers, GetMembers, GetMessages,
-        GetPositionBefore, GetState, GetStateEvent, Page, RoomProfile,
+        Context, Direction, EventNear, GetContext, GetEvent, GetEventNear, GetJoinedMembers,
+        GetMembers, GetMessages, GetPositionBefore, GetState, GetStateEvent, Page, RoomProfile,
     },
-    receive::{GivenState, Join, Kind, Outcome, Receive, Received, Stage},
+    receive::{Expect, GivenState, Join, Kind, Outcome, Receive, Received, Stage},
+    repair::{Change, Difference, RefetchState, Refetched},
     send::{Redact, Send, SentBy},
     sync::{RoomSync, SyncRoom, UnreadCount},
 };
@@ -53,17 +64,23 @@ asks! { ToRoom:
     Send => OwnedEventId, repeatable;
     Redact => OwnedEventId, repeatable;
     Receive => Vec<Received>, repeatable;
+    Expect => (), repeatable;
     Stage => Vec<Received>, repeatable;
     Join => Received, repeatable;
+    RefetchState => Box<Refetched>, repeatable;
     ChangeMembership => (), once;
+    MakeInvite => Box<Invitation>, repeatable;
+    MakeExchange => Box<Exchange>, repeatable;
     IsJoined => Option<bool>, repeatable;
     MakeMembership => Box<Template>, repeatable;
     SendMembership => Box<Sent>, repeatable;
-    ListAllowedRooms => Vec<OwnedRoomId>, repeatable;
     Forget => (), repeatable;
     UpdateProfile => (), repeatable;
     SetReceipts => (), repeatable;
     SetTyping => (), repeatable;
+    ReceiveEdus => (), repeatable;
+    NoteStatuses => Audience, repeatable;
+    HasServer => bool, repeatable;
     GetEvent => RawJson, repeatable;
     GetState => Vec<RawJson>, repeatable;
     GetStateEvent => RawJson, repeatable;
@@ -71,6 +88,7 @@ asks! { ToRoom:
     GetJoinedMembers => BTreeMap<OwnedUserId, RoomProfile>, repeatable;
     GetMessages => Box<Page>, repeatable;
     GetContext => Box<Context>, repeatable;
+    GetEventNear => Box<EventNear>, repeatable;
     GetPositionBefore => Position, repeatable;
     GetOutgoing => Box<Outgoing>, repeatable;
     GetPdu => RawJson, repeatable;
@@ -81,7 +99,12 @@ asks! { ToRoom:
     GetStatePdus => Vec<RawJson>, repeatable;
     SyncRoom => Box<RoomSync>, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
+    Summarize => Box<Summary>, repeatable;
+    ListServers => Vec<OwnedServerName>, repeatable;
     WasCreatedWith => bool, repeatable;
     SetListed => (), repeatable;
     CheckMay => (), repeatable;
+    ChangeDevices => (), repeatable;
+    GetDeviceChanges => DeviceChanges, repeatable;
+    WhoShares => Vec<OwnedUserId>, repeatable;
 }

@@ -1,22 +1,46 @@
 //! What may be asked of a `User` object.
 
 mod account;
+mod backup;
+mod changes;
+mod dehydrated;
+mod errands;
+mod keys;
+mod remote;
+mod to_device;
+
+use std::collections::BTreeMap;
 
 use ruma::{
     OwnedDeviceId, OwnedRoomId, OwnedUserId, UserId, events::room::member::MembershipState,
+    presence::PresenceState,
 };
 use serde::{Deserialize, Serialize};
-use skerry_core::{
-    sync_token::{EphemeralVersion, Rest, SyncToken},
-    user_stream::{Instance, Whereabouts},
-};
+use skerry_core::{presence::Status, sync_token::SyncToken, user_stream::Whereabouts};
 
 pub use self::account::{
     Account, Authenticate, Authenticated, ChangePassword, CheckPassword, Deactivate, Device,
-    EndAllSessions, EndSessions, GetAccount, GetDevice, GetProfile, ListDevices, Login, NewSession,
-    NewTokens, Profile, Refresh, Register, Reservation, SetDeviceName, SetProfileField,
-    WasRegisteredWith,
+    EndAllSessions, EndSessions, GetAccount, GetDevice, GetProfile, HasOpenIdToken, ListDevices,
+    Login, MakeOpenIdToken, NewSession, NewTokens, Profile, Refresh, Register, Reservation,
+    SetDeviceName, SetProfileField, WasRegisteredWith,
 };
+pub use self::backup::{
+    Backup, BackupKey, BackupPage, CreateBackup, DeleteBackup, DeleteBackupKeys, GetBackup,
+    GetBackupKeys, HeldKeys, PutBackupKeys, UpdateBackup, WhichKeys,
+};
+pub use self::changes::{AskedAs, Changes, GetChanges, Read, ReadRoom, RoomChange};
+pub use self::dehydrated::{
+    DehydratedDevice, GetDehydratedDevice, GetDehydratedInbox, InboxPage, RemoveDehydratedDevice,
+    SetDehydratedDevice,
+};
+pub use self::errands::RunErrands;
+pub use self::keys::{
+    AddSignatures, ClaimKeys, ClaimedKeys, DeviceUpdates, GetDeviceUpdates, GetSignatures,
+    GetUserKeys, KeyCounts, KeysFor, RefusedSignatures, SetCrossSigning, SignaturesOfOthers,
+    SignedMaster, UploadKeys, UserKeys,
+};
+pub use self::remote::{Ending, GetRemoteRoom, RemoteMembership, RemoteRoom, TurnDown};
+pub use self::to_device::{DeliverToDevice, Inbox, Recorded};
 use super::{RawJson, Recipient, asks, room::Position};
 
 /// A position in a user's own stream: grows by one with every change and every recorded read.
@@ -34,10 +58,17 @@ impl Recipient for ToUser {
 
 asks! { ToUser:
     Membership => (), repeatable;
+    RemoteMembership => (), repeatable;
+    GetRemoteRoom => Option<RemoteRoom>, repeatable;
+    TurnDown => Option<RemoteRoom>, repeatable;
     RoomActivity => Delivered, repeatable;
     EphemeralActivity => (), repeatable;
+    StatusActivity => (), repeatable;
+    SetPresence => (), repeatable;
+    GetStatus => Option<Status>, repeatable;
+    DeliverToDevice => (), repeatable;
     GetChanges => Box<Changes>, repeatable;
-    Read => SyncToken, repeatable;
+    Read => Recorded, repeatable;
     GetWhereabouts => Whereabouts, repeatable;
     ListIgnored => Vec<OwnedUserId>, repeatable;
     ListRooms => Vec<OwnedRoomId>, repeatable;
@@ -57,12 +88,33 @@ asks! { ToUser:
     WasRegisteredWith => bool, repeatable;
     Login => (), repeatable;
     Authenticate => Authenticated, repeatable;
+    MakeOpenIdToken => (), repeatable;
+    HasOpenIdToken => bool, repeatable;
     Refresh => (), repeatable;
     EndSessions => (), repeatable;
     EndAllSessions => (), repeatable;
     CheckPassword => bool, repeatable;
     ChangePassword => (), repeatable;
     Deactivate => (), repeatable;
+    CreateBackup => u64, once;
+    GetBackup => Option<Backup>, repeatable;
+    UpdateBackup => (), repeatable;
+    DeleteBackup => (), repeatable;
+    PutBackupKeys => HeldKeys, repeatable;
+    GetBackupKeys => BackupPage, repeatable;
+    DeleteBackupKeys => HeldKeys, repeatable;
+    UploadKeys => BTreeMap<String, u64>, repeatable;
+    GetUserKeys => Box<UserKeys>, repeatable;
+    ClaimKeys => ClaimedKeys, repeatable;
+    SetCrossSigning => bool, repeatable;
+    AddSignatures => RefusedSignatures, repeatable;
+    GetSignatures => SignaturesOfOthers, repeatable;
+    GetDeviceUpdates => DeviceUpdates, repeatable;
+    SetDehydratedDevice => (), repeatable;
+    GetDehydratedDevice => Option<DehydratedDevice>, repeatable;
+    RemoveDehydratedDevice => Option<OwnedDeviceId>, repeatable;
+    GetDehydratedInbox => InboxPage, repeatable;
+    RunErrands => Vec<Reply>, repeatable;
 }
 
 /// From a room: something at `position` waits to be read. Not sent again for that room until the
@@ -95,6 +147,32 @@ pub struct EphemeralActivity {
     pub receipt: Option<Position>,
     /// The receipt is this user's own: their other devices must learn of it.
     pub is_own: bool,
+}
+
+/// Users who share a room with this one have these statuses. Kept in memory for the clients that
+/// ask.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusActivity {
+    /// The statuses.
+    pub statuses: Vec<Status>,
+}
+
+/// A client sets the user's status.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SetPresence {
+    /// On which device.
+    pub device_id: OwnedDeviceId,
+    /// Whether they are there.
+    pub presence: PresenceState,
+    /// What they say of it.
+    pub status_msg: Option<String>,
+}
+
+/// The status of this user, or of another one as this one was told of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetStatus {
+    /// Whose.
+    pub user_id: OwnedUserId,
 }
 
 /// Where a room was when a token was made, as far as the user's stream knows it.
@@ -194,135 +272,4 @@ pub struct ShownProfile {
     pub displayname: Option<String>,
     /// The avatar's URL.
     pub avatar_url: Option<String>,
-}
-
-/// What changed since a token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GetChanges {
-    /// The client's token; none: it begins.
-    pub since: Option<SyncToken>,
-    /// All rooms that were left, where everything is asked for.
-    pub include_leave: bool,
-    /// All rooms, whether they have something new or not.
-    pub full_state: bool,
-    /// The hash of the access token of the device that asks. It is checked first.
-    pub access_hash: String,
-    /// Members that the device has been sent need not be sent again (lazy loading).
-    pub lazy_loads: bool,
-    /// Of who waits: up to here nothing was found that the client wants to see.
-    pub looked_at: Option<StreamPosition>,
-    /// About how many rooms are wanted at a time; the rest comes with the next token.
-    pub limit: usize,
-}
-
-/// The rooms that [`Changes`] named were read: the answer is the token that says so.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Read {
-    /// [`Changes::position`].
-    pub position: StreamPosition,
-    /// [`Changes::instance`].
-    pub instance: Instance,
-    /// Which device reads.
-    pub device_id: OwnedDeviceId,
-    /// The rooms.
-    pub rooms: Vec<ReadRoom>,
-}
-
-/// A room that was read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ReadRoom {
-    /// The room.
-    pub room_id: OwnedRoomId,
-    /// How far.
-    pub to: Position,
-    /// Members whose event was sent with it (lazy loading).
-    pub members: Vec<OwnedUserId>,
-}
-
-/// The answer to [`GetChanges`]. Rooms of one kind stand in one list each.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Changes {
-    /// The stream's position these changes are complete up to.
-    pub position: StreamPosition,
-    /// When they were looked up: an instant of the user's object.
-    #[serde(default)]
-    pub looked_up_us: u64,
-    /// Which memory of the user they come from: [`Read`] brings it back.
-    pub instance: Instance,
-    /// The device that asked.
-    pub device_id: OwnedDeviceId,
-    /// The client has no token, or one that is not of this stream: it is given everything.
-    pub is_from_beginning: bool,
-    /// How much of receipts and typing is given with these changes.
-    pub ephemeral: EphemeralVersion,
-    /// [`SyncToken::rest`] of the token that these changes lead to.
-    pub rest: Option<Rest>,
-    /// Joined rooms with something new.
-    pub joined: Vec<RoomChange>,
-    /// Rooms left (or banned from) since, or all of them when so asked.
-    pub left: Vec<RoomChange>,
-    /// New invitations: room and stripped state.
-    pub invited: Vec<(OwnedRoomId, Vec<RawJson>)>,
-    /// New knocks: room and stripped state.
-    pub knocked: Vec<(OwnedRoomId, Vec<RawJson>)>,
-    /// Global account data that changed, as events.
-    pub account_data: Vec<RawJson>,
-    /// Users whom this user ignores.
-    pub ignored_users: Vec<OwnedUserId>,
-}
-
-/// A room with something new.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct RoomChange {
-    /// The room.
-    pub room_id: OwnedRoomId,
-    /// What was seen of it already; none: the room is new to this client.
-    pub from: Option<Position>,
-    /// Whether the room itself is to be read; else only its account data is new.
-    pub has_events: bool,
-    /// Only receipts or who is typing may be new: a read that finds no more is not recorded.
-    pub is_ephemeral: bool,
-    /// When in the stream the membership was set: pages follow this order.
-    #[serde(default)]
-    pub membership_seq: StreamPosition,
-    /// Its account data that changed, as events.
-    pub account_data: Vec<RawJson>,
-    /// Members whose event the device has already (lazy loading).
-    pub known_members: Vec<OwnedUserId>,
-}
-
-impl Changes {
-    /// No changes, up to this position.
-    pub fn none(
-        position: StreamPosition,
-        looked_up_us: u64,
-        instance: Instance,
-        ephemeral: EphemeralVersion,
-        device_id: OwnedDeviceId,
-    ) -> Self {
-        Self {
-            position,
-            looked_up_us,
-            instance,
-            device_id,
-            is_from_beginning: false,
-            ephemeral,
-            rest: None,
-            joined: Vec::new(),
-            left: Vec::new(),
-            invited: Vec::new(),
-            knocked: Vec::new(),
-            account_data: Vec::new(),
-            ignored_users: Vec::new(),
-        }
-    }
-
-    /// Whether there is nothing in them that a client waits for.
-    pub fn is_empty(&self) -> bool {
-        self.joined.is_empty()
-            && self.left.is_empty()
-            && self.invited.is_empty()
-            && self.knocked.is_empty()
-            && self.account_data.is_empty()
-    }
 }

@@ -95,7 +95,16 @@ impl<O> WithAbsentRooms<O> {
 /// Whether a command may be what a room begins with.
 fn begins(command: &room::Command) -> bool {
     use room::Command;
-    matches!(command, Command::Create(_) | Command::Stage(_) | Command::Join(_))
+    matches!(
+        command,
+        Command::Create(_) | Command::Expect(_) | Command::Stage(_) | Command::Join(_)
+    )
+}
+
+/// Whether a command may bring what is kept for a room that is being joined. Whoever asked for
+/// something else meanwhile was told that there is no such room.
+fn may_be_kept(command: &room::Command) -> bool {
+    matches!(command, room::Command::Receive(_))
 }
 
 #[async_trait]
@@ -107,7 +116,7 @@ impl<O: Objects> Objects for WithAbsentRooms<O> {
             self.absent.begin(room_id);
             return answer;
         }
-        if self.absent.is_absent(room_id, self.clock.now_ms()) {
+        if !may_be_kept(&command) && self.absent.is_absent(room_id, self.clock.now_ms()) {
             return Err(Error::UnknownRoom);
         }
         let begun = self.absent.begun();
@@ -135,7 +144,7 @@ impl<O: Objects> Objects for WithAbsentRooms<O> {
         user_id: &UserId,
         question: user::GetChanges,
         at_most: Duration,
-    ) -> Result<Option<Box<user::Changes>>> {
+    ) -> Result<Box<user::Changes>> {
         self.objects.wait_for_changes(user_id, question, at_most).await
     }
 }

@@ -2,26 +2,34 @@
 //! answers, its keys.
 //!
 //! It reads rooms as a user does ([`skerry_core::delivery`]): a room says once that something
-//! waits, and it is read when it is sent. So what is kept for a server that does not answer is a
-//! row for each room, however long that lasts.
+//! waits, and it is read when it is sent: events, and what has been read since. So what is kept for
+//! a server that does not answer is a row for each room, however long that lasts. Who types is kept
+//! in memory until the next transaction, and not at all for a server that does not answer. What is
+//! no event and must not get lost waits in rows of its own ([`queue`]).
 //!
 //! Its keys are asked for here and nowhere else, so that one request is under way however many wait
 //! for it, and a server that does not answer is left alone for a while by all.
 
+mod devices;
+mod faults;
 mod keys;
+mod leaving;
+mod lists;
+mod queue;
 mod rooms;
 mod sending;
+mod statuses;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ruma::OwnedServerName;
 use tokio::sync::Mutex as Turn;
 
-use self::{keys::Keys, rooms::State};
+use self::{faults::Counted, keys::Keys, rooms::State};
 use crate::{
     Result,
     messages::destination::{Command, Reply, ToDestination},
-    objects::{Object, held::Total},
+    objects::{Object, held::Total, turns::Turns},
     peers::{self, Peers},
     ports::ObjectHost,
     server::Server,
@@ -42,10 +50,12 @@ pub struct Destination {
     /// Held by whoever asks the server for its keys.
     asking: Turn<()>,
     state: tokio::sync::Mutex<Option<State>>,
-    /// Held by whoever sends.
-    sending: Turn<()>,
-    /// There may be more to send than whoever sends has seen.
-    is_wanted: AtomicBool,
+    faults: tokio::sync::Mutex<Counted>,
+    sending: Turns,
+    /// Of whoever tells rooms of changed devices.
+    telling: Turns,
+    /// Of whoever fetches lists of devices again.
+    refetching: Turns,
 }
 
 impl std::fmt::Debug for Destination {
@@ -71,8 +81,10 @@ impl Object for Destination {
             keys: Mutex::default(),
             asking: Turn::default(),
             state: tokio::sync::Mutex::default(),
-            sending: Turn::default(),
-            is_wanted: AtomicBool::default(),
+            faults: tokio::sync::Mutex::default(),
+            sending: Turns::default(),
+            telling: Turns::default(),
+            refetching: Turns::default(),
         })
     }
 
@@ -85,7 +97,28 @@ impl Object for Destination {
             Command::RoomActivity(it) => {
                 Reply::RoomActivity(Box::pin(self.take_activity(*it)).await?)
             }
+            Command::TypingActivity(it) => {
+                Reply::TypingActivity(Box::pin(self.take_typing(*it)).await?)
+            }
+            Command::StatusActivity(it) => {
+                Reply::StatusActivity(Box::pin(self.take_statuses(*it)).await?)
+            }
+            Command::ReceiveStatuses(it) => {
+                Reply::ReceiveStatuses(Box::pin(self.receive_statuses(it.statuses)).await?)
+            }
+            Command::SendEdus(it) => Reply::SendEdus(Box::pin(self.queue_edus(*it)).await?),
             Command::SignOfLife(_) => Reply::SignOfLife(Box::pin(self.take_sign_of_life()).await?),
+            Command::CountFaults(it) => {
+                Reply::CountFaults(Box::pin(self.count_faults(it.faults)).await?)
+            }
+            Command::Leave(it) => Reply::Leave(Box::pin(self.leave(*it)).await?),
+            Command::ListRooms(it) => Reply::ListRooms(Box::pin(self.list_rooms(it.limit)).await?),
+            Command::ChangeDevices(it) => {
+                Reply::ChangeDevices(Box::pin(self.change_devices(*it)).await?)
+            }
+            Command::GetDeviceLists(it) => {
+                Reply::GetDeviceLists(Box::pin(self.get_device_lists(*it)).await?)
+            }
         })
     }
 

@@ -9,6 +9,7 @@ mod dag;
 mod deliver;
 mod effects;
 mod ephemeral;
+mod fetch;
 pub mod limits;
 mod load;
 mod loaded;
@@ -21,14 +22,18 @@ use std::{
 };
 
 use ruma::OwnedRoomId;
+use skerry_core::policy::BackOff;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::{
+    fetch::Backfill,
     loaded::{
         Loaded,
-        deliveries::{Deliveries, EphemeralWindow},
+        deliveries::{Deliveries, EphemeralWindow, ReceiptWindow},
         doubt::Doubt,
         outgoing::Outgoing,
+        policy::PolicyTurns,
+        statuses::MemberStatuses,
         typing::Typing,
     },
     read::whole_states::Sizes,
@@ -36,7 +41,8 @@ use self::{
 use crate::{
     Error, Result,
     messages::room::{Command, Reply, ToRoom},
-    objects::{Object, held::Total},
+    objects::{Object, held::Total, turns::Turns},
+    peers,
     ports::{ObjectHost, Sql},
     server::Server,
     store::migrations::{self, Migration},
@@ -54,9 +60,16 @@ pub struct Room {
     directory: tokio::sync::Mutex<()>,
     deliveries: Mutex<Deliveries>,
     ephemeral_window: Mutex<EphemeralWindow>,
+    receipt_window: Mutex<ReceiptWindow>,
     typing: Mutex<Typing>,
+    statuses: Mutex<MemberStatuses>,
     /// Messages that wait for the lock, in the order in which they came.
     outgoing: Mutex<VecDeque<Outgoing>>,
+    /// Where other servers are.
+    peers: peers::Memory,
+    filling: Turns,
+    backfill: Backfill,
+    policy: PolicyTurns,
 }
 
 impl std::fmt::Debug for Room {
@@ -84,8 +97,14 @@ impl Object for Room {
             directory: tokio::sync::Mutex::default(),
             deliveries: Mutex::default(),
             ephemeral_window: Mutex::default(),
+            receipt_window: Mutex::default(),
             typing: Mutex::default(),
+            statuses: Mutex::default(),
             outgoing: Mutex::default(),
+            peers: peers::Memory::default(),
+            filling: Turns::default(),
+            backfill: Backfill::default(),
+            policy: PolicyTurns::default(),
         })
     }
 
@@ -97,10 +116,18 @@ impl Object for Room {
             Command::Send(it) => Reply::Send(Box::pin(self.send(*it)).await?),
             Command::Redact(it) => Reply::Redact(Box::pin(self.redact(*it)).await?),
             Command::Receive(it) => Reply::Receive(Box::pin(self.receive(*it)).await?),
+            Command::Expect(it) => Reply::Expect(Box::pin(self.expect(*it)).await?),
             Command::Stage(it) => Reply::Stage(Box::pin(self.stage(*it)).await?),
             Command::Join(it) => Reply::Join(Box::pin(self.join(*it)).await?),
+            Command::RefetchState(it) => {
+                Reply::RefetchState(Box::pin(self.refetch_state(*it)).await?)
+            }
             Command::ChangeMembership(it) => {
                 Reply::ChangeMembership(Box::pin(self.change_membership(*it)).await?)
+            }
+            Command::MakeInvite(it) => Reply::MakeInvite(Box::pin(self.make_invite(*it)).await?),
+            Command::MakeExchange(it) => {
+                Reply::MakeExchange(Box::pin(self.make_exchange(*it)).await?)
             }
             Command::IsJoined(it) => Reply::IsJoined(Box::pin(self.is_joined(&it.user_id)).await?),
             Command::MakeMembership(it) => {
@@ -109,15 +136,19 @@ impl Object for Room {
             Command::SendMembership(it) => {
                 Reply::SendMembership(Box::pin(self.send_membership(*it)).await?)
             }
-            Command::ListAllowedRooms(_) => {
-                Reply::ListAllowedRooms(Box::pin(self.list_allowed_rooms()).await?)
-            }
             Command::Forget(it) => Reply::Forget(Box::pin(self.forget(&it.user_id)).await?),
             Command::UpdateProfile(it) => {
                 Reply::UpdateProfile(Box::pin(self.update_profile(*it)).await?)
             }
             Command::SetReceipts(it) => Reply::SetReceipts(Box::pin(self.set_receipts(*it)).await?),
             Command::SetTyping(it) => Reply::SetTyping(Box::pin(self.set_typing(*it)).await?),
+            Command::ReceiveEdus(it) => Reply::ReceiveEdus(Box::pin(self.receive_edus(*it)).await?),
+            Command::NoteStatuses(it) => {
+                Reply::NoteStatuses(Box::pin(self.note_statuses(*it)).await?)
+            }
+            Command::HasServer(it) => {
+                Reply::HasServer(Box::pin(self.has_server(&it.server)).await?)
+            }
             Command::GetEvent(it) => Reply::GetEvent(Box::pin(self.get_event(*it)).await?),
             Command::GetState(it) => {
                 Reply::GetState(Box::pin(self.get_state(&it.requester)).await?)
@@ -131,6 +162,9 @@ impl Object for Room {
             }
             Command::GetMessages(it) => Reply::GetMessages(Box::pin(self.get_messages(*it)).await?),
             Command::GetContext(it) => Reply::GetContext(Box::pin(self.get_context(*it)).await?),
+            Command::GetEventNear(it) => {
+                Reply::GetEventNear(Box::pin(self.get_event_near(*it)).await?)
+            }
             Command::GetPositionBefore(it) => {
                 Reply::GetPositionBefore(Box::pin(self.position_before(it.instant_us)).await?)
             }
@@ -155,6 +189,8 @@ impl Object for Room {
             Command::GetPublicInfo(_) => {
                 Reply::GetPublicInfo(Box::pin(self.get_public_info()).await?)
             }
+            Command::Summarize(it) => Reply::Summarize(Box::pin(self.summarize(*it)).await?),
+            Command::ListServers(_) => Reply::ListServers(Box::pin(self.list_servers()).await?),
             Command::WasCreatedWith(it) => {
                 Reply::WasCreatedWith(Box::pin(self.was_created_with(&it.alias)).await?)
             }
@@ -162,6 +198,13 @@ impl Object for Room {
             Command::CheckMay(it) => {
                 Reply::CheckMay(Box::pin(self.check_may(&it.user_id, it.action)).await?)
             }
+            Command::ChangeDevices(it) => {
+                Reply::ChangeDevices(Box::pin(self.change_devices(*it)).await?)
+            }
+            Command::GetDeviceChanges(it) => {
+                Reply::GetDeviceChanges(Box::pin(self.get_device_changes(*it)).await?)
+            }
+            Command::WhoShares(it) => Reply::WhoShares(Box::pin(self.who_shares(*it)).await?),
         })
     }
 
@@ -239,6 +282,21 @@ impl Room {
         guard
     }
 
+    /// Loads the room anew under the lock, after a batch that has failed. What was written before
+    /// that batch, and of which nobody has heard yet, is to be told all the same.
+    async fn load_anew(self: &Arc<Self>, room: &mut Loaded) -> Result<()> {
+        self.deliveries().outcome_unknown(self.now_ms());
+        let anew = self.load().await?.ok_or(Error::UnknownRoom)?;
+        let before = std::mem::replace(room, anew);
+        room.has_news = before.unwritten.had_news();
+        room.effects.has_new = before.effects.has_new;
+        room.unwritten.add_untold(before.unwritten.take_untold());
+        // States that were given with events name keys by these numbers.
+        room.engine_memory.adopt_keys(before.engine_memory.keys);
+        self.doubt.clear();
+        Ok(())
+    }
+
     /// What who is not in the room is answered: the same as of a room that does not exist here.
     fn unknown() -> Error {
         Error::forbidden(Error::UnknownRoom.to_string())
@@ -252,11 +310,23 @@ impl Room {
         self.ephemeral_window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn receipt_window(&self) -> MutexGuard<'_, ReceiptWindow> {
+        self.receipt_window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn outgoing(&self) -> MutexGuard<'_, VecDeque<Outgoing>> {
         self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn policy_back_off(&self) -> MutexGuard<'_, BackOff> {
+        self.policy.back_off.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn typing(&self) -> MutexGuard<'_, Typing> {
         self.typing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn statuses(&self) -> MutexGuard<'_, MemberStatuses> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,8 @@
-//! Alarms of rooms that fail because a test asked for it. Not compiled into what is deployed.
+//! Alarms of rooms that fail, and agendas that are due, because a test asked for it. Not compiled
+//! into what is deployed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,6 +21,9 @@ pub struct Alarms {
     /// So many have not.
     pub succeeded: u64,
 }
+
+/// Rooms at whose next alarm everything on their agenda is due.
+static ALL_DUE: Mutex<BTreeSet<OwnedRoomId>> = Mutex::new(BTreeSet::new());
 
 static ROOMS: Mutex<BTreeMap<OwnedRoomId, Alarms>> = Mutex::new(BTreeMap::new());
 
@@ -51,4 +55,15 @@ pub(super) fn goes_off(room_id: &RoomId) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Lets everything on the room's agenda be due at its next alarm.
+pub fn let_all_be_due(room_id: OwnedRoomId) {
+    ALL_DUE.lock().unwrap_or_else(PoisonError::into_inner).insert(room_id);
+}
+
+/// What the room's agenda takes for the time at this alarm, in milliseconds since the Unix epoch.
+pub(super) fn agenda_ms(room_id: &RoomId, now_ms: u64) -> u64 {
+    let mut all_due = ALL_DUE.lock().unwrap_or_else(PoisonError::into_inner);
+    if all_due.remove(room_id) { u64::MAX } else { now_ms }
 }

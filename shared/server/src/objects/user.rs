@@ -8,35 +8,51 @@
 mod account;
 mod account_data;
 mod attempts;
+mod backups;
 mod changes;
+mod clean;
+mod commit;
+mod dehydrated;
 mod devices;
+mod due;
 mod ephemeral;
+mod errands;
 mod filters;
+mod keys;
 pub mod limits;
+mod openid_tokens;
 mod outbox;
 pub mod password;
+mod presence;
 mod profile;
 mod registration;
+mod remote_rooms;
 mod rooms;
 mod sent_members;
 mod sessions;
+mod to_device;
+mod turned_down;
 
 use std::sync::Arc;
 
-use ruma::{OwnedRoomId, OwnedUserId};
+use lru::LruCache;
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use skerry_core::user_stream::{ChangedRooms, HeardRooms, Instance};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
-use self::{account::LoadedAccount, ephemeral::EphemeralNews, sent_members::SentMembers};
+use self::{
+    account::LoadedAccount,
+    due::Due,
+    ephemeral::EphemeralNews,
+    presence::{OwnPresence, Statuses},
+    sent_members::SentMembers,
+    to_device::Waiting,
+};
 use crate::{
     Error, Result,
-    messages::user::{Command, Reply, StreamPosition, ToUser},
-    objects::{
-        Object,
-        agenda::{self, Agenda, AgendaPlan},
-        held::Total,
-    },
-    ports::{ObjectHost, Sql, Stmt},
+    messages::user::{Command, KeyCounts, Reply, StreamPosition, ToUser},
+    objects::{Answer, Object, agenda::Agenda, held::Total},
+    ports::{ObjectHost, Sql},
     store::{
         migrations::{self, Migration},
         user::{meta, rooms::list_for_index},
@@ -50,26 +66,6 @@ pub struct User {
     state: Mutex<Option<State>>,
     /// Held by whoever drains the outbox.
     outbox: Mutex<()>,
-}
-
-/// What a user may have to do at a later time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    /// Drain the outbox.
-    Outbox,
-    /// End sessions that nobody has refreshed for long.
-    Lapse,
-}
-
-impl agenda::Due for Due {
-    const ALL: &'static [Self] = &[Self::Outbox, Self::Lapse];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Outbox => "outbox",
-            Self::Lapse => "lapse",
-        }
-    }
 }
 
 /// What is kept in memory: little, and all of it can be read or made again.
@@ -93,6 +89,15 @@ struct State {
     /// been asked for.
     account_data_bytes: Option<u64>,
     sent_members: SentMembers,
+    presence: OwnPresence,
+    statuses: Statuses,
+    /// None: it has not been asked for.
+    waiting: Option<Waiting>,
+    /// When the keys changed last. None: it has not been asked for.
+    keys_seq: Option<StreamPosition>,
+    keys_shown: keys::Shown,
+    /// How many keys devices have left.
+    key_counts: LruCache<OwnedDeviceId, KeyCounts>,
 }
 
 impl std::fmt::Debug for User {
@@ -120,11 +125,28 @@ impl Object for User {
             Command::Membership(it) => {
                 Reply::Membership(Box::pin(self.take_membership(*it)).await?)
             }
+            Command::RemoteMembership(it) => {
+                Reply::RemoteMembership(Box::pin(self.take_remote_membership(*it)).await?)
+            }
+            Command::GetRemoteRoom(it) => {
+                Reply::GetRemoteRoom(Box::pin(self.get_remote_room(&it.room_id)).await?)
+            }
+            Command::TurnDown(it) => Reply::TurnDown(Box::pin(self.turn_down(*it)).await?),
             Command::RoomActivity(it) => {
                 Reply::RoomActivity(Box::pin(self.take_activity(*it)).await?)
             }
             Command::EphemeralActivity(it) => {
                 Reply::EphemeralActivity(Box::pin(self.note_ephemeral(*it)).await?)
+            }
+            Command::StatusActivity(it) => {
+                Reply::StatusActivity(Box::pin(self.note_statuses(it.statuses)).await?)
+            }
+            Command::SetPresence(it) => Reply::SetPresence(Box::pin(self.set_presence(*it)).await?),
+            Command::GetStatus(it) => {
+                Reply::GetStatus(Box::pin(self.get_status(&it.user_id)).await?)
+            }
+            Command::DeliverToDevice(it) => {
+                Reply::DeliverToDevice(Box::pin(self.take_to_device(*it)).await?)
             }
             Command::GetChanges(it) => Reply::GetChanges(Box::pin(self.changes(*it)).await?),
             Command::Read(it) => Reply::Read(Box::pin(self.read(*it)).await?),
@@ -169,6 +191,12 @@ impl Object for User {
             Command::Authenticate(it) => {
                 Reply::Authenticate(Box::pin(self.check_token(&it.access_hash)).await?)
             }
+            Command::MakeOpenIdToken(it) => {
+                Reply::MakeOpenIdToken(Box::pin(self.make_openid_token(*it)).await?)
+            }
+            Command::HasOpenIdToken(it) => {
+                Reply::HasOpenIdToken(Box::pin(self.has_openid_token(&it.token_hash)).await?)
+            }
             Command::Refresh(it) => Reply::Refresh(Box::pin(self.refresh(*it)).await?),
             Command::EndSessions(it) => {
                 Reply::EndSessions(Box::pin(self.end_sessions(it.device_ids)).await?)
@@ -182,8 +210,57 @@ impl Object for User {
             Command::ChangePassword(it) => {
                 Reply::ChangePassword(Box::pin(self.change_password(*it)).await?)
             }
+            Command::CreateBackup(it) => {
+                Reply::CreateBackup(Box::pin(self.create_backup(*it)).await?)
+            }
+            Command::GetBackup(it) => Reply::GetBackup(Box::pin(self.get_backup(*it)).await?),
+            Command::UpdateBackup(it) => {
+                Reply::UpdateBackup(Box::pin(self.update_backup(*it)).await?)
+            }
+            Command::DeleteBackup(it) => {
+                Reply::DeleteBackup(Box::pin(self.delete_backup(*it)).await?)
+            }
+            Command::PutBackupKeys(it) => {
+                Reply::PutBackupKeys(Box::pin(self.put_backup_keys(*it)).await?)
+            }
+            Command::GetBackupKeys(it) => {
+                Reply::GetBackupKeys(Box::pin(self.get_backup_keys(*it)).await?)
+            }
+            Command::DeleteBackupKeys(it) => {
+                Reply::DeleteBackupKeys(Box::pin(self.delete_backup_keys(*it)).await?)
+            }
             Command::Deactivate(it) => {
                 Reply::Deactivate(Box::pin(self.deactivate(it.caller)).await?)
+            }
+            Command::UploadKeys(it) => Reply::UploadKeys(Box::pin(self.upload_keys(*it)).await?),
+            Command::GetUserKeys(it) => {
+                Reply::GetUserKeys(Box::pin(self.get_user_keys(*it)).await?)
+            }
+            Command::ClaimKeys(it) => Reply::ClaimKeys(Box::pin(self.claim_keys(*it)).await?),
+            Command::SetCrossSigning(it) => {
+                Reply::SetCrossSigning(Box::pin(self.set_cross_signing(*it)).await?)
+            }
+            Command::AddSignatures(it) => {
+                Reply::AddSignatures(Box::pin(self.add_signatures(*it)).await?)
+            }
+            Command::GetSignatures(it) => {
+                Reply::GetSignatures(Box::pin(self.get_signatures(*it)).await?)
+            }
+            Command::GetDeviceUpdates(it) => {
+                Reply::GetDeviceUpdates(Box::pin(self.get_device_updates(*it)).await?)
+            }
+            Command::SetDehydratedDevice(it) => {
+                Reply::SetDehydratedDevice(Box::pin(self.set_dehydrated_device(*it)).await?)
+            }
+            Command::GetDehydratedDevice(_) => {
+                Reply::GetDehydratedDevice(Box::pin(self.get_dehydrated_device()).await?)
+            }
+            Command::RemoveDehydratedDevice(it) => Reply::RemoveDehydratedDevice(
+                Box::pin(self.remove_dehydrated_device(&it.by)).await?,
+            ),
+            Command::RunErrands(it) => Reply::RunErrands(Box::pin(self.run_errands(*it)).await?),
+            Command::GetDehydratedInbox(it) => {
+                Reply::GetDehydratedInbox(Box::pin(self.get_dehydrated_inbox(*it)).await?)
             }
         })
     }
@@ -195,6 +272,8 @@ impl Object for User {
             match due {
                 Due::Outbox => self.drain_outbox().await?,
                 Due::Lapse => self.end_lapsed_sessions().await?,
+                Due::Presence => self.look_at_presence().await?,
+                Due::Clean => self.clean().await?,
             }
         }
         // The alarm that has gone off is none that is yet to come.
@@ -204,10 +283,10 @@ impl Object for User {
         }
     }
 
-    async fn answer_waiting(self: &Arc<Self>, command: Command) -> Result<Option<Reply>> {
+    async fn answer_waiting(self: &Arc<Self>, command: Command) -> Result<Answer<Reply>> {
         match command {
-            Command::GetChanges(it) => Ok(self.changes_if_any(*it).await?.map(Reply::GetChanges)),
-            other => self.ask(other).await.map(Some),
+            Command::GetChanges(it) => self.changes_if_any(*it).await,
+            other => self.ask(other).await.map(Answer::News),
         }
     }
 }
@@ -261,65 +340,12 @@ impl User {
             account_data_bytes: None,
             account_data_quiet_since: None,
             sent_members: SentMembers::default(),
+            presence: OwnPresence::default(),
+            statuses: Statuses::default(),
+            waiting: None,
+            keys_seq: None,
+            keys_shown: keys::Shown::default(),
+            key_counts: LruCache::sparse(limits::COUNTED_DEVICES),
         })
-    }
-
-    /// Writes a batch that moves the stream one step on.
-    async fn commit(
-        &self,
-        state: &mut State,
-        mut stmts: Vec<Stmt>,
-        alarm_by_ms: Option<u64>,
-    ) -> Result<StreamPosition> {
-        stmts.push(meta::upsert_seq(self.scope(), state.seq + 1));
-        self.commit_step(state, stmts, alarm_by_ms).await
-    }
-
-    /// As [`Self::commit`], for a batch in which a row says by itself that the stream has got
-    /// there.
-    async fn commit_step(
-        &self,
-        state: &mut State,
-        stmts: Vec<Stmt>,
-        alarm_by_ms: Option<u64>,
-    ) -> Result<StreamPosition> {
-        let seq = state.seq + 1;
-        // Also when this future is dropped at the `await`: then nobody knows what was written.
-        state.is_in_doubt = true;
-        self.host.commit(stmts, alarm_by_ms).await?;
-        state.is_in_doubt = false;
-        state.seq = seq;
-        Ok(seq)
-    }
-
-    /// As [`Self::commit`], with changes of the agenda.
-    async fn commit_with(
-        &self,
-        state: &mut State,
-        mut stmts: Vec<Stmt>,
-        agenda: AgendaPlan<Due>,
-    ) -> Result<StreamPosition> {
-        stmts.extend(agenda.stmts(self.scope()));
-        let seq = self.commit(state, stmts, agenda.alarm_by_ms()).await?;
-        state.agenda.apply(agenda);
-        Ok(seq)
-    }
-
-    /// Writes a batch that leaves the stream where it is.
-    async fn write(
-        &self,
-        state: &mut State,
-        mut stmts: Vec<Stmt>,
-        agenda: AgendaPlan<Due>,
-    ) -> Result<()> {
-        stmts.extend(agenda.stmts(self.scope()));
-        if stmts.is_empty() {
-            return Ok(());
-        }
-        state.is_in_doubt = true;
-        self.host.commit(stmts, agenda.alarm_by_ms()).await?;
-        state.is_in_doubt = false;
-        state.agenda.apply(agenda);
-        Ok(())
     }
 }

@@ -124,7 +124,7 @@ impl Peers<'_> {
     }
 
     /// Whom `.well-known` delegates to, and for how many milliseconds.
-    async fn ask_well_known(
+    pub(super) async fn ask_well_known(
         &self,
         server: &ServerName,
         mut url: Url,
@@ -157,7 +157,7 @@ impl Peers<'_> {
 }
 
 /// Where a host says whom it delegates to. None where the host is none that a URL may have.
-fn well_known_url(host: &str) -> Option<Url> {
+pub(super) fn well_known_url(host: &str) -> Option<Url> {
     let base = format!("https://{host}");
     let request = discover_homeserver::Request::new();
     let message = request.try_into_http_request::<Vec<u8>>(&base, (), ()).ok()?;

@@ -43,8 +43,11 @@ impl Peers<'_> {
     where
         R: OutgoingRequest<Authentication = ServerSignatures, PathBuilder = SinglePath>,
     {
+        let began_ms = self.clock.now_ms();
         let response = self.stream(server, request, limits).await?;
-        whole::<R>(response).await
+        let answer = whole::<R>(response).await;
+        self.hear(server, began_ms, answer.as_ref().err());
+        answer
     }
 
     /// Makes a request in this server's name, and gives the answer while its body is still on the
@@ -85,8 +88,33 @@ impl Peers<'_> {
         Ok(response.bytes().await?)
     }
 
-    /// Sends a message to the first endpoint of a server that is reached. A refusal is an error.
+    /// Sends a message to a server, unless that has lately not answered. A refusal is an error.
     async fn send(
+        &self,
+        server: &ServerName,
+        message: http::Request<Bytes>,
+        limits: Limits,
+    ) -> Result<Response, PeerError> {
+        let began_ms = self.clock.now_ms();
+        if self.spares_silent && self.memory.is_silent(server, began_ms) {
+            return Err(PeerError::Silent(server.to_string()));
+        }
+        let answer = self.send_now(server, message, limits).await;
+        self.hear(server, began_ms, answer.as_ref().err());
+        answer
+    }
+
+    /// Remembers whether a server answers: what came of a request that was begun at a time.
+    fn hear(&self, server: &ServerName, began_ms: u64, error: Option<&PeerError>) {
+        if error.is_some_and(PeerError::is_silence) {
+            self.memory.note_silence(server, (began_ms, self.clock.now_ms()));
+        } else {
+            self.memory.note_life(server);
+        }
+    }
+
+    /// Sends a message to the first endpoint of a server that is reached.
+    async fn send_now(
         &self,
         server: &ServerName,
         message: http::Request<Bytes>,
@@ -112,7 +140,7 @@ impl Peers<'_> {
         Err(last.map_or_else(unreached, PeerError::from))
     }
 
-    fn to(
+    pub(super) fn to(
         &self,
         server: &ServerName,
         endpoint: &Endpoint,
@@ -138,7 +166,7 @@ impl Peers<'_> {
 }
 
 /// A request as it is written.
-fn message<R>(
+pub(super) fn message<R>(
     request: R,
     input: <R::Authentication as AuthScheme>::Input<'_>,
 ) -> Result<http::Request<Bytes>, PeerError>
@@ -151,7 +179,9 @@ where
 }
 
 /// The whole answer.
-async fn whole<R: OutgoingRequest>(response: Response) -> Result<R::IncomingResponse, PeerError> {
+pub(super) async fn whole<R: OutgoingRequest>(
+    response: Response,
+) -> Result<R::IncomingResponse, PeerError> {
     let (status, headers) = (response.status, response.headers.clone());
     let body = response.bytes().await?;
     let mut message = http::Response::new(&*body);
@@ -162,7 +192,7 @@ async fn whole<R: OutgoingRequest>(response: Response) -> Result<R::IncomingResp
 }
 
 /// Why a server refuses. A body that does not arrive leaves the status.
-async fn refusal(response: Response) -> PeerError {
+pub(super) async fn refusal(response: Response) -> PeerError {
     let status = response.status;
     let body = response.bytes().await.unwrap_or_default();
     let mut message = http::Response::new(&*body);

@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 use ruma::{OwnedServerName, ServerName};
 use skerry_core::{
     SigningKey,
+    create_room::EncryptionByDefault,
     discovery::{Endpoint, Service},
     rate_limits::RateLimits,
 };
@@ -18,18 +19,22 @@ use crate::{
         dns::Answer,
         scripted::{ScriptedDns, ScriptedHttp},
     },
-    server::{Config, OwnKeys, Registration, Server},
+    server::{Config, OwnKeys, Presence, Registration, Server},
 };
 
 /// When the world begins.
 pub(super) const BEGIN_MS: u64 = 1_800_000_000_000;
 
-/// A clock that stands still unless it is moved.
-pub(super) struct StillClock(AtomicU64);
+/// A clock that stands still unless it is moved, or moves whenever somebody looks at it.
+pub(super) struct StillClock {
+    now_ms: AtomicU64,
+    step_ms: AtomicU64,
+}
 
 impl Clock for StillClock {
     fn now_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        let step_ms = self.step_ms.load(Ordering::Relaxed);
+        self.now_ms.fetch_add(step_ms, Ordering::Relaxed)
     }
 }
 
@@ -61,15 +66,18 @@ impl World {
             session_cache_ms: 1,
             rate_limits: RateLimits::off(),
             private_servers: vec!["private.example".to_owned()],
+            encryption_by_default: EncryptionByDefault::default(),
             notaries: Vec::new(),
+            presence: Presence::Off,
+            limit_profile: false,
         };
         let current = SigningKey::from_seed([7; 32], "ours").unwrap();
-        let keys = OwnKeys { current, old: Vec::new() };
+        let keys = OwnKeys { current, next: Vec::new(), old: Vec::new() };
         Self {
             http: ScriptedHttp::default(),
             dns: ScriptedDns::default(),
             server: Server::new(name("us.example"), keys, config),
-            clock: StillClock(AtomicU64::new(BEGIN_MS)),
+            clock: StillClock { now_ms: BEGIN_MS.into(), step_ms: 0.into() },
             memory: Memory::default(),
         }
     }
@@ -82,12 +90,28 @@ impl World {
             random: &Zeros,
             server: &self.server,
             memory: &self.memory,
+            spares_silent: false,
         }
+    }
+
+    /// The way of what clients wait for.
+    pub(super) fn impatient_peers(&self) -> Peers<'_> {
+        Peers { spares_silent: true, ..self.peers() }
+    }
+
+    /// Every look at the clock takes so long from now on.
+    pub(super) fn step(&self, ms: u64) {
+        self.clock.step_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// The other server makes a request.
+    pub(super) fn hear_of(&self, server: &str) {
+        self.memory.note_life(&name(server));
     }
 
     /// Lets time pass.
     pub(super) fn pass(&self, ms: u64) {
-        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+        self.clock.now_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
     /// The services of a name: priority, port, target; and how long they hold.

@@ -1,5 +1,6 @@
 //! The private store of a `Room` object.
 
+pub mod device_changes;
 pub mod events;
 pub mod expiry;
 pub mod gaps;
@@ -18,5 +19,8 @@ pub mod servers;
 pub mod sizes;
 pub mod staged;
 pub mod state;
+pub mod steps;
 pub mod stored_us;
+pub mod timestamps;
 pub mod unread;
+pub mod unverified;

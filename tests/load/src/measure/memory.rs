@@ -28,7 +28,7 @@ pub(crate) async fn after(world: &World, sheet: &mut Sheet) -> Result<()> {
 }
 
 async fn resident(world: &World, sheet: &mut Sheet) -> Result<()> {
-    if world.probe.pid.is_some() {
+    if !world.probe.pids.is_empty() {
         sleep(SETTLE).await;
     }
     if let Some(memory) = world.probe.memory() {

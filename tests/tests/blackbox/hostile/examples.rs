@@ -7,7 +7,7 @@ use super::{
     rng::Rng,
     states,
 };
-use skerry_tests::{PASSWORD, Value, json, unique};
+use skerry_tests::{Key, PASSWORD, Value, json, unique};
 
 /// What an endpoint expects.
 #[derive(Default)]
@@ -45,7 +45,7 @@ fn query(parameters: &[(&'static str, &str)]) -> Example {
 /// any version of the API.
 type Row = (&'static str, &'static str, fn(&Cast) -> Vec<Example>);
 
-const TABLE: [Row; 43] = [
+const TABLE: [Row; 62] = [
     ("POST", "/register", register),
     ("GET", "/register/available", |_| vec![query(&[("username", "somebody")])]),
     ("GET", "/validity", |_| vec![query(&[("token", "some")])]),
@@ -81,6 +81,9 @@ const TABLE: [Row; 43] = [
     ("PUT", "/rooms/{room_id}/typing/{user_id}", |_| {
         vec![body(json!({ "typing": true, "timeout": 1_000 }))]
     }),
+    ("PUT", "/presence/{user_id}/status", |_| {
+        vec![body(json!({ "presence": "unavailable", "status_msg": "away" }))]
+    }),
     ("POST", "/createRoom", create_room),
     ("PUT", "/rooms/{room_id}/send/{event_type}/{txn_id}", send),
     ("PUT", "/rooms/{room_id}/state/{event_type}/{state_key}", states::all),
@@ -89,6 +92,29 @@ const TABLE: [Row; 43] = [
     ("PUT", "/rooms/{room_id}/state/{event_type}/", states::all),
     ("PUT", "/rooms/{room_id}/redact/{event_id}/{txn_id}", |_| {
         vec![body(json!({ "reason": "none" }))]
+    }),
+    ("PUT", "/sendToDevice/{event_type}/{txn_id}", |it| {
+        let messages = json!({ (it.victim.user.id.as_str()): { "*": { "any": "thing" } },
+            "@far:away.example": { (DEVICE): {} }, (it.peer.id.as_str()): { "NONE": {} } });
+        vec![body(json!({ "messages": messages })), body(json!({ "messages": {} }))]
+    }),
+    ("PUT", "/dehydrated_device", dehydrated_device),
+    ("POST", "/dehydrated_device/{device_id}/events", |_| {
+        vec![body(json!({ "next_batch": "1" })), body(json!({}))]
+    }),
+    ("POST", "/room_keys/version", |_| vec![backup()]),
+    ("PUT", "/room_keys/version/{version}", |_| vec![backup().at("version", "1")]),
+    ("PUT", "/room_keys/keys", |it| {
+        let sessions = json!({ "s": backup_key() });
+        let rooms = json!({ (it.own_room.as_str()): { "sessions": sessions } });
+        vec![body(json!({ "rooms": rooms })).query(&[("version", "1")])]
+    }),
+    ("PUT", "/room_keys/keys/{room_id}", |_| {
+        let sessions = json!({ "sessions": { "s": backup_key() } });
+        vec![body(sessions).query(&[("version", "1")])]
+    }),
+    ("PUT", "/room_keys/keys/{room_id}/{session_id}", |_| {
+        vec![body(backup_key()).query(&[("version", "1")])]
     }),
     ("PUT", "/directory/room/{room_alias}", |it| vec![body(json!({ "room_id": it.own_room }))]),
     ("PUT", "/directory/list/room/{room_id}", |_| vec![body(json!({ "visibility": "public" }))]),
@@ -106,6 +132,16 @@ const TABLE: [Row; 43] = [
         vec![reason(), reason().at("room_id_or_alias", &it.closed)]
     }),
     ("GET", "/room_summary/{room_id_or_alias}", |_| vec![query(&VIA)]),
+    ("GET", "/rooms/{room_id}/hierarchy", |_| {
+        vec![query(&[("limit", "5"), ("max_depth", "2"), ("suggested_only", "true")])]
+    }),
+    ("GET", "/rooms/{room_id}/timestamp_to_event", |_| {
+        let (backward, forward) =
+            ([("ts", "1796000000000"), ("dir", "b")], [("ts", "1"), ("dir", "f")]);
+        vec![query(&backward), query(&forward)]
+    }),
+    ("POST", "/user/{user_id}/openid/request_token", |_| vec![body(json!({}))]),
+    ("GET", "/openid/userinfo", |_| vec![query(&[("access_token", "sko_YW5u_invented")])]),
     ("POST", "/rooms/{room_id}/join", join),
     ("POST", "/rooms/{room_id}/leave", |_| vec![body(json!({ "reason": "none" }))]),
     ("POST", "/rooms/{room_id}/invite", |it| {
@@ -116,6 +152,27 @@ const TABLE: [Row; 43] = [
     ("POST", "/rooms/{room_id}/kick", |it| vec![whom(it)]),
     ("POST", "/rooms/{room_id}/ban", |it| vec![whom(it)]),
     ("POST", "/rooms/{room_id}/unban", |it| vec![whom(it)]),
+    ("POST", "/keys/upload", upload_keys),
+    ("POST", "/keys/query", |it| {
+        let asked = json!({ (it.peer.id.as_str()): [], (it.asker.id.as_str()): [DEVICE] });
+        vec![body(json!({ "timeout": 100, "device_keys": asked }))]
+    }),
+    ("POST", "/keys/claim", |it| {
+        let asked = json!({ (it.peer.id.as_str()): { DEVICE: "signed_curve25519" } });
+        vec![body(json!({ "timeout": 100, "one_time_keys": asked }))]
+    }),
+    ("GET", "/keys/changes", |it| {
+        let since = it.places.since.as_str();
+        vec![query(&[("from", since), ("to", since)])]
+    }),
+    ("POST", "/keys/signatures/upload", |it| {
+        let key = json!({ "user_id": it.asker.id, "device_id": DEVICE, "keys": {} });
+        vec![body(json!({ (it.asker.id.as_str()): { DEVICE: key } }))]
+    }),
+    ("POST", "/keys/device_signing/upload", |it| {
+        let key = Key::default().cross_signing(&it.asker.id, "master", None);
+        vec![body(json!({ "master_key": key, "auth": auth(it) }))]
+    }),
     ("GET", "/sync", sync),
     ("GET", "/rooms/{room_id}/messages", messages),
     ("GET", "/rooms/{room_id}/context/{event_id}", |it| {
@@ -192,9 +249,37 @@ fn login(cast: &Cast) -> Vec<Example> {
     by_password.chain([body(json!({ "type": "m.login.token", "token": "some" }))]).collect()
 }
 
+fn backup() -> Example {
+    body(json!({ "algorithm": "m.megolm_backup.v1.curve25519-aes-sha2",
+        "auth_data": { "public_key": "abc", "signatures": {} } }))
+}
+
+fn backup_key() -> Value {
+    json!({ "first_message_index": 1, "forwarded_count": 0, "is_verified": true,
+        "session_data": { "ephemeral": "YQ", "ciphertext": "Yg", "mac": "Yw" } })
+}
+
 /// Content of which nobody expects anything.
 fn anything() -> Example {
     body(json!({ "any": { "thing": [1, true, null, "text"] } }))
+}
+
+fn upload_keys(cast: &Cast) -> Vec<Example> {
+    let key = json!({ "key": "abc",
+        "signatures": { (cast.asker.id.as_str()): { "ed25519:x": "x" } } });
+    let device = Key::default().device(&cast.asker.id, &cast.asker.device);
+    let keys = json!({ "device_keys": device,
+        "one_time_keys": { "signed_curve25519:A": key, "curve25519:B": "abc" },
+        "fallback_keys": { "curve25519:C": "abc" } });
+    vec![body(keys)]
+}
+
+fn dehydrated_device(cast: &Cast) -> Vec<Example> {
+    let keys = Key::default().device(&cast.asker.id, "OTHER");
+    vec![body(json!({ "device_id": "OTHER", "device_keys": keys,
+        "device_data": { "algorithm": "some", "device_pickle": "text" },
+        "initial_device_display_name": "of the hostile",
+        "one_time_keys": { "curve25519:A": "abc" }, "fallback_keys": { "curve25519:C": "abc" } }))]
 }
 
 fn account_data(cast: &Cast) -> Vec<Example> {

@@ -12,7 +12,9 @@ const SHOWN_CHARACTERS: usize = 1_000;
 
 /// What is wrong with an answer, if anything is.
 pub(super) fn fault(sent: &Sent, reply: &Reply) -> Option<String> {
-    if ![2, 4].contains(&(reply.status / 100)) {
+    // Of a server that the client names, and that is not there.
+    let is_elsewhere = reply.status == 502 && names_other_server(sent);
+    if ![2, 4].contains(&(reply.status / 100)) && !is_elsewhere {
         return Some(format!("the server says {}", reply.status));
     }
     let lacks = HEADERS.iter().find(|(name, value)| reply.header(name) != Some(value));
@@ -36,6 +38,13 @@ pub(super) fn fault(sent: &Sent, reply: &Reply) -> Option<String> {
         return Some("it does not say why it was refused".to_owned());
     }
     None
+}
+
+/// An identity server, or a user of a server that is called otherwise and whose address, where
+/// nobody answers, is to be had.
+fn names_other_server(sent: &Sent) -> bool {
+    let body = String::from_utf8_lossy(sent.body.as_deref().unwrap_or_default());
+    body.contains("\"id_server\"") || body.contains(":LOCALHOST")
 }
 
 /// An answer, cut.

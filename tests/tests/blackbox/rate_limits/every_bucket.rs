@@ -85,6 +85,9 @@ async fn writes(server: &Server) {
     let typing = of_room(&format!("typing/{}", skerry_tests::encode(&user.id)));
     let is_typing = json!({ "typing": false });
     assert_ends("typing", BURST, async || user.put(&typing).json(&is_typing)).await;
+    let presence = path(["presence", &user.id, "status"]);
+    let online = json!({ "presence": "online" });
+    assert_ends("presence", BURST, async || user.put(&presence).json(&online)).await;
     assert_ends("account", BURST, async || user.delete("/devices/NONE")).await;
     assert_ends("syncs", BURST, async || user.get("/sync").query("timeout", 0)).await;
     assert_ends("reads", BURST, async || user.get("/joined_rooms")).await;

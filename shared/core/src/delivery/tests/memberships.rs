@@ -58,6 +58,21 @@ fn a_membership_is_delivered_once_and_written_down_with_the_next_batch() {
     assert!(room.is_at_rest());
 }
 
+/// The store has them as undelivered, and nobody was told which they are.
+#[test]
+fn memberships_that_come_with_a_state_are_read_by_the_alarm_of_their_batch() {
+    let mut room = at_rest();
+    assert_eq!(room.alarm_for(NOW), Some(NOW + DELIVERY_GRACE_MS));
+    room.alarm_set(NOW + DELIVERY_GRACE_MS);
+    room.changed(&"alice", 5, NOW);
+    room.came_with_state(NOW);
+    assert!(room.begin(&"alice", 5));
+    room.delivered(&"alice", 5);
+    room.ended(&[("alice", 5)], NOW);
+    let due_ms = NOW + DELIVERY_GRACE_MS;
+    assert_eq!(listed(&mut room, due_ms, 9, &[("bob", 4), ("alice", 5)]), [("bob", 4)]);
+}
+
 #[test]
 fn a_membership_that_is_wanted_is_delivered_unless_it_was_or_is_under_way() {
     let mut room = at_rest();

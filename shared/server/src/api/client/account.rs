@@ -8,6 +8,7 @@ pub mod deactivate;
 pub mod get_username_availability;
 mod permit;
 pub mod register;
+pub mod request_openid_token;
 pub mod username;
 pub mod whoami;
 
@@ -22,4 +23,5 @@ pub fn routes(routes: Routes) -> Routes {
         .mount(whoami::whoami)
         .mount(change_password::change_password)
         .mount(deactivate::deactivate)
+        .mount(request_openid_token::request_openid_token)
 }

@@ -1,10 +1,10 @@
 //! Devices ([spec]). They live in the `User` object together with their tokens: a device is there
-//! exactly as long as its session is.
+//! as long as its session is, or the [dehydrated](super::dehydrated_device) one.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#device-management
 
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedDeviceId, UInt, UserId,
+    DeviceId, MilliSecondsSinceUnixEpoch, OwnedDeviceId, UInt, UserId,
     api::client::device::{
         Device, delete_device, delete_devices, get_device, get_devices, update_device,
     },
@@ -26,6 +26,8 @@ use crate::{
     },
 };
 
+/// The most bytes of a device ID that a client chooses.
+pub const MAX_DEVICE_ID_BYTES: usize = 255;
 /// The most bytes of a device's name.
 pub const MAX_DEVICE_NAME_BYTES: usize = 256;
 
@@ -100,6 +102,17 @@ pub async fn delete_devices(
     uiaa::require_password(&cx, &caller, &operation, request.auth.as_ref()).await?;
     remove(&cx, &caller.user_id, request.devices).await?;
     Ok(delete_devices::v3::Response::new())
+}
+
+/// Checks the ID of a device.
+pub fn check_id(device_id: &DeviceId) -> Result<()> {
+    match device_id.as_str().len() {
+        1..=MAX_DEVICE_ID_BYTES => Ok(()),
+        _ => {
+            let message = format!("a device ID has 1 to {MAX_DEVICE_ID_BYTES} bytes");
+            Err(Error::invalid_param(message))
+        }
+    }
 }
 
 /// Checks the name of a device.

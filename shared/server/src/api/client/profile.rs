@@ -3,8 +3,10 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#profiles
 
+mod remote;
+
 use ruma::{
-    UserId,
+    ServerName, UserId,
     api::{
         client::profile::{
             delete_profile_field, get_profile, get_profile_field, set_profile_field,
@@ -14,8 +16,11 @@ use ruma::{
     profile::{ProfileFieldName, ProfileFieldValue},
 };
 use serde_json::Value as JsonValue;
+use skerry_core::profile::{
+    MAX_AVATAR_URL_BYTES, MAX_DISPLAY_NAME_BYTES, MAX_FIELD_NAME_BYTES, is_field_name,
+};
 
-use super::super::{Cx, mount::Routes};
+use super::super::{Cx, mount::Routes, sharing};
 use crate::{
     Error, Result,
     messages::{
@@ -23,15 +28,6 @@ use crate::{
         user::{GetProfile, Profile, SetProfileField},
     },
 };
-
-/// The most bytes of a field's name.
-pub const MAX_FIELD_NAME_BYTES: usize = 255;
-
-/// The most bytes of a display name: it is repeated in every membership event of the user.
-pub const MAX_DISPLAY_NAME_BYTES: usize = 1024;
-
-/// The most bytes of an avatar's URL, for the same reason.
-pub const MAX_AVATAR_URL_BYTES: usize = 1024;
 
 /// Mounts the endpoints of this area. Those of ruma for the display name and the avatar URL
 /// alone have paths that the ones for any field cover.
@@ -46,20 +42,31 @@ pub fn routes(routes: Routes) -> Routes {
 /// `GET /_matrix/client/*/profile/{userId}`
 pub async fn get_profile(
     cx: Cx,
+    caller: Option<Caller>,
     request: get_profile::v3::Request,
 ) -> Result<get_profile::v3::Response> {
-    let profile = find(&cx, &request.user_id).await?;
-    let profile = profile.ok_or_else(|| Error::not_found("this server knows no such user"))?;
+    check_shown(&cx, caller.as_ref(), &request.user_id).await?;
+    let profile = match cx.server.is_local(&request.user_id) {
+        true => find(&cx, &request.user_id).await?.ok_or_else(unknown)?,
+        false => remote::find(&cx, caller.as_ref(), &request.user_id, None).await?,
+    };
     Ok(profile.into_iter().collect())
 }
 
 /// `GET /_matrix/client/*/profile/{userId}/{keyName}`
 pub async fn get_profile_field(
     cx: Cx,
+    caller: Option<Caller>,
     request: get_profile_field::v3::Request,
 ) -> Result<get_profile_field::v3::Response> {
-    let field = request.field.as_str();
-    let value = find(&cx, &request.user_id).await?.and_then(|mut it| it.remove(field));
+    let get_profile_field::v3::Request { user_id, field: name, .. } = request;
+    check_shown(&cx, caller.as_ref(), &user_id).await?;
+    let field = name.as_str();
+    let profile = match cx.server.is_local(&user_id) {
+        true => find(&cx, &user_id).await?.unwrap_or_default(),
+        false => remote::find(&cx, caller.as_ref(), &user_id, Some(name.clone())).await?,
+    };
+    let value = profile.into_iter().find_map(|(name, value)| (name == field).then_some(value));
     let value = value.ok_or_else(|| Error::not_found("the profile has no such field"))?;
     Ok(get_profile_field::v3::Response::new(ProfileFieldValue::new(field, value)?))
 }
@@ -104,6 +111,30 @@ pub async fn find(cx: &Cx, user_id: &UserId) -> Result<Option<Profile>> {
     }
 }
 
+/// Refuses who may not see a profile: where profiles are limited, who shares no room with the user,
+/// whether or not there is one of this name.
+async fn check_shown(cx: &Cx, caller: Option<&Caller>, user_id: &UserId) -> Result<()> {
+    let is_shown = match caller {
+        _ if !cx.server.config.limit_profile => true,
+        Some(caller) => sharing::with_user(cx, &caller.user_id, user_id).await?,
+        None => false,
+    };
+    sharing::refuse(is_shown, NOT_SHOWN)
+}
+
+/// As [`check_shown`], for another server that asks for the profile of a local user.
+pub async fn check_shown_to_server(cx: &Cx, server: &ServerName, user_id: &UserId) -> Result<()> {
+    let is_shown = !cx.server.config.limit_profile
+        || (cx.server.is_local(user_id) && sharing::with_server(cx, user_id, server).await?);
+    sharing::refuse(is_shown, NOT_SHOWN)
+}
+
+const NOT_SHOWN: &str = "profiles are shown to those alone who share a room with their user";
+
+fn unknown() -> Error {
+    Error::not_found("this server knows no such user")
+}
+
 async fn set(
     cx: &Cx,
     user_id: &UserId,
@@ -125,15 +156,12 @@ fn refuse_others(caller: &Caller, user_id: &UserId) -> Result<()> {
     Ok(())
 }
 
-/// Names follow the common namespaced identifier grammar; the two oldest do too.
 fn check_name(name: &str) -> Result<()> {
     if name.len() > MAX_FIELD_NAME_BYTES {
         let message = format!("a field's name has at most {MAX_FIELD_NAME_BYTES} bytes");
         return Err(Error::api(ErrorKind::KeyTooLarge, message));
     }
-    let fits = |it: u8| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-    let starts_right = name.bytes().next().is_some_and(|it| it.is_ascii_lowercase());
-    if !starts_right || !name.bytes().all(fits) {
+    if !is_field_name(name) {
         return Err(Error::invalid_param("a field's name is made of a-z, 0-9 and -_."));
     }
     Ok(())

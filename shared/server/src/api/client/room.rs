@@ -5,27 +5,37 @@
 //! the room to bring about.
 
 mod alias;
+mod by_way;
 mod canonical_alias;
 mod create_room;
 mod directory;
+pub(in crate::api) mod exchange;
 mod forget_room;
+pub(in crate::api) mod get_event_by_timestamp;
+mod get_hierarchy;
 mod get_messages;
 mod get_room_event;
 mod get_state;
 mod get_summary;
 mod invite_user;
 mod join_room;
-mod joined_rooms;
+pub(in crate::api) mod joined_rooms;
 mod member_profile;
 mod members;
 mod page_token;
 mod public_rooms;
 mod redact_event;
+mod remote_invite;
 mod remote_join;
+mod remote_knock;
+mod remote_leave;
+mod remote_public_rooms;
 mod remove_user;
 mod reservation;
 mod send_message_event;
 mod send_state_event;
+mod third_party_invite;
+mod whole_request;
 
 use std::time::Duration;
 
@@ -39,7 +49,7 @@ use crate::{
     api::{Cx, mount::Routes, remote::not_found},
     messages::{
         Ask, Caller, RawJson,
-        room::{Send, ToRoom},
+        room::{ListServers, Send, ToRoom},
         user::ListIgnored,
     },
     peers::Limits,
@@ -52,6 +62,8 @@ pub fn routes(routes: Routes) -> Routes {
         create_room::routes,
         directory::routes,
         forget_room::routes,
+        get_event_by_timestamp::routes,
+        get_hierarchy::routes,
         get_messages::routes,
         get_room_event::routes,
         get_state::routes,
@@ -130,6 +142,7 @@ pub(in crate::api) async fn locate(
     room: &RoomOrAliasId,
 ) -> Result<(OwnedRoomId, Vec<OwnedServerName>)> {
     match <&RoomAliasId>::try_from(room) {
+        Err(room_id) => Ok((room_id.to_owned(), Vec::new())),
         Ok(alias) if alias.server_name() != cx.server.name => {
             let request = get_room_information::v1::Request::new(alias.to_owned());
             let limits = Limits { max_answer_bytes: 64 * 1024, timeout: Duration::from_secs(20) };
@@ -137,8 +150,21 @@ pub(in crate::api) async fn locate(
             let found = found.map_err(not_found)?;
             Ok((found.room_id, found.servers))
         }
-        _ => Ok((resolve(cx, room).await?, vec![cx.server.name.clone()])),
+        Ok(_) => {
+            let room_id = resolve(cx, room).await?;
+            let servers = servers_in(cx, &room_id).await?;
+            Ok((room_id, servers))
+        }
     }
+}
+
+/// Servers by way of which a room can be joined, this one first.
+async fn servers_in(cx: &Cx, room_id: &RoomId) -> Result<Vec<OwnedServerName>> {
+    let others = match ask(cx, room_id, ListServers {}).await {
+        Err(Error::UnknownRoom) => Vec::new(),
+        answer => answer?,
+    };
+    Ok(std::iter::once(cx.server.name.clone()).chain(others).collect())
 }
 
 /// The room that is meant, by its ID or by an alias of this server.

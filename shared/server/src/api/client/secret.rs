@@ -27,6 +27,13 @@ pub fn refresh_token(random: &dyn Random, user_id: &UserId, after: Option<&str>)
     Ok(TokenKind::Refresh.make(user_id, &bytes))
 }
 
+/// A token by which others are told who a user is.
+pub fn openid_token(random: &dyn Random, user_id: &UserId) -> Result<String> {
+    let mut bytes = [0; RANDOM_BYTES];
+    random.fill(&mut bytes)?;
+    Ok(TokenKind::OpenId.make(user_id, &bytes))
+}
+
 /// A new device's ID.
 pub fn device_id(random: &dyn Random) -> Result<String> {
     text(random, DEVICE_ID_CHARS, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")

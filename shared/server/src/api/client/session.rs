@@ -17,12 +17,9 @@ use super::{
     device, secret,
 };
 use crate::{
-    Error, Result,
+    Result,
     messages::user::{Device, NewSession, NewTokens},
 };
-
-/// The most bytes of a device ID that a client chooses.
-pub const MAX_DEVICE_ID_BYTES: usize = 255;
 
 /// Mounts the endpoints of this area.
 pub fn routes(routes: Routes) -> Routes {
@@ -61,11 +58,7 @@ pub struct Opened {
 impl Wishes {
     /// Checks what can be checked before anything is done.
     pub fn check(&self) -> Result<()> {
-        let id = self.device_id.as_ref().map(|it| it.as_str());
-        if id.is_some_and(|it| it.is_empty() || it.len() > MAX_DEVICE_ID_BYTES) {
-            let message = format!("a device ID has 1 to {MAX_DEVICE_ID_BYTES} bytes");
-            return Err(Error::invalid_param(message));
-        }
+        self.device_id.as_deref().map_or(Ok(()), device::check_id)?;
         self.device_name.as_deref().map_or(Ok(()), device::check_name)
     }
 }

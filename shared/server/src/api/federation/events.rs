@@ -12,24 +12,20 @@ use ruma::{
     },
 };
 
+use super::state_answer::{NUMBERS, StateAnswer, state_pdus};
 use crate::{
     Result,
-    api::{Cx, mount::Routes, origin::Origin},
+    api::{Cx, answer::Pieces, mount::Routes, origin::Origin},
     messages::{
         RawJson,
-        room::{
-            GetAncestors, GetAuthChain, GetStateBefore, GetStateIds, GetStatePdus, StateBefore,
-        },
+        room::{GetAncestors, GetAuthChain, GetStateBefore, GetStateIds, StateBefore},
     },
 };
-
-/// Numbers of events in one question to a room.
-const NUMBERS: usize = 10_000;
 
 /// Mounts the endpoints.
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
-        .mount(get_room_state)
+        .mount_streaming(get_room_state)
         .mount(get_room_state_ids)
         .mount(get_event_authorization)
         .mount(get_backfill)
@@ -40,13 +36,12 @@ async fn get_room_state(
     cx: Cx,
     Origin(server): Origin,
     request: get_room_state::v1::Request,
-) -> Result<get_room_state::v1::Response> {
+) -> Result<Pieces> {
     let get_room_state::v1::Request { room_id, event_id, .. } = request;
     let question = GetStateBefore { server: server.clone(), event_id };
-    let StateBefore { state, auth_chain } = *cx.ports.objects.ask(&*room_id, question).await?;
-    let state = list_pdus(&cx, &room_id, &server, state).await?;
-    let auth_chain = list_pdus(&cx, &room_id, &server, auth_chain).await?;
-    Ok(get_room_state::v1::Response::new(auth_chain, state))
+    let before = *cx.ports.objects.ask(&*room_id, question).await?;
+    cx.peers.recent_rooms.note(&server, &room_id);
+    Ok(StateAnswer::new(cx, room_id, server, "pdus", before).pieces())
 }
 
 async fn get_room_state_ids(
@@ -57,6 +52,7 @@ async fn get_room_state_ids(
     let get_room_state_ids::v1::Request { room_id, event_id, .. } = request;
     let question = GetStateBefore { server: server.clone(), event_id };
     let StateBefore { state, auth_chain } = *cx.ports.objects.ask(&*room_id, question).await?;
+    cx.peers.recent_rooms.note(&server, &room_id);
     let state = list_ids(&cx, &room_id, &server, &state).await?;
     let auth_chain = list_ids(&cx, &room_id, &server, &auth_chain).await?;
     Ok(get_room_state_ids::v1::Response::new(auth_chain, state))
@@ -70,6 +66,7 @@ async fn get_event_authorization(
     let get_event_authorization::v1::Request { room_id, event_id, .. } = request;
     let question = GetAuthChain { server: server.clone(), event_id };
     let chain = cx.ports.objects.ask(&*room_id, question).await?;
+    cx.peers.recent_rooms.note(&server, &room_id);
     let chain = list_pdus(&cx, &room_id, &server, chain).await?;
     Ok(get_event_authorization::v1::Response::new(chain))
 }
@@ -81,7 +78,7 @@ async fn get_backfill(
 ) -> Result<get_backfill::v1::Response> {
     let get_backfill::v1::Request { room_id, v, limit, .. } = request;
     let question = GetAncestors {
-        server,
+        server: server.clone(),
         from: v,
         with_first: true,
         known: Vec::new(),
@@ -89,6 +86,7 @@ async fn get_backfill(
         limit: limit.into(),
     };
     let pdus = cx.ports.objects.ask(&*room_id, question).await?;
+    cx.peers.recent_rooms.note(&server, &room_id);
     let now = UInt::new_saturating(cx.ports.clock.now_ms());
     let now = MilliSecondsSinceUnixEpoch(now);
     Ok(get_backfill::v1::Response::new(cx.server.name.clone(), now, pdus))
@@ -108,7 +106,7 @@ async fn get_missing_events(
         ..
     } = request;
     let question = GetAncestors {
-        server,
+        server: server.clone(),
         from: latest_events,
         with_first: false,
         known: earliest_events,
@@ -116,6 +114,7 @@ async fn get_missing_events(
         limit: limit.into(),
     };
     let mut pdus = cx.ports.objects.ask(&*room_id, question).await?;
+    cx.peers.recent_rooms.note(&server, &room_id);
     // In the order in which they happened.
     pdus.reverse();
     Ok(get_missing_events::v1::Response::new(pdus))
@@ -137,7 +136,7 @@ async fn list_ids(
 }
 
 /// State events of a room, a part at a time.
-pub(super) async fn list_pdus(
+async fn list_pdus(
     cx: &Cx,
     room_id: &RoomId,
     server: &ServerName,
@@ -145,9 +144,7 @@ pub(super) async fn list_pdus(
 ) -> Result<Vec<RawJson>> {
     let mut pdus = Vec::with_capacity(numbers.len());
     while let Some(left) = numbers.get(pdus.len()..).filter(|it| !it.is_empty()) {
-        let numbers = left.iter().take(NUMBERS).copied().collect();
-        let question = GetStatePdus { server: server.to_owned(), numbers };
-        let mut part = cx.ports.objects.ask(room_id, question).await?;
+        let mut part = state_pdus(cx, room_id, server, left).await?;
         if part.is_empty() {
             break;
         }

@@ -114,5 +114,5 @@ async fn notarized(cx: &Cx, wanted: Wanted) -> Result<Option<Raw<ServerSigningKe
 
 fn own(cx: &Cx) -> Result<RawJson> {
     let (keys, now_ms) = (cx.server.keys(), cx.ports.clock.now_ms());
-    published::own(&cx.server.name, &keys.current, &keys.old, now_ms).map_err(Error::internal)
+    published::own(&cx.server.name, &keys, now_ms).map_err(Error::internal)
 }

@@ -13,11 +13,14 @@ use ruma::{
     },
 };
 
-use super::events::list_pdus;
+use serde::Serialize;
+
+use super::state_answer::StateAnswer;
 use crate::{
     Result,
     api::{
         Cx,
+        answer::Pieces,
         mount::Routes,
         origin::Origin,
         signers::{find_keys, signers_of},
@@ -32,7 +35,7 @@ use crate::{
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .mount(prepare_join_event)
-        .mount(create_join_event)
+        .mount_streaming(create_join_event)
         .mount(prepare_leave_event)
         .mount(create_leave_event)
         .mount(prepare_knock_event)
@@ -53,17 +56,33 @@ async fn prepare_join_event(
 
 async fn create_join_event(
     cx: Cx,
+    origin: Origin,
+    request: create_join_event::v2::Request,
+) -> Result<Pieces> {
+    Ok(join(cx, origin, request).await?.pieces())
+}
+
+/// Lets a user of another server join: the answer has what is said of it first, since the state may
+/// be long.
+pub(super) async fn join(
+    cx: Cx,
     Origin(server): Origin,
     request: create_join_event::v2::Request,
-) -> Result<create_join_event::v2::Response> {
-    let create_join_event::v2::Request { room_id, event_id, pdu, .. } = request;
-    let join = MembershipAction::Join;
-    let Sent { event, before, .. } = *send(&cx, &server, &room_id, (event_id, pdu), join).await?;
-    let mut room_state = create_join_event::v2::RoomState::new();
-    room_state.state = list_pdus(&cx, &room_id, &server, before.state).await?;
-    room_state.auth_chain = list_pdus(&cx, &room_id, &server, before.auth_chain).await?;
-    room_state.event = Some(event);
-    Ok(create_join_event::v2::Response::new(room_state))
+) -> Result<StateAnswer> {
+    #[derive(Serialize)]
+    struct Fields {
+        event: RawJson,
+        members_omitted: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        servers_in_room: Option<Vec<OwnedServerName>>,
+    }
+    let create_join_event::v2::Request { room_id, event_id, pdu, omit_members, .. } = request;
+    let sending = Sending { event_id, event: pdu, action: MembershipAction::Join, omit_members };
+    let Sent { event, before, servers_in_room, .. } =
+        *send(&cx, &server, &room_id, sending).await?;
+    let members_omitted = servers_in_room.is_some();
+    let fields = Fields { event, members_omitted, servers_in_room };
+    StateAnswer::new(cx, room_id, server, "state", before).with(&fields)
 }
 
 async fn prepare_leave_event(
@@ -76,13 +95,13 @@ async fn prepare_leave_event(
     Ok(prepare_leave_event::v1::Response::new(Some(made.room_version), made.event))
 }
 
-async fn create_leave_event(
+pub(super) async fn create_leave_event(
     cx: Cx,
     Origin(server): Origin,
     request: create_leave_event::v2::Request,
 ) -> Result<create_leave_event::v2::Response> {
     let create_leave_event::v2::Request { room_id, event_id, pdu, .. } = request;
-    send(&cx, &server, &room_id, (event_id, pdu), MembershipAction::Leave).await?;
+    send(&cx, &server, &room_id, Sending::new(event_id, pdu, MembershipAction::Leave)).await?;
     Ok(create_leave_event::v2::Response::new())
 }
 
@@ -102,8 +121,8 @@ async fn create_knock_event(
     request: create_knock_event::v1::Request,
 ) -> Result<create_knock_event::v1::Response> {
     let create_knock_event::v1::Request { room_id, event_id, pdu, .. } = request;
-    let knock = MembershipAction::Knock;
-    let sent = send(&cx, &server, &room_id, (event_id, pdu), knock).await?;
+    let sending = Sending::new(event_id, pdu, MembershipAction::Knock);
+    let sent = send(&cx, &server, &room_id, sending).await?;
     let shown = sent.shown_state.into_iter().map(RawStrippedState::Pdu);
     Ok(create_knock_event::v1::Response::new(shown.collect()))
 }
@@ -120,14 +139,32 @@ async fn make(
     cx.ports.objects.ask(&*room_id, question).await.map(|it| *it)
 }
 
+/// A membership that a server sends.
+struct Sending {
+    event_id: OwnedEventId,
+    event: RawJson,
+    action: MembershipAction,
+    omit_members: bool,
+}
+
+impl Sending {
+    fn new(event_id: OwnedEventId, event: RawJson, action: MembershipAction) -> Self {
+        Self { event_id, event, action, omit_members: false }
+    }
+}
+
 async fn send(
     cx: &Cx,
     server: &OwnedServerName,
     room_id: &OwnedRoomId,
-    (event_id, event): (OwnedEventId, RawJson),
-    action: MembershipAction,
+    sending: Sending,
 ) -> Result<Box<Sent>> {
+    let Sending { event_id, event, action, omit_members } = sending;
     let keys = find_keys(cx, signers_of([&event])).await;
-    let question = SendMembership { server: server.clone(), event_id, action, event, keys };
-    cx.ports.objects.ask(&**room_id, question).await
+    let server_name = server.clone();
+    let question =
+        SendMembership { server: server_name, event_id, action, event, keys, omit_members };
+    let sent = cx.ports.objects.ask(&**room_id, question).await?;
+    cx.peers.recent_rooms.note(server, room_id);
+    Ok(sent)
 }

@@ -35,15 +35,16 @@ async fn get_room_information(
     if alias.server_name() != cx.server.name {
         return Err(Error::not_found("this is an alias of another server"));
     }
-    let room_id = room::resolve(&cx, <&RoomOrAliasId>::from(&*alias)).await?;
-    Ok(get_room_information::v1::Response::new(room_id, vec![cx.server.name.clone()]))
+    let (room_id, servers) = room::locate(&cx, <&RoomOrAliasId>::from(&*alias)).await?;
+    Ok(get_room_information::v1::Response::new(room_id, servers))
 }
 
 async fn get_profile_information(
     cx: Cx,
-    _: Origin,
+    Origin(server): Origin,
     request: get_profile_information::v1::Request,
 ) -> Result<get_profile_information::v1::Response> {
+    profile::check_shown_to_server(&cx, &server, &request.user_id).await?;
     let profile = profile::find(&cx, &request.user_id).await?;
     let profile = profile.ok_or_else(|| Error::not_found("this server has no such user"))?;
     let wanted = request.field.as_ref().map(ProfileFieldName::as_str);

@@ -1,11 +1,41 @@
 //! What is shown of a room to those outside, and what they ask before they write of it elsewhere.
 
-use ruma::{OwnedRoomAliasId, OwnedUserId};
+use ruma::{
+    OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId,
+    events::room::member::MembershipState,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the room directory and summaries show; no access is checked.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GetPublicInfo {}
+
+/// What the room shows to somebody who may not be in it, and what decides whether they may know of
+/// it; no access is checked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Summarize {
+    /// Who.
+    pub viewer: Viewer,
+    /// Whether the children of a space are wanted.
+    pub children: bool,
+}
+
+/// Who may want to know of a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Viewer {
+    /// Who has not said who they are.
+    Anyone,
+    /// A local user.
+    User(OwnedUserId),
+    /// Another server, whose request was verified.
+    Server(OwnedServerName),
+}
+
+/// Servers that are in the room besides this one, those with the most members first: as many as
+/// whoever wants to join needs. No access is checked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListServers {}
 
 /// Whether the room was created with this alias.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +65,7 @@ pub struct CheckMay {
 }
 
 use super::Position;
+use crate::messages::RawJson;
 
 /// Things outside the room's own events that the room's power levels decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +79,25 @@ pub enum Action {
     ReadAliases,
     /// Be a joined member.
     BeJoined,
+    /// Invite by a third-party identifier: joined, and power to invite.
+    InviteByThirdParty,
+}
+
+/// The answer to [`Summarize`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    /// What is shown.
+    pub info: PublicInfo,
+    /// The rooms whose members may join; none: the join rule is of another kind.
+    pub allowed_room_ids: Option<Vec<OwnedRoomId>>,
+    /// The membership of the viewer: of a server, that of its users taken together.
+    pub membership: MembershipState,
+    /// The room's access control list keeps the viewer out.
+    pub is_kept_out: bool,
+    /// Whether a user of this server is in the room: else what is known of it is out of date.
+    pub is_resident: bool,
+    /// Of a space: the events that give it children.
+    pub children: Vec<RawJson>,
 }
 
 /// The answer to [`GetPublicInfo`].

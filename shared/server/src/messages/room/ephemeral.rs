@@ -1,7 +1,10 @@
-//! Receipts and typing.
+//! Receipts, typing, and who is there.
 
-use ruma::{OwnedEventId, OwnedUserId, events::receipt::ReceiptThread};
+use std::collections::BTreeMap;
+
+use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, events::receipt::ReceiptThread};
 use serde::{Deserialize, Serialize};
+use skerry_core::{edu::ReadReceipt, presence::Status};
 
 /// Set or clear that a user is typing.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +44,46 @@ pub struct NewReceipt {
     /// The thread. Unthreaded is said by leaving it out: ruma reads no other form of it.
     #[serde(default, skip_serializing_if = "ruma::serde::is_default")]
     pub thread: ReceiptThread,
+}
+
+/// Another server says of its users who is typing and what they have read. What cannot be believed
+/// is passed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReceiveEdus {
+    /// The server, whose request was verified.
+    pub server: OwnedServerName,
+    /// Who types, and who does not any more.
+    pub typing: BTreeMap<OwnedUserId, bool>,
+    /// What they have read.
+    pub receipts: Vec<ReadReceipt>,
+}
+
+/// Users have these statuses, the newest that there are. The answer says whom that concerns: the
+/// room tells nobody, since they may share other rooms with the users.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NoteStatuses {
+    /// The statuses.
+    pub statuses: Vec<Status>,
+    /// Other servers are to be told.
+    pub to_servers: bool,
+}
+
+/// The answer to [`NoteStatuses`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Audience {
+    /// Those of the users who are in the room.
+    pub joined: Vec<OwnedUserId>,
+    /// Local users who read the room.
+    pub users: Vec<OwnedUserId>,
+    /// Other servers in the room, if they are to be told.
+    pub servers: Vec<OwnedServerName>,
+}
+
+/// Whether a server is in the room.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HasServer {
+    /// The server.
+    pub server: OwnedServerName,
 }
 
 #[cfg(test)]

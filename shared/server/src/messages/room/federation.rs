@@ -3,6 +3,7 @@
 
 use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
+use skerry_core::edu::ReadReceipt;
 
 use super::{MembershipAction, Position};
 use crate::messages::{RawJson, ServerKey};
@@ -115,6 +116,9 @@ pub struct SendMembership {
     pub event: RawJson,
     /// As in [`Receive`](super::Receive).
     pub keys: Vec<ServerKey>,
+    /// Of a join: the server goes on with a state without members, and asks for the whole later.
+    #[serde(default)]
+    pub omit_members: bool,
 }
 
 /// The answer to [`SendMembership`].
@@ -124,6 +128,9 @@ pub struct Sent {
     pub event: RawJson,
     /// After a join: the state before it, and the auth chain of all of that.
     pub before: StateBefore,
+    /// Where members are left out of that state: the servers that were in the room.
+    #[serde(default)]
+    pub servers_in_room: Option<Vec<OwnedServerName>>,
     /// After a knock: the state that is shown of the room.
     pub shown_state: Vec<RawJson>,
 }
@@ -139,6 +146,22 @@ pub struct GetOutgoing {
     pub limit: u64,
     /// The newest one alone: the server asks for the others as it sees fit.
     pub newest_only: bool,
+    /// At most so many receipts.
+    #[serde(default)]
+    pub receipts: u64,
+    /// At most so many users whose devices have changed. None: who asks knows of no such thing.
+    #[serde(default)]
+    pub devices: Option<u64>,
+}
+
+/// Who shares an encrypted room no more since a position: the devices of these are not told of for
+/// this room's sake. Nothing is said of rooms that are not encrypted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departures {
+    /// Users of the server who have left since, maybe to come back.
+    pub user_ids: Vec<OwnedUserId>,
+    /// All of them: no user of this server was in the room at some time, or nobody knows.
+    pub are_all: bool,
 }
 
 /// The answer to [`GetOutgoing`].
@@ -146,8 +169,20 @@ pub struct GetOutgoing {
 pub struct Outgoing {
     /// The events, in their order.
     pub pdus: Vec<RawJson>,
+    /// What local users have read, in the order in which they did.
+    #[serde(default)]
+    pub receipts: Vec<ReadReceipt>,
+    /// Local users whose devices have changed.
+    #[serde(default)]
+    pub devices: Vec<OwnedUserId>,
     /// With these, everything up to here is given.
     pub upto: Position,
+    /// More waits behind them, of which the room does not tell: it is to be read again.
+    #[serde(default)]
+    pub has_more: bool,
     /// The server is not in the room any more, and nothing comes after these.
     pub is_over: bool,
+    /// Who has left since what was acknowledged.
+    #[serde(default)]
+    pub departures: Departures,
 }

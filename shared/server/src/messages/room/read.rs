@@ -2,7 +2,7 @@
 //! what clients alone read, by a [`Caller`].
 
 use ruma::{
-    OwnedEventId, OwnedUserId, api::client::filter::RoomEventFilter,
+    OwnedEventId, OwnedServerName, OwnedUserId, api::client::filter::RoomEventFilter,
     events::room::member::MembershipState,
 };
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,19 @@ pub struct GetContext {
     pub ignored_users: Vec<OwnedUserId>,
 }
 
+/// The event that is nearest to a time.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetEventNear {
+    /// Who asks.
+    pub requester: Requester,
+    /// The time, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// The first event at or after it (forward), or the last one at or before it (backward).
+    pub direction: Direction,
+    /// Users whose events are not shown, but for state (`m.ignored_user_list`), in order.
+    pub ignored_users: Vec<OwnedUserId>,
+}
+
 /// A member's profile as the room has it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RoomProfile {
@@ -136,6 +149,18 @@ pub struct Page {
     /// State that belongs to the events (lazy-loaded members).
     pub state: Vec<RawJson>,
     /// KiB of history that was searched, without what is on the page.
+    pub searched_kib: u32,
+}
+
+/// The answer to [`GetEventNear`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EventNear {
+    /// The event, and when it was sent. None: there is no such event here.
+    pub event: Option<(OwnedEventId, u64)>,
+    /// Servers that may know a nearer one, because history is missing here; those first that are
+    /// likeliest to.
+    pub elsewhere: Vec<OwnedServerName>,
+    /// KiB of history that was searched.
     pub searched_kib: u32,
 }
 

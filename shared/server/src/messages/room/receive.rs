@@ -42,11 +42,22 @@ pub enum Kind {
 /// A state as a peer gave it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GivenState {
-    /// After this event; or before it, when it is the one that is received: then this state
-    /// counts alone.
-    pub after: OwnedEventId,
+    /// Before this event.
+    pub before: OwnedEventId,
     /// The state events.
     pub state: Vec<OwnedEventId>,
+    /// It is not the word of the server of the event's sender: an event is let in by it, and not
+    /// rejected. One that it would reject goes on waiting.
+    #[serde(default)]
+    pub is_hearsay: bool,
+}
+
+/// A server is asked to let somebody in who joins: what others send of a room that is not here yet
+/// is kept until the room is, or nobody has joined for an hour. Nothing where it is here.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Expect {
+    /// The version of the room.
+    pub room_version: RoomVersionId,
 }
 
 /// Keep, for an attempt to join, a part of the state and of the auth chain that the join was

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use ruma::{OwnedEventId, OwnedUserId, api::client::filter::RoomEventFilter};
 use serde::{Deserialize, Serialize};
+use skerry_core::presence::Status;
 
-use super::Position;
+use super::{DeviceChanges, Position};
 use crate::messages::{Caller, RawJson};
 
 /// One room's part of a `/sync` response.
@@ -36,10 +37,16 @@ pub struct SyncRoom {
     /// Events are wanted as they go over federation (`event_format` of the filter).
     #[serde(default)]
     pub federation_format: bool,
+    /// The statuses of members are wanted, whether they are new or not.
+    #[serde(default)]
+    pub statuses: bool,
+    /// Whether the client is to know whose devices have changed.
+    #[serde(default)]
+    pub wants_devices: bool,
 }
 
 /// The answer to [`SyncRoom`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RoomSync {
     /// What of the room has been seen with this answer.
     pub to: Position,
@@ -67,6 +74,16 @@ pub struct RoomSync {
     pub unread_threads: BTreeMap<OwnedEventId, UnreadCount>,
     /// KiB of history that was searched, without what is in the timeline.
     pub searched_kib: u32,
+    /// Members who are there, where that was wanted.
+    #[serde(default)]
+    pub statuses: Vec<Status>,
+    /// When the newest event of the caller's own in the timeline was sent, by the clock of whoever
+    /// sent it, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub active_ms: Option<u64>,
+    /// Of whom keys are to be asked for anew.
+    #[serde(default)]
+    pub devices: DeviceChanges,
 }
 
 /// Unread counts.

@@ -212,3 +212,19 @@ pub struct SetProfileField {
     /// Its value; none: it is removed.
     pub value: Option<JsonValue>,
 }
+
+/// Keep a token by which others are told who the user is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MakeOpenIdToken {
+    /// The token, by its hash.
+    pub token_hash: String,
+    /// When it ends, in milliseconds since the Unix epoch.
+    pub expires_at_ms: u64,
+}
+
+/// Whether such a token is one of the user's, and has not ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HasOpenIdToken {
+    /// The token, by its hash.
+    pub token_hash: String,
+}

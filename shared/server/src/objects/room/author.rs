@@ -2,9 +2,13 @@
 //! to a plan.
 
 mod create;
+mod dummy_event;
+mod exchange;
+mod invite;
 mod membership;
 mod off_current;
 mod outgoing;
+mod policy;
 mod redact;
 mod remote_member;
 mod restricted;
@@ -18,7 +22,7 @@ use serde_json::value::to_raw_value;
 use skerry_core::{
     Pdu,
     authorize::{self, Refusal, StateKey},
-    engine::{Num, StateAt, States, Verdict},
+    engine::{NOT_VERIFIED, Num, StateAt, States, Verdict},
     pdu::{self, BuildError, MAX_PREV_EVENTS, NewEvent},
 };
 
@@ -57,6 +61,22 @@ impl Room {
         Ok(found)
     }
 
+    /// The pieces of state that authorize an event with these keys. Refuses it where one is lacking
+    /// that could not be verified.
+    async fn authorizing_state(
+        &self,
+        room: &Loaded,
+        plan: &Plan,
+        keys: &[StateKey],
+    ) -> Result<Vec<(StateKey, StateEvent)>> {
+        let state = self.planned_state(room, plan, keys).await?;
+        let lacks = |key: &&StateKey| !state.iter().any(|it| it.0 == **key);
+        match keys.iter().filter(lacks).any(|it| room.engine_memory.is_unverified(it)) {
+            true => Err(Error::forbidden(NOT_VERIFIED)),
+            false => Ok(state),
+        }
+    }
+
     /// Plans one event: chooses its auth events, makes it, and checks it against the state before
     /// it. Refuses what the state does not allow.
     pub(super) async fn plan_event(
@@ -69,7 +89,7 @@ impl Room {
         if plan.extremities.len() > MAX_PREV_EVENTS {
             return self.plan_off_current(room, plan, draft, &needed).await;
         }
-        let state = self.planned_state(room, plan, &needed).await?;
+        let state = self.authorizing_state(room, plan, &needed).await?;
         let extremities = std::mem::take(&mut plan.extremities);
         let transaction = draft.transaction.clone();
         let sender = draft.sender;

@@ -1,7 +1,13 @@
-//! What the room shows for a while and keeps no history of: receipts and who is typing.
+//! What the room shows for a while and keeps no history of: receipts, who is typing, and which
+//! members are there.
 
 mod announce;
+mod devices;
 mod receipts;
+mod receipts_plan;
+mod receive;
+mod servers;
+mod statuses;
 mod typing;
 
 use ruma::UserId;
@@ -21,7 +27,7 @@ impl Room {
         user_id: &UserId,
     ) -> Result<Vec<RawJson>> {
         let receipts = self.receipts_since(room, after, user_id).await?;
-        let typing = self.typing_since(after)?;
+        let typing = self.typing_since(room, after).await?;
         Ok(receipts.into_iter().chain(typing).collect())
     }
 }

@@ -1,6 +1,7 @@
 //! Reading the room from its store: the room itself, pieces of its current state, stored events.
 
 mod decide;
+mod policy;
 pub(super) mod power;
 
 use std::sync::Arc;
@@ -29,13 +30,13 @@ use crate::{
                 Loaded,
                 deliveries::Deliveries,
                 memory::{Memory, Remembered},
-                state_event::{StateEvent, membership_of},
+                state_event::{ENCRYPTION, StateEvent, membership_of},
             },
         },
     },
     store::room::{
         events::{self, StoredEvent},
-        gaps, members, meta, readers, state, stored_us,
+        gaps, members, meta, readers, state, stored_us, unverified,
     },
 };
 
@@ -68,10 +69,11 @@ impl Room {
         loaded.effects.listed = meta.listed;
         loaded.effects.alias = meta.alias;
         loaded.head = events::find_head(sql, scope).await?;
-        loaded.head = loaded.head.max(meta.receipts_head).max(meta.taken);
+        loaded.head = loaded.head.max(meta.receipts_head).max(meta.devices_head).max(meta.taken);
         loaded.stored_us = stored_us::find_newest(sql, scope).await?;
         loaded.effects.directory_changed = loaded.head;
         loaded.receipts_head = meta.receipts_head;
+        loaded.devices_head = meta.devices_head;
         loaded.memory = Memory::new(loaded.head);
         loaded.extremities_stored = meta.extremities.is_some();
         let to_extremity =
@@ -81,6 +83,10 @@ impl Room {
         loaded.joined = joined;
         loaded.invited = invited;
         loaded.pending = meta.pending;
+        loaded.unverified = meta.unverified;
+        if meta.unverified > 0 {
+            loaded.engine_memory.set_unverified(unverified::list_keys(sql, scope).await?);
+        }
         loaded.is_linear = meta.taken == 0;
         if meta.taken > 0 {
             loaded.gaps = gaps::list(sql, scope).await?;
@@ -141,7 +147,7 @@ impl Room {
         if missing.is_empty() {
             return Ok(found);
         }
-        let (sql, scope) = (self.sql(), self.scope());
+        let (sql, scope) = (self.store_of(room).await?, self.scope());
         let entries = state::find(sql, scope, room.state, &missing).await?;
         let nums: Vec<_> = entries.iter().map(|(_, num)| *num).collect();
         for stored in events::list(sql, scope, &nums).await? {
@@ -159,16 +165,26 @@ impl Room {
         Ok(found)
     }
 
-    /// Whether the room's access control list lets a server in ([spec]). A list that cannot be read
+    /// Whether the room's access control list lets a server in.
+    pub(super) async fn is_let_in(&self, room: &Loaded, server: &ServerName) -> Result<bool> {
+        Ok(!self.let_in(room, vec![server]).await?.is_empty())
+    }
+
+    /// The servers that the room's access control list lets in ([spec]). A list that cannot be read
     /// lets in nobody.
     ///
     /// [spec]: https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls
-    pub(super) async fn is_let_in(&self, room: &Loaded, server: &ServerName) -> Result<bool> {
+    pub(super) async fn let_in<T: AsRef<ServerName>>(
+        &self,
+        room: &Loaded,
+        mut servers: Vec<T>,
+    ) -> Result<Vec<T>> {
         let Some((_, list)) = self.state_event(room, "m.room.server_acl", "").await? else {
-            return Ok(true);
+            return Ok(servers);
         };
         let list = serde_json::from_str::<RoomServerAclEventContent>(list.content.get());
-        Ok(list.is_ok_and(|list| list.is_allowed(server)))
+        servers.retain(|it| list.as_ref().is_ok_and(|list| list.is_allowed(it.as_ref())));
+        Ok(servers)
     }
 
     /// One piece of the current state.
@@ -209,6 +225,11 @@ impl Room {
             MembershipState::Join => Ok(()),
             _ => Err(Self::unknown()),
         }
+    }
+
+    /// Whether the room is encrypted.
+    pub(super) async fn is_encrypted(&self, room: &Loaded) -> Result<bool> {
+        Ok(self.state_event(room, ENCRYPTION, "").await?.is_some())
     }
 
     /// The create event's number.

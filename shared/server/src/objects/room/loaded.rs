@@ -3,6 +3,8 @@
 //! **Invariant:** types alone. Nothing here reads or writes.
 
 mod cache;
+mod chains;
+pub(super) mod current_states;
 pub(super) mod decided;
 pub(super) mod deliveries;
 pub(super) mod doubt;
@@ -12,9 +14,12 @@ pub(super) mod engine_memory;
 pub(super) mod memory;
 pub(super) mod outgoing;
 pub(super) mod plan;
+pub(super) mod policy;
 pub(super) mod recent;
 pub(super) mod state_event;
+pub(super) mod statuses;
 pub(super) mod typing;
+pub(super) mod unwritten;
 
 use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use skerry_core::engine::{Head, Num, StateAt};
@@ -25,6 +30,7 @@ use self::{
     engine_memory::EngineMemory,
     memory::Memory,
     state_event::{Extremity, bytes_of},
+    unwritten::Unwritten,
 };
 use crate::{
     Error, Result,
@@ -40,6 +46,8 @@ pub(crate) struct Loaded {
     pub(crate) rules: RoomVersionRules,
     /// The newest position of the stream.
     pub(crate) head: Position,
+    /// A commit has taken positions of which nobody who reads the room has been told yet.
+    pub(crate) has_news: bool,
     /// When the newest event was stored: the instant of a clock.
     pub(crate) stored_us: u64,
     /// The forward extremities: what the next event comes after.
@@ -54,6 +62,8 @@ pub(crate) struct Loaded {
     pub(crate) invited: u64,
     /// The newest position of a receipt.
     pub(crate) receipts_head: Position,
+    /// The newest position of a change of members' devices.
+    pub(crate) devices_head: Position,
     pub(crate) memory: Memory,
     /// What the engine knows.
     pub(crate) engine_memory: EngineMemory,
@@ -61,11 +71,16 @@ pub(crate) struct Loaded {
     pub(crate) gaps: Vec<Gap>,
     /// Events that wait for others.
     pub(crate) pending: u64,
+    /// Events that came with its join and could not be verified: of the state before the join,
+    /// and of the auth chain.
+    pub(crate) unverified: u64,
     /// Each event came after the one before it, and the current state has only ever changed by the
     /// event that stands where it changed.
     pub(crate) is_linear: bool,
     /// What must follow its commits elsewhere, and what it has to do at a later time.
     pub(crate) effects: Effects,
+    /// What memory has and the store has not yet.
+    pub(crate) unwritten: Unwritten,
 }
 
 impl Loaded {
@@ -75,6 +90,7 @@ impl Loaded {
             version,
             rules,
             head: 0,
+            has_news: false,
             stored_us: 0,
             extremities: Vec::new(),
             extremities_held: Held::of(&limits::ROOMS),
@@ -83,12 +99,15 @@ impl Loaded {
             joined: 0,
             invited: 0,
             receipts_head: 0,
+            devices_head: 0,
             memory: Memory::new(0),
             engine_memory: EngineMemory::default(),
             gaps: Vec::new(),
             pending: 0,
+            unverified: 0,
             is_linear: true,
             effects: Effects::default(),
+            unwritten: Unwritten::default(),
         }
     }
 
@@ -101,7 +120,8 @@ impl Loaded {
 
     /// The room as the engine sees it.
     pub(crate) fn engine_head<'a>(&'a self, create: Num, extremities: &'a [Num]) -> Head<'a> {
-        Head { rules: &self.rules, create, extremities, current: self.state }
+        let unverified = self.engine_memory.unverified();
+        Head { rules: &self.rules, create, extremities, current: self.state, unverified }
     }
 }
 

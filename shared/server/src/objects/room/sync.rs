@@ -1,5 +1,6 @@
 //! One room's part of a `/sync` response.
 
+mod devices;
 mod ending;
 mod lazy;
 mod reconcile;
@@ -8,7 +9,7 @@ mod unread;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::events::room::member::MembershipState;
+use ruma::{UserId, events::room::member::MembershipState};
 use skerry_core::{engine::StateAt, filter::Matcher};
 
 use self::{lazy::Lazy, unread::Reader};
@@ -16,7 +17,7 @@ use crate::{
     Result,
     messages::{
         RawJson, Requester,
-        room::{Direction, Position, RoomSync, SyncRoom, UnreadCount},
+        room::{Direction, Position, RoomSync, SyncRoom},
     },
     objects::room::{
         Room, limits,
@@ -79,6 +80,7 @@ impl Room {
         state.retain(|old| !added.iter().any(|it| is_same_key(it, old)));
         state.extend(added);
         let members_sent = lazy.sent(&state);
+        let active_ms = last_sent(&scan.events, user_id);
         let mut shown = scan.events;
         shown.reverse();
         let state_from = shown.len();
@@ -91,15 +93,18 @@ impl Room {
             limited,
             prev_batch: first.saturating_sub(1),
             state,
-            ephemeral: Vec::new(),
             members_sent,
             heroes,
             joined_member_count: counts.map(|it| it.0),
             invited_member_count: counts.map(|it| it.1),
-            unread: UnreadCount::default(),
-            unread_threads: BTreeMap::new(),
             searched_kib,
+            active_ms,
+            ..RoomSync::default()
         };
+        if command.wants_devices {
+            let from = command.from;
+            sync.devices = self.device_changes(&room, user_id, from, &view, &changes).await?;
+        }
         if is_joined {
             self.add_what_members_get(&room, &command, &view, &mut sync).await?;
         }
@@ -114,6 +119,9 @@ impl Room {
         view: &View,
         sync: &mut RoomSync,
     ) -> Result<()> {
+        if command.statuses {
+            sync.statuses = self.statuses_of_members(room).await?;
+        }
         let user_id = &command.caller.user_id;
         let joined_at = start_of_stay(&view.timeline.memberships);
         let reader = Reader::new(user_id, &command.ignored_users);
@@ -180,6 +188,16 @@ impl Room {
 /// Whether two state events set the same piece of the state.
 fn is_same_key(one: &StoredEvent, other: &StoredEvent) -> bool {
     one.event_type == other.event_type && one.state_key == other.state_key
+}
+
+/// When the first of some events that are by a user was sent, as it says.
+fn last_sent(events: &[StoredEvent], user_id: &UserId) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        origin_server_ts: u64,
+    }
+    let own = events.iter().find(|it| it.sender == *user_id)?;
+    serde_json::from_str::<Event>(&own.json).ok().map(|it| it.origin_server_ts)
 }
 
 /// Where the present stay of a joined member began.

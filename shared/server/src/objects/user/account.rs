@@ -1,5 +1,6 @@
 //! The account as a loaded user has it, and how a change of its sessions is written.
 
+use ruma::{DeviceId, OwnedDeviceId};
 use skerry_core::sessions::{SessionPlan, Sessions};
 
 use super::{Due, State, User, limits};
@@ -10,7 +11,7 @@ use crate::{
     ports::Stmt,
     store::user::{
         account::{self, Account},
-        tokens,
+        dehydrated, tokens,
     },
 };
 
@@ -20,6 +21,8 @@ pub(super) struct LoadedAccount {
     /// None: nobody has registered the name.
     pub(super) account: Option<Account>,
     pub(super) sessions: Sessions,
+    /// The device that has no session and is there all the same.
+    pub(super) dehydrated: Option<OwnedDeviceId>,
 }
 
 impl LoadedAccount {
@@ -32,6 +35,18 @@ impl LoadedAccount {
     pub(super) fn is_closed(&self) -> bool {
         self.account.as_ref().is_some_and(|it| it.deactivated_at_ms.is_some())
     }
+
+    /// All devices, save for one if so wished.
+    pub(super) fn devices_except(&self, except: Option<&DeviceId>) -> Vec<OwnedDeviceId> {
+        let mut devices = self.sessions.devices_except(except);
+        devices.extend(self.dehydrated.clone());
+        devices
+    }
+
+    /// Whether there is such a device.
+    pub(super) fn has_device(&self, device_id: &DeviceId) -> bool {
+        self.sessions.has_device(device_id) || self.dehydrated.as_deref() == Some(device_id)
+    }
 }
 
 impl User {
@@ -42,11 +57,14 @@ impl User {
             None => {
                 let (sql, scope) = (self.sql(), self.scope());
                 let account = account::find(sql, scope).await?;
-                let pairs = match account {
-                    Some(_) => tokens::list(sql, scope).await?,
-                    None => Vec::new(),
+                let (pairs, dehydrated) = match account {
+                    Some(_) => {
+                        let pairs = tokens::list(sql, scope).await?;
+                        (pairs, dehydrated::find_id(sql, scope).await?)
+                    }
+                    None => (Vec::new(), None),
                 };
-                LoadedAccount { account, sessions: Sessions::new(pairs) }
+                LoadedAccount { account, sessions: Sessions::new(pairs), dehydrated }
             }
         };
         Ok(state.account.insert(loaded))

@@ -1,6 +1,6 @@
 //! What `/sync` asks: what changed since a token, and then that it was read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::{
     OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, events::room::member::MembershipState,
@@ -8,6 +8,7 @@ use ruma::{
 use serde::Serialize;
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 use skerry_core::{
+    presence::Status,
     sync_token::SyncToken,
     user_stream::{self, Ask, Change, Page, ReadPlan, RoomRead},
 };
@@ -18,8 +19,9 @@ use crate::{
     messages::{
         RawJson,
         room::Position,
-        user::{Changes, GetChanges, Read, RoomChange, StreamPosition},
+        user::{Changes, GetChanges, Read, Recorded, Reply, RoomChange, StreamPosition},
     },
+    objects::Answer,
     store::user::{
         account_data::{self, AccountData},
         rooms::{self, RecordedRead},
@@ -30,28 +32,52 @@ use crate::{
 type AccountDataEvents = BTreeMap<String, Vec<(StreamPosition, RawJson)>>;
 
 impl User {
-    /// What changed since a token. Writes nothing.
-    pub(super) async fn changes(&self, ask: GetChanges) -> Result<Box<Changes>> {
+    /// What changed since a token. Writes nothing, but that the client has what came with it.
+    pub(super) async fn changes(self: &Arc<Self>, ask: GetChanges) -> Result<Box<Changes>> {
         let mut state = self.lock().await?;
         let device_id = self.authenticate(&mut state, &ask.access_hash).await?.caller.device_id;
+        if let Some(asked) = ask.presence.clone() {
+            self.presence_of_asking(&mut state, &device_id, asked).await?;
+        }
         self.find_changes(&mut state, ask, device_id).await
     }
 
-    /// What changed since a token, if anything that a client waits for.
-    pub(super) async fn changes_if_any(&self, ask: GetChanges) -> Result<Option<Box<Changes>>> {
+    /// What changed since a token, and whether it is anything that a client waits for.
+    pub(super) async fn changes_if_any(self: &Arc<Self>, ask: GetChanges) -> Result<Answer<Reply>> {
         let mut state = self.lock().await?;
         let device_id = self.authenticate(&mut state, &ask.access_hash).await?.caller.device_id;
+        if let Some(asked) = ask.presence.clone() {
+            self.presence_of_asking(&mut state, &device_id, asked).await?;
+        }
         let position = state.seq;
         let can_wait = !ask.full_state && ask.since.is_some_and(|it| it.newest() <= position);
         let is_looked_at = ask.looked_at.is_some_and(|it| position <= it);
         if can_wait
             && is_looked_at
-            && ask.since.is_some_and(|it| state.ephemeral.since(it).is_empty())
+            && let Some(since) = ask.since
+            && state.ephemeral.since(since).is_empty()
+            && self.new_statuses(&mut state, Some(since)).is_empty()
         {
-            return Ok(None);
+            let key_counts = self.key_counts(&mut state, &device_id).await?;
+            let nothing = Changes { key_counts, ..*self.no_changes(&state, device_id) };
+            return Ok(Answer::NothingNew(Reply::GetChanges(Box::new(nothing))));
         }
         let changes = self.find_changes(&mut state, ask, device_id).await?;
-        Ok((!can_wait || !changes.is_empty()).then_some(changes))
+        Ok(match can_wait && changes.is_empty() {
+            true => Answer::NothingNew(Reply::GetChanges(changes)),
+            false => Answer::News(Reply::GetChanges(changes)),
+        })
+    }
+
+    /// No changes for a device, up to now.
+    fn no_changes(&self, state: &State, device_id: OwnedDeviceId) -> Box<Changes> {
+        Box::new(Changes::none(
+            state.seq,
+            self.host.clock().instant_us(),
+            state.heard.instance(),
+            state.ephemeral.newest(),
+            device_id,
+        ))
     }
 
     async fn find_changes(
@@ -60,26 +86,29 @@ impl User {
         ask: GetChanges,
         device_id: OwnedDeviceId,
     ) -> Result<Box<Changes>> {
-        let (position, looked_up_us) = (state.seq, self.host.clock().instant_us());
+        let position = state.seq;
         // A token beyond the stream is another server's, or from before a backup was restored.
         let since = ask.since.filter(|it| it.newest() <= position);
         state.ephemeral.asked(&device_id, self.host.clock().now_ms());
+        self.acknowledge(state, &device_id, since).await?;
+        let inbox = self.inbox(state, &device_id).await?;
         let ephemeral = since.map(|it| state.ephemeral.since(it)).unwrap_or_default();
+        let statuses = self.new_statuses(state, since);
         let rooms = self.candidates(state, since.filter(|_| !ask.full_state), &ephemeral).await?;
         let mut account_data = self.account_data_since(state, since).await?;
         let ignored_users = self.ignored_users(state).await?.clone();
+        let key_changes = self.key_changes_since(state, since).await?;
+        let key_counts = self.key_counts(state, &device_id).await?;
         if ask.lazy_loads {
             state.sent_members.confirm(&device_id, since);
         }
         let wanted = Ask { since, include_leave: ask.include_leave, full_state: ask.full_state };
-        let mut changes = Box::new(Changes::none(
-            position,
-            looked_up_us,
-            state.heard.instance(),
-            state.ephemeral.newest(),
-            device_id,
-        ));
+        let mut changes = self.no_changes(state, device_id);
         changes.is_from_beginning = since.is_none();
+        changes.statuses = statuses;
+        changes.has_lost_statuses = since.is_some_and(|it| state.ephemeral.given(it).is_none());
+        changes.inbox = inbox;
+        (changes.key_changes, changes.key_counts) = (key_changes, key_counts);
         let global = account_data.remove(account_data::GLOBAL).unwrap_or_default();
         changes.account_data = unseen(global, since.map(|it| it.base));
         let mut candidates = Vec::with_capacity(rooms.len());
@@ -105,6 +134,12 @@ impl User {
         self.add_account_data_of_new(&mut changes, since).await?;
         add_known_members(state, &mut changes, &ask);
         Ok(changes)
+    }
+
+    /// Statuses that are new to a client with this token; all, where there is none.
+    fn new_statuses(&self, state: &mut State, token: Option<SyncToken>) -> Vec<Status> {
+        let given = token.and_then(|it| state.ephemeral.given(it)).unwrap_or(0);
+        state.statuses_since(given, self.host.clock().now_ms())
     }
 
     /// The rooms that may have something new for a token.
@@ -180,8 +215,11 @@ impl User {
     }
 
     /// The rooms were read: records how far, where that is further than the token knows already.
-    pub(super) async fn read(&self, read: Read) -> Result<SyncToken> {
+    pub(super) async fn read(self: &Arc<Self>, read: Read) -> Result<Recorded> {
         let mut state = self.lock().await?;
+        if let Some(at_ms) = read.active_ms {
+            self.presence_of_acting(&mut state, at_ms).await?;
+        }
         let base = read.position.min(state.seq);
         let seq = state.seq + 1;
         let room_ids = read.rooms.iter().map(|it| &*it.room_id);
@@ -201,7 +239,8 @@ impl User {
             token = SyncToken::after_read(base, seq);
         }
         state.sent_members.insert(&read.device_id, read.rooms, token.newest());
-        Ok(token)
+        let inbox = self.inbox(&mut state, &read.device_id).await?;
+        Ok(Recorded { token, inbox })
     }
 
     async fn record(&self, state: &mut State, plans: &[(&RoomId, ReadPlan)]) -> Result<()> {
@@ -255,7 +294,9 @@ impl Candidate {
             membership_seq: room.entry.membership_seq,
             account_data: events,
             known_members: Vec::new(),
+            ending: None,
         };
+        let ending = room.remote.and_then(|it| it.ending);
         match change {
             None if is_ephemeral => changes.joined.push(to_read(seen, true, true)),
             None => {}
@@ -265,7 +306,9 @@ impl Candidate {
             Some(Change::Joined { from, has_events }) => {
                 changes.joined.push(to_read(from, has_events, false));
             }
-            Some(Change::Left { from }) => changes.left.push(to_read(from, true, false)),
+            Some(Change::Left { from }) => {
+                changes.left.push(RoomChange { ending, ..to_read(from, true, false) });
+            }
             Some(Change::Invited) if User::is_ignored(ignored_users, &room.sender) => {}
             Some(Change::Invited) => changes.invited.push((room.room_id, room.stripped_state)),
             Some(Change::Knocked) => changes.knocked.push((room.room_id, room.stripped_state)),

@@ -1,5 +1,7 @@
 //! Devices.
 
+use std::sync::Arc;
+
 use ruma::DeviceId;
 
 use super::{User, limits};
@@ -24,15 +26,22 @@ impl User {
     }
 
     /// Gives a device another name, if there is such a device.
-    pub(super) async fn set_device_name(&self, set: SetDeviceName) -> Result<bool> {
+    pub(super) async fn set_device_name(self: &Arc<Self>, set: SetDeviceName) -> Result<bool> {
         let SetDeviceName { device_id, display_name } = set;
         let mut state = self.lock().await?;
         let Some(old) = devices::find(self.sql(), self.scope(), &device_id).await? else {
             return Ok(false);
         };
-        let device = Device { display_name: Some(cut(&display_name)), ..old };
+        let name = Some(cut(&display_name));
+        let is_renamed = old.display_name != name;
+        let device = Device { display_name: name, ..old };
         let stmts = vec![devices::upsert(self.scope(), &device)];
-        self.write(&mut state, stmts, AgendaPlan::default()).await?;
+        if is_renamed && self.renamed(&mut state, device_id, stmts.clone()).await? {
+            drop(state);
+            self.drain_outbox_soon().await;
+        } else {
+            self.write(&mut state, stmts, AgendaPlan::default()).await?;
+        }
         Ok(true)
     }
 }
@@ -49,7 +58,8 @@ pub(super) fn merge(old: Option<Device>, new: Device) -> Device {
     }
 }
 
-fn cut(name: &str) -> String {
+/// As much of a name as is kept.
+pub(super) fn cut(name: &str) -> String {
     name.chars().take(limits::DEVICE_NAME_CHARS).collect()
 }
 

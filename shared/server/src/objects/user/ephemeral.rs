@@ -34,8 +34,13 @@ impl EphemeralNews {
         }
     }
 
-    fn note(&mut self, room_id: OwnedRoomId) {
+    /// Something new is of the next version.
+    pub(super) fn advance(&mut self) {
         self.newest.version += 1;
+    }
+
+    fn note(&mut self, room_id: OwnedRoomId) {
+        self.advance();
         self.rooms.put(room_id, self.newest.version);
     }
 
@@ -44,10 +49,16 @@ impl EphemeralNews {
         self.newest
     }
 
+    /// Up to which version of this memory a client with this token was given what is new. None: it
+    /// was given what another memory held.
+    pub(super) fn given(&self, token: SyncToken) -> Option<u64> {
+        let is_known = |it: &EphemeralVersion| it.epoch == self.newest.epoch;
+        token.ephemeral.filter(is_known).map(|it| it.version)
+    }
+
     /// The rooms of which a client with this token may not have seen everything.
     pub(super) fn since(&self, token: SyncToken) -> Vec<OwnedRoomId> {
-        let is_known = |it: &EphemeralVersion| it.epoch == self.newest.epoch;
-        let given = token.ephemeral.filter(is_known).map_or(0, |it| it.version);
+        let given = self.given(token).unwrap_or(0);
         let rooms = self.rooms.iter().take_while(|(_, version)| **version > given);
         rooms.map(|(room_id, _)| room_id.clone()).collect()
     }

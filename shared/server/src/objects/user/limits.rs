@@ -34,12 +34,25 @@ pub const FILTER_BYTES: usize = 48 * 1024;
 /// Bytes of all stored filters; the oldest go when one more is stored. A hundred filters of
 /// known clients have a tenth of it.
 pub const FILTERS_BYTES: usize = 1024 * 1024;
+/// Tokens that tell others who the user is; those that end first go when one more is made.
+pub const OPENID_TOKENS: u64 = 100;
 /// Devices.
 pub const DEVICES: usize = 1_000;
 /// Characters of a device's name; the rest is cut off.
 pub const DEVICE_NAME_CHARS: usize = 100;
+/// Devices that are gone of which it is kept that they are, so that other servers learn of it.
+pub const GONE_DEVICES: u64 = 100;
+/// Devices of which it is in memory how many keys they have left.
+pub const COUNTED_DEVICES: NonZeroUsize = NonZeroUsize::new(20).unwrap();
+/// Of the keys that other users are shown, so much stays in memory: some forty devices.
+pub const SHOWN_KEYS_BYTES: Bound = Bound { most: 64 << 10, share: 4 << 10 };
+/// Signatures of the user on others' master keys.
+pub const SIGNED_USERS: u64 = 5_000;
 /// Events of stripped state kept of an invitation or a knock.
 pub const STRIPPED_STATE_EVENTS: usize = 100;
+/// Invitations of rooms that are not here, which the user has not answered. Each keeps what other
+/// servers say.
+pub const REMOTE_INVITES: u64 = 500;
 /// Bytes of the names of members that are remembered as sent to this user's devices: some ten
 /// thousand.
 pub const SENT_MEMBERS_BYTES: Bound = Bound { most: 1 << 20, share: 32 << 10 };
@@ -56,6 +69,8 @@ pub const PRESENT_MS: u64 = 100_000;
 pub const WAITING: usize = if cfg!(feature = "test-routes") { 16 } else { 1_000 };
 /// How often a client that waits without a place looks, in milliseconds.
 pub const WAITING_LOOK_MS: u64 = 5_000;
+/// Users whose statuses are kept for clients.
+pub const STATUSES: NonZeroUsize = NonZeroUsize::new(500).unwrap();
 /// Bytes of the names and values of a profile together.
 pub const PROFILE_BYTES: usize = 64 * 1024;
 /// How long the access token of a session may have been expired before the session ends, in
@@ -63,6 +78,16 @@ pub const PROFILE_BYTES: usize = 64 * 1024;
 pub const SESSION_IDLE_MS: u64 = 182 * 24 * 60 * 60 * 1000;
 /// Sessions that are ended in one batch because they have lapsed.
 pub const LAPSED_PER_ROUND: usize = 100;
+/// Messages to a device that are dropped in one batch, where too many wait.
+pub const TO_DEVICE_DROPPED_AT_ONCE: usize = 500;
+/// Messages to devices that are known to have come. Where there are more, a quarter is forgotten.
+pub const TO_DEVICE_SEEN: u64 = 50_000;
+/// Keys of backups that are written by one statement, whose values have less than 2 MB at the edge.
+pub const BACKUP_KEYS_PER_STMT: usize = 10;
+/// Keys that no backup has any more which are removed in one batch.
+pub const BACKUP_KEYS_PER_ROUND: usize = 2_000;
+/// How often what need not be kept any longer is removed, in milliseconds.
+pub const CLEAN_MS: u64 = 24 * 60 * 60 * 1000;
 /// Entries of the outbox that are tried at the same time.
 pub const OUTBOX_AT_ONCE: usize = 8;
 /// Entries of the outbox that are tried in one round.
@@ -76,6 +101,13 @@ pub const OUTBOX_RETRY_DOUBLINGS: u64 = 11;
 /// How long one attempt of an entry of the outbox may take, in milliseconds; then it has
 /// failed.
 pub const OUTBOX_ATTEMPT_MS: u64 = 15_000;
+/// How often other servers are told, at most, that an invitation to a room which is not here is
+/// turned down, as long as they are not reached: for about a week.
+pub const LEAVE_ATTEMPTS: u64 = 20;
+/// Servers that are told of it, at most.
+pub const LEAVE_SERVERS: usize = 3;
+/// Users who are asked at once for somebody else, by [errands](crate::messages::user::RunErrands).
+pub const ERRANDS_AT_ONCE: usize = 256;
 /// How long a reply waits for the outbox, where the client would miss what it brings about, in
 /// milliseconds.
 pub const OUTBOX_WAIT_MS: u64 = 1_000;

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use super::{Due, State, User, limits};
 use crate::{
     Error, Result,
-    messages::{Ask as _, Caller, room},
+    messages::{Ask as _, Caller, RawJson, room},
     objects::agenda::AgendaPlan,
     ports::Stmt,
     store::{
@@ -50,16 +50,25 @@ pub(super) enum Effect {
     },
     /// Show the profile in every joined room.
     UpdateProfile {},
+    /// Tell every joined room that the keys of devices, or the devices, have changed.
+    ChangeDevices {},
     /// Have a room forget the user.
     Forget {},
+    /// Tell other servers that the user has left a room that is not here.
+    TurnDown {
+        /// What the membership says.
+        content: RawJson,
+    },
 }
 
 /// Names of effects in the store. Never changed: rows are found by them.
 const LIST_ACCOUNT: &str = "list_account";
 const LEAVE: &str = "leave";
 const UPDATE_PROFILE: &str = "update_profile";
+const CHANGE_DEVICES: &str = "change_devices";
 const FORGET: &str = "forget";
-const KINDS: &[&str] = &[LIST_ACCOUNT, LEAVE, UPDATE_PROFILE, FORGET];
+const TURN_DOWN: &str = "turn_down";
+const KINDS: &[&str] = &[LIST_ACCOUNT, LEAVE, UPDATE_PROFILE, CHANGE_DEVICES, FORGET, TURN_DOWN];
 
 impl Effect {
     fn kind(&self) -> &'static str {
@@ -67,7 +76,9 @@ impl Effect {
             Self::ListAccount {} => LIST_ACCOUNT,
             Self::Leave { .. } => LEAVE,
             Self::UpdateProfile {} => UPDATE_PROFILE,
+            Self::ChangeDevices {} => CHANGE_DEVICES,
             Self::Forget {} => FORGET,
+            Self::TurnDown { .. } => TURN_DOWN,
         }
     }
 }
@@ -88,8 +99,12 @@ impl User {
     ) -> Result<Stmt> {
         self.write_effect(state, effect, agenda, |scope, entry| match effect {
             Effect::ListAccount {} => outbox::upsert(scope, NO_ROOM, entry),
-            Effect::Leave { .. } | Effect::Forget {} => outbox::upsert_all(scope, entry),
-            Effect::UpdateProfile {} => outbox::upsert_joined(scope, entry),
+            Effect::Leave { .. } | Effect::Forget {} | Effect::TurnDown { .. } => {
+                outbox::upsert_all(scope, entry)
+            }
+            Effect::UpdateProfile {} | Effect::ChangeDevices {} => {
+                outbox::upsert_joined(scope, entry)
+            }
         })
     }
 
@@ -187,7 +202,9 @@ impl User {
             match entry.kind.as_str() {
                 LIST_ACCOUNT => self.list_account().await,
                 LEAVE => self.leave(&entry).await,
+                CHANGE_DEVICES => self.tell_devices_changed(&entry).await,
                 FORGET => self.forget_in_room(&entry).await,
+                TURN_DOWN => self.tell_turned_down(&entry).await,
                 _ => self.update_profile(&entry, profile).await,
             }
         };
@@ -199,10 +216,12 @@ impl User {
         match outcome {
             Ok(()) => outbox::remove(self.scope(), &entry),
             // A refusal is an answer too.
-            Err(error) if error.is_refusal() => outbox::remove(self.scope(), &entry),
+            Err(error) if is_answer(&error) => outbox::remove(self.scope(), &entry),
             Err(error) => {
                 let (kind, about) = (&entry.kind, &entry.about);
-                tracing::warn!(%error, user_id = %self.id, kind, about, "an effect failed");
+                // What it says may be another server's words.
+                let status = error.status().as_u16();
+                tracing::warn!(status, user_id = %self.id, kind, about, "an effect failed");
                 let doublings = entry.attempts.min(limits::OUTBOX_RETRY_DOUBLINGS);
                 let later_ms = limits::OUTBOX_RETRY_MS << doublings;
                 let due_ms = self.host.clock().now_ms() + later_ms;
@@ -238,9 +257,10 @@ impl User {
             avatar_url: None,
             is_direct: false,
         };
-        // Whoever was only invited, or has left, may be refused.
         match self.ask_room(entry, leave.into_command()).await {
-            Err(error) if !error.is_refusal() => return Err(error),
+            Err(Error::UnknownRoom) => self.leave_elsewhere(entry).await?,
+            // Whoever has left may be refused.
+            Err(error) if !is_answer(&error) => return Err(error),
             _ => {}
         }
         // Nobody comes back to forget the room. One that has not let go of the user is asked again.
@@ -264,7 +284,7 @@ impl User {
         self.ask_room(entry, update.into_command()).await
     }
 
-    async fn ask_room(&self, entry: &Entry, command: room::Command) -> Result<()> {
+    pub(super) async fn ask_room(&self, entry: &Entry, command: room::Command) -> Result<()> {
         let room_id = <&RoomId>::try_from(entry.about.as_str()).map_err(Error::internal)?;
         self.host.objects().room(room_id, command).await?;
         Ok(())
@@ -274,6 +294,11 @@ impl User {
 /// What membership events repeat of the profile.
 type InRooms = (Option<String>, Option<OwnedMxcUri>);
 
+/// Whether asking again changes nothing: where a room's policy server cannot be asked, it may.
+pub(super) fn is_answer(error: &Error) -> bool {
+    error.is_refusal() && !error.status().is_server_error()
+}
+
 /// What an entry stores besides its kind.
 fn command<T: DeserializeOwned>(entry: &Entry) -> Result<T> {
     serde_json::from_str(&entry.command).map_err(Error::internal)
@@ -281,6 +306,8 @@ fn command<T: DeserializeOwned>(entry: &Entry) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::to_raw_value;
+
     use super::*;
 
     #[test]
@@ -289,7 +316,9 @@ mod tests {
             (Effect::ListAccount {}, "{}"),
             (Effect::Leave { device_id: "D".into() }, r#"{"device_id":"D"}"#),
             (Effect::UpdateProfile {}, "{}"),
+            (Effect::ChangeDevices {}, "{}"),
             (Effect::Forget {}, "{}"),
+            (Effect::TurnDown { content: to_raw_value(&1).unwrap() }, r#"{"content":1}"#),
         ];
         for (effect, json) in effects {
             assert!(KINDS.contains(&effect.kind()));

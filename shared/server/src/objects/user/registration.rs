@@ -15,7 +15,8 @@ use crate::{
     objects::agenda::AgendaPlan,
     store::user::{
         account::{self, Account},
-        account_data, devices, filters, profile, tokens,
+        account_data, cross_signing, dehydrated, device_keys, devices, filters, one_time_keys,
+        openid_tokens, presence, profile, to_device, tokens,
     },
 };
 
@@ -86,26 +87,39 @@ impl User {
             deactivated_at_ms: Some(self.host.clock().now_ms()),
             registration_token: old.registration_token.clone(),
         };
-        let device_ids = loaded.sessions.devices_except(None);
+        let device_ids = loaded.devices_except(None);
         let plan = loaded.sessions.plan_end(&device_ids);
         let mut agenda = AgendaPlan::default();
         let mut stmts = vec![
             account::update(scope, &account),
             tokens::remove_all(scope),
             devices::remove_all(scope),
+            dehydrated::remove(scope),
             profile::remove_all(scope),
             account_data::remove_all(scope),
             filters::remove_all(scope),
+            device_keys::remove_all(scope),
+            openid_tokens::remove_all(scope),
+            presence::remove(scope),
             self.nothing_to_do(&Effect::UpdateProfile {}),
         ];
+        stmts.extend(to_device::remove_all(scope));
+        stmts.extend(self.drop_backups(&mut agenda).await?);
+        stmts.extend(one_time_keys::remove_list(scope, &device_ids)?);
+        stmts.extend(cross_signing::remove_all(scope));
         let effects = [Effect::Leave { device_id: caller.device_id }, Effect::ListAccount {}];
         for effect in &effects {
             stmts.push(self.outbox_entry(&state, effect, &mut agenda)?);
         }
         self.commit_with(&mut state, stmts, agenda).await?;
         state.ignored_users = None;
-        self.account(&mut state).await?.account = Some(account);
+        self.presence_is_over(&mut state);
+        state.keys_seq = None;
+        state.key_counts.clear();
+        let loaded = self.account(&mut state).await?;
+        (loaded.account, loaded.dehydrated) = (Some(account), None);
         self.sessions_changed(&mut state, plan);
+        state.waiting = None;
         for device_id in &device_ids {
             state.sent_members.forget(device_id);
         }

@@ -13,7 +13,10 @@ use crate::{
     Error, Result,
     messages::user::{Delivered, GetWhereabouts, Membership, RoomActivity, ShownProfile},
     objects::agenda::AgendaPlan,
-    store::user::{account_data, rooms},
+    store::user::{
+        account_data,
+        rooms::{self, NewMembership},
+    },
 };
 
 impl User {
@@ -48,24 +51,30 @@ impl User {
             false => None,
         };
         stripped_state.truncate(limits::STRIPPED_STATE_EVENTS);
-        let stripped_state = match stripped_state.is_empty() {
-            true => None,
-            false => Some(serde_json::to_string(&stripped_state)?),
+        let new = NewMembership {
+            entry: &entry,
+            sender: &sender,
+            stripped_state: &stripped_state,
+            remote: None,
         };
-        let at = (seq, drops_marks);
-        let mut stmts =
-            vec![rooms::upsert(self.scope(), &room_id, &entry, &sender, stripped_state, at)];
+        let mut stmts = vec![rooms::upsert(self.scope(), &room_id, new, (seq, drops_marks))?];
         let mut agenda = AgendaPlan::default();
-        if let Some(effect) = &effect {
+        // Servers in an encrypted room may know the user from elsewhere, and not their devices.
+        let has_keys = drops_marks && !is_closed && self.keys_changed(&mut state).await? > 0;
+        let tells = has_keys.then_some(Effect::ChangeDevices {});
+        for effect in effect.iter().chain(&tells) {
             stmts.push(self.outbox_entry_about(&state, effect, &room_id, &mut agenda)?);
-            stmts.extend(agenda.stmts(self.scope()));
         }
+        stmts.extend(agenda.stmts(self.scope()));
         self.commit_step(&mut state, stmts, agenda.alarm_by_ms()).await?;
         state.agenda.apply(agenda);
         state.changed.changed(&room_id, seq, entry.is_unread());
         self.host.wake();
+        if entry.membership == MembershipState::Join {
+            self.presence_in(&state, room_id);
+        }
         drop(state);
-        if effect.is_some() {
+        if effect.is_some() || has_keys {
             self.drain_outbox_later();
         }
         Ok(())

@@ -1,8 +1,12 @@
 //! Sessions: logging in, tokens and their refresh, logging out. Each is one batch; a device is
-//! written and removed together with its tokens. The rules: [`skerry_core::sessions`].
+//! written and removed together with its tokens, save for the [dehydrated](super::dehydrated) one,
+//! which has none. The rules: [`skerry_core::sessions`].
+
+use std::sync::Arc;
 
 use ruma::OwnedDeviceId;
 use skerry_core::sessions::{Refusal, SessionPlan};
+use tokio::sync::MappedMutexGuard;
 
 use super::{Due, State, User, account::LoadedAccount, devices::merge, limits, password};
 use crate::{
@@ -16,7 +20,7 @@ use crate::{
     ports::Stmt,
     store::user::{
         account::{self, Account},
-        devices,
+        dehydrated, devices, to_device,
     },
 };
 
@@ -50,7 +54,10 @@ impl User {
         session: NewSession,
     ) -> Result<(SessionPlan, Vec<Stmt>)> {
         let NewSession { device, tokens } = session;
-        let sessions = &self.account(state).await?.sessions;
+        let LoadedAccount { sessions, dehydrated, .. } = self.account(state).await?;
+        if dehydrated.as_ref() == Some(&device.device_id) {
+            return Err(Error::forbidden("nobody logs in on the dehydrated device"));
+        }
         if !sessions.has_device(&device.device_id) && sessions.count_devices() >= limits::DEVICES {
             return Err(Error::forbidden("there are too many devices: log out of some of them"));
         }
@@ -117,38 +124,66 @@ impl User {
     }
 
     /// Ends the sessions of devices, and removes the devices.
-    pub(super) async fn end_sessions(&self, device_ids: Vec<OwnedDeviceId>) -> Result<()> {
+    pub(super) async fn end_sessions(
+        self: &Arc<Self>,
+        device_ids: Vec<OwnedDeviceId>,
+    ) -> Result<()> {
         let mut state = self.lock().await?;
         self.account(&mut state).await?;
-        self.end_devices(&mut state, &device_ids, Vec::new(), AgendaPlan::default()).await
+        self.end_devices(&mut state, &device_ids, Vec::new(), AgendaPlan::default()).await?;
+        self.tell_of_ended(state);
+        Ok(())
     }
 
     /// Ends all sessions, and removes all devices.
-    pub(super) async fn end_all_sessions(&self) -> Result<()> {
+    pub(super) async fn end_all_sessions(self: &Arc<Self>) -> Result<()> {
         let mut state = self.lock().await?;
-        let device_ids = self.account(&mut state).await?.sessions.devices_except(None);
-        self.end_devices(&mut state, &device_ids, Vec::new(), AgendaPlan::default()).await
+        let device_ids = self.account(&mut state).await?.devices_except(None);
+        self.end_devices(&mut state, &device_ids, Vec::new(), AgendaPlan::default()).await?;
+        self.tell_of_ended(state);
+        Ok(())
+    }
+
+    /// Whoever knows the keys of devices that have gone learns of it after the reply.
+    fn tell_of_ended(self: &Arc<Self>, state: MappedMutexGuard<'_, State>) {
+        let has_effects = state.agenda.at_ms(Due::Outbox).is_some();
+        drop(state);
+        if has_effects {
+            self.drain_outbox_later();
+        }
     }
 
     /// Ends the sessions of devices in one batch with `stmts`. Clients that wait for news on them
     /// are woken: the next thing they do is refused.
-    async fn end_devices(
+    pub(super) async fn end_devices(
         &self,
         state: &mut State,
         device_ids: &[OwnedDeviceId],
         mut stmts: Vec<Stmt>,
-        agenda: AgendaPlan<Due>,
+        mut agenda: AgendaPlan<Due>,
     ) -> Result<()> {
-        let plan = match &state.account {
-            Some(loaded) => loaded.sessions.plan_end(device_ids),
-            None => SessionPlan::default(),
+        let (plan, ends_dehydrated) = match &state.account {
+            Some(loaded) => {
+                let dehydrated = loaded.dehydrated.as_ref();
+                let plan = loaded.sessions.plan_end(device_ids);
+                (plan, dehydrated.is_some_and(|it| device_ids.contains(it)))
+            }
+            None => (SessionPlan::default(), false),
         };
-        let ends_any = !plan.is_empty();
-        if ends_any {
+        if !plan.is_empty() || ends_dehydrated {
             stmts.extend(self.session_writes(state, &plan)?.0);
+            if ends_dehydrated {
+                stmts.push(dehydrated::remove(self.scope()));
+            }
             stmts.push(devices::remove_list(self.scope(), device_ids)?);
+            stmts.push(to_device::remove_of(self.scope(), device_ids)?);
+            stmts.extend(self.devices_gone(state, device_ids, &mut agenda).await?);
             self.commit_with(state, stmts, agenda).await?;
             self.sessions_changed(state, plan);
+            if let Some(loaded) = state.account.as_mut().filter(|_| ends_dehydrated) {
+                loaded.dehydrated = None;
+            }
+            state.forget_inboxes(device_ids);
             self.host.wake();
         } else {
             self.write(state, stmts, agenda).await?;
@@ -160,7 +195,7 @@ impl User {
     }
 
     /// Changes the password, and ends other sessions if so wished.
-    pub(super) async fn change_password(&self, change: ChangePassword) -> Result<()> {
+    pub(super) async fn change_password(self: &Arc<Self>, change: ChangePassword) -> Result<()> {
         let ChangePassword { password, only_device } = change;
         let hash = password::hash(&*self.host, &password, self.in_session()).await?;
         let mut state = self.lock().await?;
@@ -170,7 +205,7 @@ impl User {
         };
         let new = Account { password_hash: Some(hash), ..old.clone() };
         let ended = match &only_device {
-            Some(device_id) => loaded.sessions.devices_except(Some(device_id)),
+            Some(device_id) => loaded.devices_except(Some(device_id)),
             None => Vec::new(),
         };
         let stmts = vec![account::update(self.scope(), &new)];
@@ -178,6 +213,7 @@ impl User {
         if let Some(LoadedAccount { account, .. }) = &mut state.account {
             *account = Some(new);
         }
+        self.tell_of_ended(state);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Every step of the specification, and what goes wrong at each.
+//! Every step of the specification, and what goes wrong at each (F13).
 
 use std::time::Duration;
 

@@ -230,3 +230,37 @@ fn a_request_without_a_name_is_not_signed() {
     let recorded = world.http.requests().pop().unwrap();
     assert!(!recorded.headers.contains_key(http::header::AUTHORIZATION));
 }
+
+#[test]
+fn a_server_that_does_not_answer_keeps_few_waiting() {
+    let world = World::new();
+    let ask =
+        |peers: Peers<'_>| now(peers.ask(&name("b.example:1"), directory("#r:b.example"), LIMITS));
+    let asked = || world.http.requests().len();
+    // Nothing is lost by asking again where a request fails at once.
+    world.http.on(DIRECTORY, Scripted::fails(Fault::Timeout));
+    ask(world.impatient_peers()).unwrap_err();
+    ask(world.impatient_peers()).unwrap_err();
+    assert_eq!(asked(), 2);
+
+    world.step(1_000);
+    let error = ask(world.impatient_peers()).unwrap_err();
+    assert!(matches!(error, PeerError::Http(_)) && asked() == 3, "{error:?}");
+    world.step(0);
+    let error = ask(world.impatient_peers()).unwrap_err();
+    assert!(matches!(error, PeerError::Silent(_)) && error.may_pass(), "{error:?}");
+    // Who decides by itself when to try again is not kept from it.
+    ask(world.peers()).unwrap_err();
+    assert_eq!(asked(), 4);
+
+    // It is heard of.
+    world.hear_of("b.example:1");
+    world.step(1_000);
+    ask(world.impatient_peers()).unwrap_err();
+    world.step(0);
+    assert!(matches!(ask(world.impatient_peers()), Err(PeerError::Silent(_))) && asked() == 5);
+
+    // In the end it is asked again in any case.
+    world.pass(60_000);
+    assert!(matches!(ask(world.impatient_peers()), Err(PeerError::Http(_))) && asked() == 6);
+}

@@ -107,6 +107,12 @@ pub(super) fn json_list(nums: &[Num]) -> String {
     text
 }
 
+/// Event IDs, which are all that a statement gives.
+pub(super) async fn list_ids(sql: &dyn Sql, stmt: Stmt) -> Result<Vec<OwnedEventId>> {
+    let read = |mut row: Row| EventId::parse(row.take::<String>(0)?).map_err(Error::internal);
+    sql.rows(stmt).await?.into_iter().map(read).collect()
+}
+
 /// The event with this ID, when clients may know of it.
 pub async fn find(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Option<StoredEvent>> {
     let stmt = Stmt::new(concat!(
@@ -282,6 +288,15 @@ pub fn update_judgment(scope: i64, it: &StoredEvent, judgment: &Judgment) -> Stm
     .bind(it.replaces)
     .bind(scope)
     .bind(it.num)
+}
+
+/// The state after an event is another one than was known.
+pub fn update_after(scope: i64, num: Num, after: StateAt) -> Stmt {
+    Stmt::new("UPDATE room_events SET after_chain = ?, after_group = ? WHERE scope = ? AND num = ?")
+        .bind(after.chain)
+        .bind(after.group)
+        .bind(scope)
+        .bind(num)
 }
 
 /// Replaces an event by what its redaction leaves.

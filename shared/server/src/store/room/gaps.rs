@@ -1,10 +1,10 @@
 //! Where the history that the room has breaks off: `room_missing` and `room_gaps`.
 
-use ruma::EventId;
+use ruma::{EventId, OwnedEventId};
 use skerry_core::engine::Num;
 
 use crate::{
-    Result,
+    Error, Result,
     messages::room::Position,
     ports::{Row, Sql, Stmt},
 };
@@ -36,6 +36,35 @@ pub async fn list_named_by(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Res
             .bind(scope)
             .bind(event_id.as_str());
     let read = |mut row: Row| Ok(NamedBy { num: row.take(0)?, gap: row.take(1)? });
+    sql.rows(stmt).await?.into_iter().map(read).collect()
+}
+
+/// Those of these events that are missing in a gap.
+pub async fn list_missing_of(
+    sql: &dyn Sql,
+    scope: i64,
+    ids: &[OwnedEventId],
+) -> Result<Vec<OwnedEventId>> {
+    let stmt = Stmt::new(
+        "SELECT j.value FROM json_each(?) j WHERE EXISTS \
+         (SELECT 1 FROM room_missing WHERE scope = ? AND event_id = j.value)",
+    );
+    super::events::list_ids(sql, stmt.bind(serde_json::to_string(ids)?).bind(scope)).await
+}
+
+/// Events that are missing in a gap, at most so many.
+pub async fn list_missing(
+    sql: &dyn Sql,
+    scope: i64,
+    gap: Position,
+    limit: u64,
+) -> Result<Vec<OwnedEventId>> {
+    let stmt =
+        Stmt::new("SELECT DISTINCT event_id FROM room_missing WHERE scope = ? AND gap = ? LIMIT ?")
+            .bind(scope)
+            .bind(gap)
+            .bind(limit);
+    let read = |mut row: Row| EventId::parse(row.take::<String>(0)?).map_err(Error::internal);
     sql.rows(stmt).await?.into_iter().map(read).collect()
 }
 

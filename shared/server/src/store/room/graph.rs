@@ -101,6 +101,21 @@ pub async fn find_keys(
     sql.rows(stmt).await?.into_iter().map(read).collect()
 }
 
+/// Of how many of these events the state before them is known.
+pub async fn count_stateful(sql: &dyn Sql, scope: i64, ids: &[OwnedEventId]) -> Result<usize> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let stmt = Stmt::new(
+        "SELECT count(*) FROM json_each(?) j CROSS JOIN room_events e \
+         ON e.scope = ? AND e.event_id = j.value AND e.state_chain IS NOT NULL",
+    )
+    .bind(serde_json::to_string(ids)?)
+    .bind(scope);
+    let count: u64 = sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))?;
+    usize::try_from(count).map_err(Error::internal)
+}
+
 /// The events with these numbers.
 pub async fn list(sql: &dyn Sql, scope: i64, events: &[Num]) -> Result<Vec<KnownRow>> {
     let stmt = Stmt::new(
@@ -212,26 +227,45 @@ pub async fn find_tip(sql: &dyn Sql, scope: i64, chain: u64) -> Result<Position>
     sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
 }
 
-/// Keys that a chain changes in groups with `after < group <= upto`.
-pub async fn list_changed(
+/// What these chains hang on, and what that hangs on, and so on.
+pub async fn list_parents(
     sql: &dyn Sql,
     scope: i64,
-    chain: u64,
-    (after, upto): (Position, Position),
-) -> Result<Vec<StateKey>> {
-    let text = match (chain, after) {
-        // The log has the deltas of chain 0 by group, but for the state that a join began with.
-        (0, 1..) => {
-            "SELECT type, state_key FROM room_state_log \
-             WHERE scope = ? AND 0 = ? AND position > ? AND position <= ?"
-        }
-        _ => {
-            "SELECT type, state_key FROM room_state_deltas \
-             WHERE scope = ? AND chain = ? AND state_group > ? AND state_group <= ?"
-        }
+    chains: &[u64],
+) -> Result<Vec<(u64, StateAt)>> {
+    let stmt = Stmt::new(
+        "WITH RECURSIVE line (chain) AS (SELECT value FROM json_each(?) UNION \
+         SELECT c.parent_chain FROM line l CROSS JOIN room_state_chains c ON c.scope = ? \
+         AND c.chain = l.chain WHERE c.parent_chain IS NOT NULL) \
+         SELECT c.chain, c.parent_chain, c.parent_group FROM line l \
+         CROSS JOIN room_state_chains c ON c.scope = ? AND c.chain = l.chain \
+         WHERE c.parent_chain IS NOT NULL",
+    )
+    .bind(json_list(chains))
+    .bind(scope)
+    .bind(scope);
+    let read =
+        |mut row: Row| Ok((row.take(0)?, StateAt { chain: row.take(1)?, group: row.take(2)? }));
+    sql.rows(stmt).await?.into_iter().map(read).collect()
+}
+
+/// What these chains change, in the order of their groups.
+pub async fn list_deltas(
+    sql: &dyn Sql,
+    scope: i64,
+    chains: &[u64],
+) -> Result<Vec<(StateAt, StateKey, Option<Num>)>> {
+    let stmt = Stmt::new(
+        "SELECT d.chain, d.state_group, d.type, d.state_key, d.event FROM json_each(?) j \
+         CROSS JOIN room_state_deltas d ON d.scope = ? AND d.chain = j.value \
+         ORDER BY d.state_group",
+    )
+    .bind(json_list(chains))
+    .bind(scope);
+    let read = |mut row: Row| {
+        let at = StateAt { chain: row.take(0)?, group: row.take(1)? };
+        Ok((at, (row.take(2)?, row.take(3)?), row.take(4)?))
     };
-    let stmt = Stmt::new(text).bind(scope).bind(chain).bind(after).bind(upto);
-    let read = |mut row: Row| Ok((row.take(0)?, row.take(1)?));
     sql.rows(stmt).await?.into_iter().map(read).collect()
 }
 

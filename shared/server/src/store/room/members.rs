@@ -173,11 +173,62 @@ pub async fn list_joined_local(
     .bind(local)
     .bind(local)
     .bind(limit as u64);
-    let read = |mut row: Row| {
-        let user_id: String = row.take(0)?;
-        UserId::parse(user_id).map_err(Error::internal)
-    };
-    sql.rows(stmt).await?.into_iter().map(read).collect()
+    sql.rows(stmt).await?.into_iter().map(user_id).collect()
+}
+
+/// The same by their IDs, behind one of them or from the first one on.
+pub async fn list_joined_local_behind(
+    sql: &dyn Sql,
+    scope: i64,
+    local: &str,
+    after: Option<&OwnedUserId>,
+    limit: usize,
+) -> Result<Vec<OwnedUserId>> {
+    let stmt = Stmt::new(
+        "SELECT user_id FROM room_members WHERE scope = ? AND user_id > ? AND membership = 'join' \
+         AND substr(user_id, -length(?)) = ? ORDER BY user_id LIMIT ?",
+    )
+    .bind(scope)
+    .bind(after.map_or("", |it| it.as_str()))
+    .bind(local)
+    .bind(local)
+    .bind(limit as u64);
+    sql.rows(stmt).await?.into_iter().map(user_id).collect()
+}
+
+/// Members who are joined since a position or before.
+pub async fn list_joined_upto(
+    sql: &dyn Sql,
+    scope: i64,
+    upto: Position,
+) -> Result<Vec<OwnedUserId>> {
+    let stmt = Stmt::new(
+        "SELECT user_id FROM room_members \
+         WHERE scope = ? AND membership = 'join' AND position <= ?",
+    )
+    .bind(scope)
+    .bind(upto);
+    sql.rows(stmt).await?.into_iter().map(user_id).collect()
+}
+
+/// Those of some users who are joined.
+pub async fn list_joined_of(
+    sql: &dyn Sql,
+    scope: i64,
+    user_ids: &[OwnedUserId],
+) -> Result<Vec<OwnedUserId>> {
+    // Not by the index of memberships, which has all members.
+    let stmt = Stmt::new(
+        "SELECT user_id FROM room_members WHERE scope = ? AND +membership = 'join' \
+         AND user_id IN (SELECT value FROM json_each(?))",
+    )
+    .bind(scope)
+    .bind(serde_json::to_string(user_ids)?);
+    sql.rows(stmt).await?.into_iter().map(user_id).collect()
+}
+
+fn user_id(mut row: Row) -> Result<OwnedUserId> {
+    UserId::parse(row.take::<String>(0)?).map_err(Error::internal)
 }
 
 /// Joined members and their membership events.

@@ -16,12 +16,16 @@ pub struct Meta {
     pub version: RoomVersionId,
     /// The newest position of a receipt.
     pub receipts_head: Position,
+    /// The newest position of a change of devices.
+    pub devices_head: Position,
     /// Numbers up to this one are taken.
     pub taken: Position,
     /// The forward extremities, where they are not the newest event alone.
     pub extremities: Option<Vec<Num>>,
     /// Events that wait for others.
     pub pending: u64,
+    /// Events of the state that could not be verified.
+    pub unverified: u64,
     /// Whether the directory shows the room.
     pub listed: bool,
     /// The alias that was reserved for the room when it was created.
@@ -34,9 +38,13 @@ pub async fn find(sql: &dyn Sql, scope: i64) -> Result<Option<Meta>> {
         "SELECT version, \
          coalesce((SELECT max(position) FROM room_receipts WHERE scope = ?), 0), taken, \
          extremities, (SELECT count(*) FROM room_pending WHERE scope = ?), listed, \
-         alias \
+         alias, \
+         (SELECT count(*) FROM room_unverified WHERE scope = ? AND state_group > 0), \
+         coalesce((SELECT max(position) FROM room_device_changes WHERE scope = ?), 0) \
          FROM room_meta WHERE scope = ?",
     )
+    .bind(scope)
+    .bind(scope)
     .bind(scope)
     .bind(scope)
     .bind(scope);
@@ -48,9 +56,11 @@ pub async fn find(sql: &dyn Sql, scope: i64) -> Result<Option<Meta>> {
     Ok(Some(Meta {
         version,
         receipts_head: row.take(1)?,
+        devices_head: row.take(8)?,
         taken: row.take(2)?,
         extremities: extremities.map(|it| serde_json::from_str(&it)).transpose()?,
         pending: row.take(4)?,
+        unverified: row.take(7)?,
         listed: row.take(5)?,
         alias: alias.map(RoomAliasId::parse).transpose().map_err(Error::internal)?,
     }))

@@ -109,3 +109,29 @@ pub async fn list_after(
     .bind(limit);
     sql.rows(stmt).await?.into_iter().map(receipt).collect()
 }
+
+/// Receipts that users of this server who are joined have set for all to see, behind a position up
+/// to another one, the oldest first. `local`: how their IDs end.
+pub async fn list_outgoing(
+    sql: &dyn Sql,
+    scope: i64,
+    (after, upto): (Position, Position),
+    local: &str,
+    limit: u64,
+) -> Result<Vec<Receipt>> {
+    let stmt = Stmt::new(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM room_receipts r WHERE scope = ? AND position > ? AND position <= ? \
+         AND kind = 'm.read' AND substr(user_id, -length(?)) = ? \
+         AND EXISTS (SELECT 1 FROM room_members m WHERE m.scope = r.scope \
+             AND m.user_id = r.user_id AND m.membership = 'join') ORDER BY position LIMIT ?"
+    ))
+    .bind(scope)
+    .bind(after)
+    .bind(upto)
+    .bind(local)
+    .bind(local)
+    .bind(limit);
+    sql.rows(stmt).await?.into_iter().map(receipt).collect()
+}

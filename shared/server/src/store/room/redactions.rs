@@ -1,6 +1,6 @@
 //! Redactions that came before what they redact: `room_redactions`.
 
-use ruma::EventId;
+use ruma::{EventId, OwnedEventId};
 use skerry_core::engine::Num;
 
 use crate::{
@@ -17,6 +17,19 @@ pub async fn list(sql: &dyn Sql, scope: i64, event_id: &EventId) -> Result<Vec<N
     .bind(scope)
     .bind(event_id.as_str());
     sql.rows(stmt).await?.into_iter().map(|mut row| row.take(0)).collect()
+}
+
+/// Those of these events for which redactions wait.
+pub async fn list_awaited(
+    sql: &dyn Sql,
+    scope: i64,
+    ids: &[OwnedEventId],
+) -> Result<Vec<OwnedEventId>> {
+    let stmt = Stmt::new(
+        "SELECT j.value FROM json_each(?) j WHERE EXISTS \
+         (SELECT 1 FROM room_redactions WHERE scope = ? AND event_id = j.value)",
+    );
+    super::events::list_ids(sql, stmt.bind(serde_json::to_string(ids)?).bind(scope)).await
 }
 
 /// A redaction waits for its event.

@@ -20,7 +20,7 @@ macro_rules! page {
 }
 
 /// Every table of a room.
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 20] = [
     page!("room_meta", "scope"),
     page!("room_events", "num"),
     page!("room_transactions", "sender, device_id, endpoint, subject, transaction_id"),
@@ -31,6 +31,7 @@ const PAGES: [&str; 18] = [
     page!("room_members", "user_id"),
     page!("room_servers", "server"),
     page!("room_receipts", "user_id, kind, thread"),
+    page!("room_device_changes", "user_id"),
     page!("room_readers", "reader"),
     page!("room_missing", "event_id, wanted_by"),
     page!("room_gaps", "gap"),
@@ -38,6 +39,7 @@ const PAGES: [&str; 18] = [
     page!("room_awaited", "event_id, awaited_by"),
     page!("room_staged", "seq"),
     page!("room_join_attempt", "scope"),
+    page!("room_unverified", "state_group, event_id"),
     page!("room_redactions", "event_id, redaction"),
 ];
 

@@ -4,7 +4,7 @@
 use ruma::{EventId, OwnedEventId, RoomVersionId};
 use skerry_core::{Pdu, authorize::StateKey};
 
-use super::{events::json_list, given, meta};
+use super::{events::json_list, given, meta, unverified};
 use crate::{
     Error, Result,
     ports::{Row, Sql, Stmt},
@@ -55,6 +55,18 @@ pub fn upsert_attempt(scope: i64, id: &str, version: &RoomVersionId, now_ms: u64
     .bind(now_ms)
 }
 
+/// Somebody is about to join a room that is not here: an attempt that nothing is staged for. One
+/// that there is goes on.
+pub fn expect(scope: i64, version: &RoomVersionId, now_ms: u64) -> Stmt {
+    Stmt::new(
+        "INSERT OR IGNORE INTO room_join_attempt (scope, attempt, version, staged_ms) \
+         VALUES (?, '', ?, ?)",
+    )
+    .bind(scope)
+    .bind(version.as_str())
+    .bind(now_ms)
+}
+
 /// Removes an attempt and all that is staged for it.
 pub fn remove_attempt(scope: i64) -> Vec<Stmt> {
     let staged = [
@@ -63,6 +75,7 @@ pub fn remove_attempt(scope: i64) -> Vec<Stmt> {
     ];
     let mut stmts: Vec<_> = staged.map(|text| Stmt::new(text).bind(scope)).into();
     stmts.extend(given::remove(scope));
+    stmts.push(unverified::remove_staged(scope));
     stmts
 }
 

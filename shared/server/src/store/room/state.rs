@@ -60,6 +60,8 @@ pub enum Part {
     Whole,
     /// Memberships.
     Members,
+    /// The children of a space.
+    Children,
     /// Everything but memberships, which may be many.
     WithoutMembers,
 }
@@ -99,6 +101,7 @@ pub async fn list(sql: &dyn Sql, scope: i64, at: StateAt, part: Part) -> Result<
     let text = match part {
         Part::Whole => concat!(lineage!(), events_where!("")),
         Part::Members => concat!(lineage!(), events_where!("AND d.type = 'm.room.member'")),
+        Part::Children => concat!(lineage!(), events_where!("AND d.type = 'm.space.child'")),
         // Two ranges: one condition with `OR` would read every membership there has been.
         Part::WithoutMembers => concat!(
             lineage!(),

@@ -33,8 +33,8 @@ pub struct Limits {
 }
 
 /// Events after a position that count for a user, newest first: those of others that notify
-/// somebody, and those that the user sent, but for their own membership. What ignored users send
-/// does not, save for state.
+/// somebody, and those that the user sent, but for their own membership and dummy events, which
+/// their server sends by itself. What ignored users send does not, save for state.
 pub async fn list(
     sql: &dyn Sql,
     scope: i64,
@@ -47,7 +47,7 @@ pub async fn list(
         "SELECT num, sender, notifies, mentions, thread FROM (\
          SELECT num, sender, type, state_key, notifies, mentions, thread FROM room_events \
          WHERE scope = ? AND num > ? ORDER BY num DESC LIMIT ?) WHERE iif(sender = ?, \
-         type <> 'm.room.member' OR state_key <> sender, \
+         type <> 'org.matrix.dummy_event' AND (type <> 'm.room.member' OR state_key <> sender), \
          notifies > 0 OR mentions IS NOT NULL) AND (state_key IS NOT NULL OR sender NOT IN \
          (SELECT value FROM json_each(?))) ORDER BY num DESC LIMIT ?",
     )

@@ -4,13 +4,20 @@
 //! does a recorded read. Which rows may have something new for a token is kept in memory
 //! ([`skerry_core::user_stream::ChangedRooms`]).
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
-use serde::Serialize;
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId,
+    events::room::member::MembershipState,
+};
+use serde::{Deserialize, Serialize};
 use skerry_core::user_stream::{Marks, RoomEntry};
 
 use crate::{
     Error, Result,
-    messages::{RawJson, room::Position, user::StreamPosition},
+    messages::{
+        RawJson,
+        room::Position,
+        user::{Ending, StreamPosition},
+    },
     ports::{Row, Sql, Stmt},
 };
 
@@ -27,18 +34,34 @@ pub struct Room {
     pub sender: OwnedUserId,
     /// What an invitation or a knock shows of the room.
     pub stripped_state: Vec<RawJson>,
+    /// Where the membership is one that no room has told.
+    pub remote: Option<Remote>,
+}
+
+/// What is stored of a membership besides that no room has told. Names are never changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Remote {
+    /// The event that says it, or that said it before it was turned down.
+    pub event_id: OwnedEventId,
+    /// The version of the room.
+    pub room_version: RoomVersionId,
+    /// Servers by way of which the room can be joined or left.
+    pub servers: Vec<OwnedServerName>,
+    /// What clients are shown of it, where it is over.
+    pub ending: Option<Ending>,
 }
 
 /// Columns of [`Room`], in order.
 macro_rules! columns {
     () => {
         "r.room_id, r.membership, r.membership_position, r.membership_seq, r.known_position, \
-         r.known_seq, r.read_position, r.forgotten, r.marks, r.sender, r.stripped_state"
+         r.known_seq, r.read_position, r.forgotten, r.marks, r.sender, r.stripped_state, r.remote"
     };
 }
 
 fn room(mut row: Row) -> Result<Room> {
     let stripped_state: Option<String> = row.take(10)?;
+    let remote: Option<String> = row.take(11)?;
     Ok(Room {
         room_id: parse(row.take::<String>(0)?)?,
         entry: RoomEntry {
@@ -56,6 +79,7 @@ fn room(mut row: Row) -> Result<Room> {
             Some(json) => serde_json::from_str(&json)?,
             None => Vec::new(),
         },
+        remote: remote.map(|json| serde_json::from_str(&json)).transpose()?,
     })
 }
 
@@ -134,26 +158,70 @@ pub async fn list_by_membership(
     sql.rows(stmt).await?.into_iter().map(|mut row| parse(row.take::<String>(0)?)).collect()
 }
 
+/// Joined rooms, those first of which the user has heard last.
+pub async fn list_joined_latest(sql: &dyn Sql, scope: i64, limit: u64) -> Result<Vec<OwnedRoomId>> {
+    let stmt = Stmt::new(
+        "SELECT room_id FROM user_rooms WHERE scope = ? AND membership = 'join' \
+         ORDER BY last_seq DESC LIMIT ?",
+    )
+    .bind(scope)
+    .bind(limit);
+    sql.rows(stmt).await?.into_iter().map(|mut row| parse(row.take::<String>(0)?)).collect()
+}
+
+/// How many memberships of a kind there are that no room has told, but for those that were
+/// forgotten.
+pub async fn count_remote(sql: &dyn Sql, scope: i64, membership: &MembershipState) -> Result<u64> {
+    let stmt = Stmt::new(
+        "SELECT COUNT(*) FROM user_rooms \
+         WHERE scope = ? AND membership = ? AND forgotten = 0 AND remote IS NOT NULL",
+    )
+    .bind(scope)
+    .bind(membership.as_str());
+    match sql.row(stmt).await? {
+        Some(mut row) => row.take(0),
+        None => Ok(0),
+    }
+}
+
+/// A membership as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct NewMembership<'a> {
+    /// What the stream knows of the room then.
+    pub entry: &'a RoomEntry,
+    /// Who has set it.
+    pub sender: &'a UserId,
+    /// What an invitation or a knock shows of the room.
+    pub stripped_state: &'a [RawJson],
+    /// Where no room has told it.
+    pub remote: Option<&'a Remote>,
+}
+
 /// Sets a room's membership and all that goes with it. How far it was read stays as it is, save
 /// where `drops_marks`.
 pub fn upsert(
     scope: i64,
     room_id: &RoomId,
-    entry: &RoomEntry,
-    sender: &UserId,
-    stripped_state: Option<String>,
+    it: NewMembership<'_>,
     (seq, drops_marks): (StreamPosition, bool),
-) -> Stmt {
-    Stmt::new(
+) -> Result<Stmt> {
+    let NewMembership { entry, sender, stripped_state, remote } = it;
+    let stripped_state = match stripped_state {
+        [] => None,
+        events => Some(serde_json::to_string(events)?),
+    };
+    let remote = remote.map(serde_json::to_string).transpose()?;
+    let stmt = Stmt::new(
         "INSERT INTO user_rooms (scope, room_id, membership, membership_position, \
          membership_seq, sender, stripped_state, known_position, known_seq, read_position, \
-         marks, forgotten, last_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '[]', ?, ?) \
+         marks, forgotten, last_seq, remote) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '[]', ?, ?, ?) \
          ON CONFLICT (scope, room_id) DO UPDATE SET membership = excluded.membership, \
          membership_position = excluded.membership_position, \
          membership_seq = excluded.membership_seq, sender = excluded.sender, \
          stripped_state = excluded.stripped_state, known_position = excluded.known_position, \
          known_seq = excluded.known_seq, forgotten = excluded.forgotten, \
-         last_seq = excluded.last_seq, \
+         last_seq = excluded.last_seq, remote = excluded.remote, \
          read_position = iif(?, NULL, read_position), marks = iif(?, '[]', marks)",
     )
     .bind(scope)
@@ -167,8 +235,10 @@ pub fn upsert(
     .bind(entry.known_seq)
     .bind(entry.forgotten)
     .bind(seq)
+    .bind(remote)
     .bind(drops_marks)
-    .bind(drops_marks)
+    .bind(drops_marks);
+    Ok(stmt)
 }
 
 /// The stream has heard of a position of the room.

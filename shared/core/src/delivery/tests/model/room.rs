@@ -367,7 +367,7 @@ impl Room {
 
     pub(super) fn weak(&mut self, now_ms: u64) {
         let activity = &mut self.memory().activity;
-        let first = activity.advance_weak(now_ms);
+        let first = activity.advance_weak(now_ms, WEAK_WINDOW_MS, |_| true);
         assert!(first.iter().all(|user| !activity.advance_weak_to(user, now_ms)));
     }
 

@@ -24,11 +24,10 @@ use skerry_core::create_room::is_new_alias;
 use super::{ask, canonical_alias, locate, reservation};
 use crate::{
     Error, Result,
-    api::{Cx, mount::Routes},
+    api::{Cx, admin, mount::Routes},
     messages::{
         Caller,
         room::{Action, CheckMay},
-        user::GetAccount,
     },
     store::global::aliases as store,
 };
@@ -90,7 +89,7 @@ async fn delete_alias(
     check_local(&cx, &alias)?;
     let found = reservation::find(&cx, &alias).await?;
     let found = found.ok_or_else(|| Error::not_found("there is no such room alias"))?;
-    if found.creator != caller.user_id && !is_admin(&cx, &caller).await? {
+    if found.creator != caller.user_id && !admin::is_admin(&cx, &caller).await? {
         check_may(&cx, &caller, &found.room_id, Action::RemoveAlias).await?;
     }
     // Before the alias is gone: who repeats a request that came to no end finds it, and goes on. It
@@ -125,9 +124,4 @@ fn check_local(cx: &Cx, alias: &RoomAliasId) -> Result<()> {
 async fn check_may(cx: &Cx, caller: &Caller, room_id: &RoomId, action: Action) -> Result<()> {
     let user_id = caller.user_id.clone();
     ask(cx, room_id, CheckMay { user_id, action }).await
-}
-
-async fn is_admin(cx: &Cx, caller: &Caller) -> Result<bool> {
-    let account = cx.ports.objects.ask(&*caller.user_id, GetAccount {}).await?;
-    Ok(account.is_some_and(|it| it.is_admin))
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, future::try_join_all, stream};
 use ruma::{
     CanonicalJsonObject, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId,
     api::{
@@ -27,7 +27,7 @@ use skerry_core::{
     rate_limits::Bucket,
 };
 
-use super::{ask, member_profile, reservation};
+use super::{ask, invite_user, member_profile, remote_invite, reservation};
 use crate::{
     Error, Result,
     api::{Cx, mount::Routes},
@@ -44,25 +44,70 @@ const ROOM_ID_BYTES: usize = 18;
 /// one user makes in the same millisecond with the same options would have the same.
 const MAX_ATTEMPTS: u64 = 16;
 
+/// Users of other servers who are invited at the same time. Each may take a while, and each that
+/// comes beside others is one more forward extremity for a moment.
+const INVITES_AT_ONCE: usize = 8;
+
 /// Mounts the endpoint.
 pub(super) fn routes(routes: Routes) -> Routes {
     routes.mount(create_room)
 }
 
 async fn create_room(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
-    if !request.invite_3pid.is_empty() {
-        return Err(member_profile::no_third_party_invites());
-    }
     let alias = create_room::alias(&request, &cx.server.name).map_err(|it| refused(&it))?;
     let invitees = create_room::invitees(&request, &caller.user_id).map_err(|it| refused(&it))?;
-    let invited = u32::try_from(invitees.len()).unwrap_or(u32::MAX);
+    let invited = invitees.len() + request.invite_3pid.len();
+    let invited = u32::try_from(invited).unwrap_or(u32::MAX);
     cx.ports.limiter.take(Bucket::Invites, caller.user_id.as_str(), invited).await?;
     let profiles = profiles(&cx, &caller.user_id, &invitees).await?;
-    let plan =
+    let mut plan =
         create_room::plan(&request, &caller.user_id, &profiles).map_err(|it| refused(&it))?;
+    let encrypted = cx.server.config.encryption_by_default;
+    create_room::encrypt_by_default(&mut plan, &request, encrypted);
+    let is_elsewhere = |(user_id, _): &mut (OwnedUserId, _)| !cx.server.is_local(user_id);
+    let elsewhere: Vec<_> = plan.invites.extract_if(.., is_elsewhere).collect();
     let listed = request.visibility == Visibility::Public;
     let room_id = begin(&cx, &caller, &plan, alias.as_deref(), listed).await?;
+    invite_elsewhere(&cx, &caller, &room_id, elsewhere).await;
+    for invite in request.invite_3pid {
+        let invited = invite_user::by_third_party(&cx, caller.clone(), &room_id, invite).await;
+        log_uninvited(&room_id, invited);
+    }
     Ok(Response::new(room_id))
+}
+
+/// Invites users of other servers, whose servers have to sign that. The room is there by then: that
+/// somebody was not invited is to be seen in it, and a client that was told of an error would make
+/// another one.
+async fn invite_elsewhere(
+    cx: &Cx,
+    caller: &Caller,
+    room_id: &RoomId,
+    invites: Vec<(OwnedUserId, CanonicalJsonObject)>,
+) {
+    let invites = invites.into_iter().map(|(user_id, content)| async move {
+        let content = to_raw_value(&content)?;
+        remote_invite::invite(cx, caller.clone(), room_id, &user_id, content).await
+    });
+    let invited: Vec<_> = stream::iter(invites).buffer_unordered(INVITES_AT_ONCE).collect().await;
+    for it in invited {
+        log_uninvited(room_id, it.map(drop));
+    }
+}
+
+/// That somebody was not invited, who is not of this server.
+fn log_uninvited(room_id: &RoomId, invited: Result<()>) {
+    match invited {
+        Ok(()) => {}
+        Err(Error::Internal(source)) => {
+            tracing::warn!(%room_id, error = %source, "somebody elsewhere was not invited");
+        }
+        // Its words may be another server's.
+        Err(error) => {
+            let status = error.status().as_u16();
+            tracing::debug!(%room_id, status, "somebody elsewhere was not invited");
+        }
+    }
 }
 
 /// What is known of the creator and the invitees, who must exist.
@@ -198,6 +243,7 @@ fn refused(error: &CreateRoomError) -> Error {
         | Refusal::Malformed(..)
         | Refusal::TooManyInitialState
         | Refusal::TooManyInvites
+        | Refusal::TooManyThirdPartyInvites
         | Refusal::TooManyCreators => ErrorKind::BadJson,
         Refusal::ManagedState(_)
         | Refusal::CreatorInPowerLevels(_)

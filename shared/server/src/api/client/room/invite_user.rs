@@ -2,11 +2,19 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidinvite
 
-use ruma::api::client::membership::invite_user::v3::{InvitationRecipient, Request, Response};
+use ruma::{
+    RoomId, UserId,
+    api::client::membership::{
+        Invite3pid,
+        invite_user::v3::{InvitationRecipient, Request, Response},
+    },
+    events::room::member::{MembershipState, RoomMemberEventContent},
+};
+use serde_json::value::to_raw_value;
 
-use super::{ask, member_profile};
+use super::{ask, member_profile, remote_invite, third_party_invite};
 use crate::{
-    Result,
+    Error, Result,
     api::{Cx, mount::Routes},
     messages::{Caller, room::MembershipAction},
 };
@@ -17,13 +25,47 @@ pub(super) fn routes(routes: Routes) -> Routes {
 }
 
 async fn invite_user(cx: Cx, caller: Caller, request: Request) -> Result<Response> {
-    let InvitationRecipient::UserId(recipient) = request.recipient else {
-        return Err(member_profile::no_third_party_invites());
-    };
-    let target = &recipient.user_id;
-    let profile = member_profile::find_invitee(&cx, target).await?;
-    let action = MembershipAction::Invite;
-    let change = member_profile::change(caller, target, action, recipient.reason, profile);
-    ask(&cx, &request.room_id, change).await?;
+    let Request { room_id, recipient, .. } = request;
+    match recipient {
+        InvitationRecipient::UserId(recipient) => {
+            invite(&cx, caller, &room_id, &recipient.user_id, recipient.reason).await?;
+        }
+        InvitationRecipient::ThirdPartyId(recipient) => {
+            by_third_party(&cx, caller, &room_id, recipient).await?;
+        }
+        _ => return Err(Error::invalid_param("whom the invitation is for is not known here")),
+    }
     Ok(Response::new())
+}
+
+/// Invites whoever has a third-party identifier.
+pub(super) async fn by_third_party(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    recipient: Invite3pid,
+) -> Result<()> {
+    match third_party_invite::invite(cx, caller.clone(), room_id, recipient).await? {
+        Some(user_id) => invite(cx, caller, room_id, &user_id, None).await,
+        None => Ok(()),
+    }
+}
+
+/// Invites a user.
+async fn invite(
+    cx: &Cx,
+    caller: Caller,
+    room_id: &RoomId,
+    target: &UserId,
+    reason: Option<String>,
+) -> Result<()> {
+    let profile = member_profile::find_invitee(cx, target).await?;
+    if !cx.server.is_local(target) {
+        let mut content = RoomMemberEventContent::new(MembershipState::Invite);
+        content.reason = reason;
+        let content = to_raw_value(&content)?;
+        return remote_invite::invite(cx, caller, room_id, target, content).await.map(drop);
+    }
+    let action = MembershipAction::Invite;
+    ask(cx, room_id, member_profile::change(caller, target, action, reason, profile)).await
 }

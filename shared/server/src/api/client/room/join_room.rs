@@ -6,6 +6,7 @@
 //! [by alias]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
 //! [knock]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
 
+use http::StatusCode;
 use ruma::{
     OwnedServerName, RoomId,
     api::client::{
@@ -14,7 +15,13 @@ use ruma::{
     },
 };
 
-use super::{ask, ask_by_name, locate, member_profile, remote_join, resolve};
+use serde_json::value::to_raw_value;
+
+use super::{
+    ask, by_way,
+    exchange::{Exchanging, exchange_anywhere},
+    locate, member_profile, remote_join, remote_knock, servers_in,
+};
 use crate::{
     Error, Result,
     api::{Cx, mount::Routes},
@@ -60,8 +67,10 @@ async fn knock_room(
     caller: Caller,
     request: knock_room::v3::Request,
 ) -> Result<knock_room::v3::Response> {
-    let room_id = resolve(&cx, &request.room_id_or_alias).await?;
-    enter(&cx, caller, &room_id, MembershipAction::Knock, request.reason).await?;
+    let knock_room::v3::Request { room_id_or_alias, reason, via, .. } = request;
+    let (room_id, servers) = locate(&cx, &room_id_or_alias).await?;
+    let via = via.into_iter().chain(servers).collect();
+    enter(&cx, caller, (&room_id, via), MembershipAction::Knock, reason).await?;
     Ok(knock_room::v3::Response::new(room_id))
 }
 
@@ -72,33 +81,75 @@ async fn join(
     third_party_signed: Option<&ThirdPartySigned>,
     reason: Option<String>,
 ) -> Result<()> {
-    if third_party_signed.is_some() {
-        return Err(member_profile::no_third_party_invites());
+    if let Some(signed) = third_party_signed {
+        exchange(cx, &caller, room_id, signed).await?;
     }
-    let profile = member_profile::find(cx, &caller.user_id).await?;
-    let user_id = caller.user_id.clone();
-    let action = MembershipAction::Join;
-    let change = member_profile::change(caller, &user_id, action, reason, profile);
-    let content = remote_join::content(&change)?;
-    match ask(cx, room_id, change).await {
-        Err(Error::UnknownRoom) => {
-            let wanted = remote_join::Wanted { room_id, user_id: &user_id, content, via };
-            remote_join::join(cx, wanted).await
-        }
-        other => other,
-    }
+    enter(cx, caller, (room_id, via), MembershipAction::Join, reason).await
 }
 
-/// Changes the caller's own membership to one that shows their profile.
+/// Has the caller be invited, for whom an identity server has signed.
+async fn exchange(
+    cx: &Cx,
+    caller: &Caller,
+    room_id: &RoomId,
+    third_party: &ThirdPartySigned,
+) -> Result<()> {
+    let (sender, target) = (third_party.sender.clone(), third_party.mxid.clone());
+    if target != caller.user_id {
+        return Err(Error::forbidden("this was signed for another user"));
+    }
+    // All of it is signed.
+    let exchanging = Exchanging { sender, target, signed: to_raw_value(third_party)? };
+    exchange_anywhere(cx, room_id, exchanging).await
+}
+
+/// Changes the caller's own membership to one that shows their profile: in the room, where it is
+/// here, else by way of servers that are in it. Whose server has invited them is asked first.
 async fn enter(
     cx: &Cx,
     caller: Caller,
-    room_id: &RoomId,
+    (room_id, via): (&RoomId, Vec<OwnedServerName>),
     action: MembershipAction,
     reason: Option<String>,
 ) -> Result<()> {
     let profile = member_profile::find(cx, &caller.user_id).await?;
-    let target = caller.user_id.clone();
-    let change = member_profile::change(caller, &target, action, reason, profile);
-    ask_by_name(cx, room_id, change).await
+    let user_id = &*caller.user_id.clone();
+    let change = member_profile::change(caller, user_id, action, reason, profile);
+    let content = by_way::content(&change)?;
+    let wanted = by_way::Wanted { room_id, user_id, content, via };
+    match ask(cx, room_id, change).await {
+        Err(Error::UnknownRoom) => by_way_of_others(cx, wanted, action).await,
+        // A member on another server may be able to.
+        Err(error) if error.is_unable_to_grant_join() => by_way_of_members(cx, wanted, error).await,
+        answer => answer,
+    }
+}
+
+/// Enters a room that is not here.
+async fn by_way_of_others(
+    cx: &Cx,
+    mut wanted: by_way::Wanted<'_>,
+    action: MembershipAction,
+) -> Result<()> {
+    let known = by_way::known(cx, wanted.user_id, wanted.room_id).await?;
+    let servers = known.map(|it| it.servers).unwrap_or_default();
+    wanted.via.splice(..0, servers);
+    match action {
+        MembershipAction::Knock => remote_knock::knock(cx, wanted).await,
+        _ => remote_join::join(cx, wanted).await,
+    }
+}
+
+/// Joins a room that is here and in which nobody of this server can let anybody in.
+async fn by_way_of_members(cx: &Cx, mut wanted: by_way::Wanted<'_>, error: Error) -> Result<()> {
+    wanted.via.extend(servers_in(cx, wanted.room_id).await?);
+    match remote_join::join(cx, wanted).await {
+        // Nobody has said more of it.
+        Err(other)
+            if other.status() == StatusCode::NOT_FOUND || other.status().is_server_error() =>
+        {
+            Err(error)
+        }
+        other => other,
+    }
 }

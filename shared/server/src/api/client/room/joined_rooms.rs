@@ -24,7 +24,7 @@ async fn joined_rooms(cx: Cx, caller: Caller, _: Request) -> Result<Response> {
 }
 
 /// The rooms in which a user has this membership.
-pub(super) async fn list(
+pub(in crate::api) async fn list(
     cx: &Cx,
     user_id: &UserId,
     membership: MembershipState,

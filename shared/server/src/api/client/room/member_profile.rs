@@ -1,7 +1,6 @@
 //! What the membership events of this server's users say of them, and who can be invited.
 
-use http::StatusCode;
-use ruma::{OwnedMxcUri, UserId, api::error::ErrorKind};
+use ruma::{OwnedMxcUri, UserId};
 use serde_json::Value as JsonValue;
 use skerry_core::{create_room::Profile, rate_limits::Bucket};
 
@@ -29,18 +28,15 @@ fn in_rooms(mut fields: user::Profile) -> Profile {
     Profile { displayname: text("displayname"), avatar_url: text("avatar_url") }
 }
 
-/// The profile of a user who is to be invited.
+/// The profile of a user who is to be invited. Of another server's nothing is said: it is asked for
+/// nobody's profile for that.
 ///
 /// # Errors
 ///
-/// `M_FORBIDDEN` when the user is of another server, `M_NOT_FOUND` when they are of this one but
-/// nobody: no object is made for who does not exist.
+/// `M_NOT_FOUND` when they are of this server but nobody: no object is made for who does not exist.
 async fn find_invitable(cx: &Cx, user_id: &UserId) -> Result<Profile> {
     if !cx.server.is_local(user_id) {
-        return Err(Error::forbidden(format!(
-            "{user_id} cannot be invited: they are of another server, and federation is not \
-             available"
-        )));
+        return Ok(Profile::default());
     }
     match profile::find(cx, user_id).await? {
         Some(profile) => Ok(in_rooms(profile)),
@@ -72,13 +68,4 @@ pub(super) fn change(
         avatar_url: profile.avatar_url.map(OwnedMxcUri::from),
         is_direct: false,
     }
-}
-
-/// There is no identity server that could bring such an invitation.
-pub(super) fn no_third_party_invites() -> Error {
-    Error::with_status(
-        StatusCode::FORBIDDEN,
-        ErrorKind::ThreepidDenied,
-        "this server does not invite by third-party identifiers",
-    )
 }

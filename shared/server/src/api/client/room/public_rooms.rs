@@ -4,15 +4,14 @@
 //! [all]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
 //! [filtered]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms
 
-use ruma::{
-    ServerName,
-    api::client::directory::{get_public_rooms, get_public_rooms_filtered},
-};
+use ruma::api::client::directory::{get_public_rooms, get_public_rooms_filtered};
 
+use super::remote_public_rooms;
 use crate::{
-    Error, Result,
+    Result,
     api::{
         Cx,
+        access::missing_token,
         mount::Routes,
         patched::{AnsweredAsJson, Json, Patched},
         public_rooms::{Wanted, page},
@@ -27,11 +26,17 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 async fn get_public_rooms(
     cx: Cx,
+    caller: Option<Caller>,
     Patched { request, .. }: Patched<get_public_rooms::v3::Request, AnsweredAsJson>,
 ) -> Result<Json> {
     let get_public_rooms::v3::Request { limit, since, server, .. } = request;
-    check_server(&cx, server.as_deref())?;
-    page(&cx, Wanted { limit, since, ..Wanted::default() }).await
+    let wanted = Wanted { limit, since, ..Wanted::default() };
+    match server.filter(|it| *it != cx.server.name) {
+        None => page(&cx, wanted).await,
+        // Strangers would have this server ask whomever they like.
+        Some(_) if caller.is_none() => Err(missing_token()),
+        Some(server) => remote_public_rooms::list(&cx, &server, wanted).await,
+    }
 }
 
 async fn get_public_rooms_filtered(
@@ -42,15 +47,9 @@ async fn get_public_rooms_filtered(
     let get_public_rooms_filtered::v3::Request {
         server, limit, since, filter, room_network, ..
     } = request;
-    check_server(&cx, server.as_deref())?;
-    page(&cx, Wanted { limit, since, filter, network: room_network }).await
-}
-
-fn check_server(cx: &Cx, server: Option<&ServerName>) -> Result<()> {
-    match server {
-        Some(server) if server != cx.server.name => Err(Error::not_found(
-            "rooms of another server cannot be listed: federation is not available",
-        )),
-        _ => Ok(()),
+    let wanted = Wanted { limit, since, filter, network: room_network };
+    match server.filter(|it| *it != cx.server.name) {
+        None => page(&cx, wanted).await,
+        Some(server) => remote_public_rooms::search(&cx, &server, wanted).await,
     }
 }

@@ -8,13 +8,14 @@
 //! [ban]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidban
 //! [unban]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidunban
 
+use http::StatusCode;
 use ruma::{
     RoomId, UserId,
     api::client::membership::{ban_user, kick_user, leave_room, unban_user},
 };
 use skerry_core::create_room::Profile;
 
-use super::{ask, member_profile};
+use super::{ask, member_profile, remote_leave};
 use crate::{
     Result,
     api::{Cx, mount::Routes},
@@ -32,8 +33,20 @@ async fn leave_room(
     request: leave_room::v3::Request,
 ) -> Result<leave_room::v3::Response> {
     let leave_room::v3::Request { room_id, reason, .. } = request;
-    let target = caller.user_id.clone();
-    remove(&cx, caller, &room_id, &target, MembershipAction::Leave, reason).await?;
+    let leave = |caller: Caller| {
+        let (target, action) = (caller.user_id.clone(), MembershipAction::Leave);
+        member_profile::change(caller, &target, action, reason.clone(), Profile::default())
+    };
+    match ask(&cx, &room_id, leave(caller.clone())).await {
+        Ok(()) => {}
+        // The room does not know of them: they may be invited to it, or have knocked, elsewhere.
+        Err(error) if error.status() == StatusCode::FORBIDDEN => {
+            if !remote_leave::leave(&cx, &room_id, &leave(caller)).await? {
+                return Err(error);
+            }
+        }
+        Err(error) => return Err(error),
+    }
     Ok(leave_room::v3::Response::new())
 }
 

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map as JsonMap, Value as JsonValue, value::to_raw_value};
 use skerry_core::rate_limits::Bucket;
 
-use super::{ask, ask_by_name, canonical_alias, get_state, member_profile, send_state};
+use super::{
+    ask, ask_by_name, canonical_alias, get_state, member_profile, remote_invite, send_state,
+};
 use crate::{
     Error, Result,
     api::{Cx, mount::Routes},
@@ -54,6 +56,7 @@ async fn send_member(
     let target = UserId::parse(&state_key)
         .map_err(|_| Error::invalid_param("the state key is not a user ID"))?;
     let membership = content.get("membership").and_then(JsonValue::as_str).unwrap_or_default();
+    let is_invite = membership == "invite";
     let is_own = target == caller.user_id;
     let profile = match membership {
         "join" if is_own && !is_joined(cx, &caller, room_id).await? => {
@@ -76,7 +79,12 @@ async fn send_member(
             }
         }
     }
-    send_state(cx, caller, room_id, "m.room.member", state_key, to_raw_value(&content)?).await
+    let goes_elsewhere = is_invite && !cx.server.is_local(&target);
+    let content = to_raw_value(&content)?;
+    match goes_elsewhere {
+        true => remote_invite::invite(cx, caller, room_id, &target, content).await,
+        false => send_state(cx, caller, room_id, "m.room.member", state_key, content).await,
+    }
 }
 
 async fn is_joined(cx: &Cx, caller: &Caller, room_id: &RoomId) -> Result<bool> {

@@ -11,7 +11,7 @@ use ruma::{
     api::{
         OutgoingBodyJson, OutgoingResponse,
         client::sync::sync_events::{
-            UnreadNotificationsCount,
+            DeviceLists, UnreadNotificationsCount,
             v3::{self, JoinedRoom, LeftRoom, Request, Response, RoomSummary, State, StateEvents},
         },
         error::{DeserializationError, IntoHttpError},
@@ -59,7 +59,12 @@ impl Serialize for Complete {
         });
         let whole = Whole {
             account_data: events(&response.account_data.events),
+            device_lists: Some(&response.device_lists).filter(|it| !it.is_empty()),
             device_one_time_keys_count: &response.device_one_time_keys_count,
+            device_unused_fallback_key_types: response
+                .device_unused_fallback_key_types
+                .as_deref()
+                .unwrap_or_default(),
             next_batch: &response.next_batch,
             presence: events(&response.presence.events),
             rooms: Rooms {
@@ -77,7 +82,10 @@ impl Serialize for Complete {
 #[derive(Serialize)]
 struct Whole<'a> {
     account_data: Events<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_lists: Option<&'a DeviceLists>,
     device_one_time_keys_count: &'a BTreeMap<OneTimeKeyAlgorithm, UInt>,
+    device_unused_fallback_key_types: &'a [OneTimeKeyAlgorithm],
     next_batch: &'a str,
     presence: Events<'a>,
     rooms: Rooms<'a>,
@@ -198,6 +206,7 @@ mod tests {
         let written = written(Response::new("s1".to_owned()));
         let expected = json!({
             "account_data": none, "device_one_time_keys_count": {}, "next_batch": "s1",
+            "device_unused_fallback_key_types": [],
             "presence": none, "to_device": none,
             "rooms": { "invite": {}, "join": {}, "knock": {}, "leave": {} },
         });

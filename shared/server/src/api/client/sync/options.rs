@@ -1,5 +1,6 @@
 //! The options of a `/sync` request, its filter among them.
 
+use js_int::UInt;
 use ruma::{
     RoomId, UserId,
     api::client::{
@@ -94,6 +95,13 @@ impl SyncOptions {
         events
     }
 
+    /// Statuses of users that the filter lets through.
+    pub(super) fn presence(&self, mut events: Vec<RawJson>) -> Vec<RawJson> {
+        let matcher = Matcher::new(&self.filter.presence);
+        events.retain(|it| passes(&matcher, it));
+        events
+    }
+
     /// Account data of a room that the filter lets through.
     pub(super) fn room_account_data(
         &self,
@@ -105,6 +113,13 @@ impl SyncOptions {
             events.retain(|it| passes(&matcher, it));
         }
         events
+    }
+
+    /// Whether an event stands in the timeline of a room that has no other.
+    pub(super) fn passes_timeline(&self, room_id: &RoomId, event: &RawJson) -> bool {
+        let filter = &self.filter.room.timeline;
+        let is_wanted = filter.limit != Some(UInt::MIN);
+        is_wanted && passes(&Matcher::of_room(filter, room_id), event)
     }
 
     /// Room events with the fields that the filter names.
@@ -134,7 +149,8 @@ fn passes(matcher: &Matcher<'_>, event: &RawJson) -> bool {
     struct Event {
         #[serde(rename = "type")]
         event_type: String,
+        sender: Option<String>,
     }
     serde_json::from_str::<Event>(event.get())
-        .is_ok_and(|event| matcher.passes(&event.event_type, None, || false))
+        .is_ok_and(|it| matcher.passes(&it.event_type, it.sender.as_deref(), || false))
 }

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ruma::OwnedUserId;
 use skerry_core::{
+    client_event::{self, Rendered, Unsigned},
     sync_token::{Rest, SyncToken},
     user_stream::Page,
 };
@@ -16,8 +17,9 @@ use crate::{
     messages::{
         Caller, RawJson,
         room::{RoomSync, SyncRoom},
-        user::{Changes, RoomChange, StreamPosition},
+        user::{Changes, Ending, RoomChange, StreamPosition},
     },
+    server::Presence,
 };
 
 /// A room, and what it says.
@@ -59,15 +61,19 @@ pub(super) async fn read_rooms(
     since: Option<SyncToken>,
     changes: Changes,
 ) -> Result<ReadRooms> {
-    let Changes { joined, left, ignored_users, rest, .. } = changes;
+    let Changes { joined, left, ignored_users, rest, has_lost_statuses, .. } = changes;
     let joined = joined.into_iter().map(|it| (it, true));
     let mut rooms: Vec<_> = joined.chain(left.into_iter().map(|it| (it, false))).collect();
     rooms.sort_by_key(|(change, is_joined)| turn(change, *is_joined).map(Reverse));
     let turns: Vec<_> = rooms.iter().map(|(change, is_joined)| turn(change, *is_joined)).collect();
-    let ignored_users = ignored_users.as_slice();
+    let wanted = Wanted {
+        ignored_users: &ignored_users,
+        statuses: has_lost_statuses,
+        devices: since.is_some(),
+    };
     let reads: Vec<_> = rooms
         .into_iter()
-        .map(|(change, is_joined)| read_room(cx, caller, options, ignored_users, change, is_joined))
+        .map(|(change, is_joined)| read_room(cx, caller, options, &wanted, change, is_joined))
         .collect();
     let mut reads = stream::iter(reads).buffered(ROOMS_AT_ONCE);
     let mut read = ReadRooms { rooms: Vec::new(), rest };
@@ -94,16 +100,29 @@ fn turn(change: &RoomChange, is_joined: bool) -> Option<StreamPosition> {
     is_paged.then_some(change.membership_seq)
 }
 
+/// What is wanted of every room.
+struct Wanted<'a> {
+    /// Nothing of these.
+    ignored_users: &'a [OwnedUserId],
+    /// Who is there, also where the client knows the room.
+    statuses: bool,
+    /// Whose devices have changed.
+    devices: bool,
+}
+
 async fn read_room(
     cx: &Cx,
     caller: &Caller,
     options: &SyncOptions,
-    ignored_users: &[OwnedUserId],
+    wanted: &Wanted<'_>,
     mut change: RoomChange,
     is_joined: bool,
 ) -> Result<Option<ReadRoom>> {
     if !change.has_events {
         return Ok(Some(ReadRoom { change, is_joined, sync: None }));
+    }
+    if let Some(ending) = change.ending.as_mut().filter(|_| !options.is_federation_format()) {
+        ending.event = rendered(ending, cx.ports.clock.now_ms())?;
     }
     let filter = &options.filter.room;
     let question = SyncRoom {
@@ -116,8 +135,11 @@ async fn read_room(
         ephemeral: filter.ephemeral.clone(),
         known_members: std::mem::take(&mut change.known_members),
         thread_counts: filter.timeline.unread_thread_notifications,
-        ignored_users: ignored_users.to_vec(),
+        ignored_users: wanted.ignored_users.to_vec(),
         federation_format: options.is_federation_format(),
+        statuses: cx.server.config.presence != Presence::Off
+            && (wanted.statuses || change.from.is_none()),
+        wants_devices: wanted.devices,
     };
     match cx.ports.objects.ask(&*change.room_id, question).await {
         Ok(sync) => Ok(Some(ReadRoom { change, is_joined, sync: Some(sync) })),
@@ -125,4 +147,16 @@ async fn read_room(
         Err(error) if error.is_refusal() => Ok(Some(ReadRoom { change, is_joined, sync: None })),
         Err(error) => Err(error),
     }
+}
+
+/// The event, as clients get it.
+fn rendered(ending: &Ending, now_ms: u64) -> Result<RawJson> {
+    let rendered = Rendered {
+        json: ending.event.get(),
+        event_id: &ending.event_id,
+        room_id: None,
+        redacts_in_content: true,
+        unsigned: Unsigned::default(),
+    };
+    Ok(client_event::render(rendered, now_ms)?)
 }

@@ -1,10 +1,13 @@
 //! Putting a `/sync` response together.
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use js_int::UInt;
 use ruma::{
-    OneTimeKeyAlgorithm, OwnedRoomId,
+    OneTimeKeyAlgorithm, OwnedRoomId, RoomId,
     api::client::sync::sync_events::{
         UnreadNotificationsCount,
         v3::{
@@ -15,14 +18,15 @@ use ruma::{
     serde::Raw,
 };
 use serde_json::{json, value::to_raw_value};
-use skerry_core::sync_token::SyncToken;
+use skerry_core::{presence::Status, sync_token::SyncToken};
 
 use super::{super::push, complete::Complete, options::SyncOptions, read_rooms::ReadRoom};
 use crate::{
     Result,
     messages::{
         Caller, RawJson,
-        room::{RoomSync, UnreadCount},
+        room::{DeviceChanges, RoomSync, UnreadCount},
+        user::KeyCounts,
     },
 };
 
@@ -30,23 +34,41 @@ use crate::{
 pub(super) struct Builder(Response);
 
 impl Builder {
-    /// An empty response.
-    pub(super) fn new() -> Self {
-        Self(Response::new(String::new()))
+    /// A response to a device that has so many keys left.
+    pub(super) fn new(counts: KeyCounts) -> Self {
+        let mut response = Response::new(String::new());
+        let KeyCounts { one_time_keys, unused_fallback } = counts;
+        // Clients take a missing count for an old server's.
+        let counts = BTreeMap::from([(OneTimeKeyAlgorithm::SignedCurve25519, UInt::MIN)]);
+        response.device_one_time_keys_count = counts;
+        let counts = one_time_keys.into_iter();
+        let counts = counts.map(|(it, count)| (it.into(), UInt::new_saturating(count)));
+        response.device_one_time_keys_count.extend(counts);
+        let unused = unused_fallback.into_iter().map(Into::into).collect();
+        response.device_unused_fallback_key_types = Some(unused);
+        Self(response)
+    }
+
+    /// Adds of whom keys are to be asked for anew.
+    pub(super) fn add_devices(&mut self, changes: DeviceChanges) {
+        self.0.device_lists.changed = changes.changed;
+        self.0.device_lists.left = changes.left;
     }
 
     /// Whether there is nothing in it that a client waits for.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.rooms.is_empty() && self.0.account_data.is_empty()
+        let Self(response) = self;
+        response.rooms.is_empty()
+            && response.account_data.is_empty()
+            && response.presence.events.is_empty()
+            && response.to_device.is_empty()
+            && response.device_lists.is_empty()
     }
 
     /// The response.
     pub(super) fn finish(self, token: SyncToken) -> Complete {
         let Self(mut response) = self;
         response.next_batch = token.to_string();
-        // Clients take a missing count for an old server's.
-        response.device_one_time_keys_count =
-            BTreeMap::from([(OneTimeKeyAlgorithm::SignedCurve25519, UInt::MIN)]);
         Complete(response)
     }
 
@@ -65,6 +87,27 @@ impl Builder {
         }
         self.0.account_data.events = raw(options.account_data(events));
         Ok(())
+    }
+
+    /// Adds statuses: of each user the newest.
+    pub(super) fn add_statuses(
+        &mut self,
+        options: &SyncOptions,
+        mut statuses: Vec<Status>,
+        now_ms: u64,
+    ) -> Result<()> {
+        statuses.sort_by_key(|it| Reverse(it.at_ms));
+        let mut users = BTreeSet::new();
+        statuses.retain(|it| users.insert(it.user_id.clone()));
+        let events = statuses.into_iter().map(|it| to_raw_value(&it.event(now_ms)));
+        let events = events.collect::<Result<_, _>>()?;
+        self.0.presence.events = raw(options.presence(events));
+        Ok(())
+    }
+
+    /// Adds messages to the device.
+    pub(super) fn add_to_device(&mut self, events: Vec<RawJson>) {
+        self.0.to_device.events = raw(events);
     }
 
     /// Adds an invitation.
@@ -103,6 +146,9 @@ impl Builder {
                 Some(mut sync) => timeline_and_state(options, is_new, &mut sync)?,
                 None => (Timeline::new(), state(options, Vec::new())),
             };
+            if let Some(ending) = change.ending {
+                add_ending(options, &change.room_id, &mut room, ending.event)?;
+            }
             rooms.leave.insert(change.room_id, room);
         }
         Ok(())
@@ -134,6 +180,26 @@ fn joined_room(
         sync.unread_threads.into_iter().map(|(root, count)| (root, unread(count))).collect();
     room.ephemeral.events = raw(sync.ephemeral);
     Ok(room)
+}
+
+/// Adds the event that ended the user's time with a room that is not here: as the room does it.
+fn add_ending(
+    options: &SyncOptions,
+    room_id: &RoomId,
+    room: &mut LeftRoom,
+    event: RawJson,
+) -> Result<()> {
+    let is_in_timeline = options.passes_timeline(room_id, &event);
+    let events = options.fields(vec![event])?;
+    if (options.state_after || !is_in_timeline)
+        && let State::Before(state) | State::After(state) = &mut room.state
+    {
+        state.events.extend(raw(events.clone()));
+    }
+    if is_in_timeline {
+        room.timeline.events.extend(raw(events));
+    }
+    Ok(())
 }
 
 fn timeline_and_state(

@@ -73,9 +73,15 @@ impl Room {
         let sender = &command.caller.user_id;
         let draft = Draft::state(sender, "m.room.member", target, content);
         self.check_target(&draft)?;
+        let after = membership_after(command.action);
+        if self.policy_server(room).await?.is_some() {
+            drop(guard);
+            let count = || self.count_membership(&before, &after);
+            return self.send_by_policy(draft, count).await.map(drop);
+        }
         let mut plan = Plan::new(room);
         self.plan_event(room, &mut plan, draft).await?;
-        self.count_membership(&before, &membership_after(command.action))?;
+        self.count_membership(&before, &after)?;
         self.commit(room, &mut plan).await?;
         self.deliver_plan(guard, plan).await;
         Ok(())
@@ -152,6 +158,10 @@ impl Room {
         content.remove("reason");
         content.remove("join_authorised_via_users_server");
         let draft = Draft::state(&user_id, "m.room.member", user_id.as_str(), content);
+        if self.policy_server(room).await?.is_some() {
+            drop(guard);
+            return self.send_by_policy(draft, || Ok(())).await.map(drop);
+        }
         let mut plan = Plan::new(room);
         self.plan_event(room, &mut plan, draft).await?;
         self.commit(room, &mut plan).await?;
@@ -176,7 +186,7 @@ impl Room {
     }
 
     /// What a refusal of core is to a client.
-    fn refused_change(refusal: Refusal) -> Error {
+    pub(super) fn refused_change(refusal: Refusal) -> Error {
         match refusal {
             Refusal::Outside => Self::unknown(),
             Refusal::Power => Error::forbidden("you lack the power to do this to this user"),
@@ -198,7 +208,8 @@ impl Room {
         Ok(now.displayname == command.displayname && now.avatar_url == command.avatar_url)
     }
 
-    /// Refuses to invite users of other servers: there is no federation to bring the invitation.
+    /// Refuses to write an invitation of a user of another server: that is made first, and written
+    /// when their server has signed it ([`Self::make_invite`]).
     pub(crate) fn check_target(&self, draft: &Draft<'_>) -> Result<()> {
         let (Some(target), "m.room.member") = (draft.state_key, draft.event_type) else {
             return Ok(());
@@ -207,7 +218,7 @@ impl Room {
             .map_err(|_| Error::invalid_param("the state key is not a user ID"))?;
         let content = serde_json::to_string(&draft.content)?;
         if membership_of(&content) == MembershipState::Invite && !self.server.is_local(&target) {
-            return Err(Error::forbidden("users of other servers cannot be invited yet"));
+            return Err(Error::forbidden("the server of this user has to sign the invitation"));
         }
         Ok(())
     }

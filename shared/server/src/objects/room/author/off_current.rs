@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skerry_core::{
     Pdu,
     authorize::StateKey,
-    engine::{self, KeyId, Mode, Num, Verdict},
+    engine::{self, Circumstances, KeyId, Mode, Num, Undecided, Verdict},
 };
 
 use crate::{
@@ -34,7 +34,7 @@ impl Room {
     ) -> Result<Arc<Pdu>> {
         // What is planned speaks of the engine's keys.
         if plan.events.is_empty() {
-            room.engine_memory.trim();
+            room.engine_memory.trim(room.state);
         }
         let create = self.create_num(room).await?;
         let extremities: Vec<Num> = room.extremities.iter().map(|(num, _)| *num).collect();
@@ -55,7 +55,7 @@ impl Room {
                 &chosen,
             )
         });
-        let before = before.await?.map_err(|_| Error::internal("no state was found"))?;
+        let before = before.await?.map_err(|it| undecided(&it))?;
         let state = self.pieces(room, &before, &needs).await?;
         let prev: Vec<_> =
             room.extremities.iter().filter(|(num, _)| chosen.contains(num)).cloned().collect();
@@ -66,9 +66,9 @@ impl Room {
         let event = new_event(room, num, &pdu);
         let decision = self.decide(room, |room| {
             let head = room.engine_head(create, &extremities);
-            engine::decide(&room.engine_memory, &head, &event, &[], Mode::Own, false)
+            engine::decide(&room.engine_memory, &head, &event, Circumstances::of(Mode::Own))
         });
-        let decision = decision.await?.map_err(|_| Error::internal("an own event waits"))?;
+        let decision = decision.await?.map_err(|it| undecided(&it))?;
         if decision.verdict != Verdict::Accepted {
             return Err(Error::forbidden(decision.reason.unwrap_or_default()));
         }
@@ -82,5 +82,13 @@ impl Room {
         };
         self.plan_decided(room, plan, decided, transaction).await?;
         Ok(pdu)
+    }
+}
+
+/// Why an own event was not decided.
+fn undecided(undecided: &Undecided) -> Error {
+    match undecided {
+        Undecided::Unverified(_) => Error::forbidden(engine::NOT_VERIFIED),
+        _ => Error::internal("an own event waits"),
     }
 }

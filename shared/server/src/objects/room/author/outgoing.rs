@@ -14,7 +14,7 @@ use crate::{
         Room, limits,
         loaded::{
             Loaded, in_memory,
-            outgoing::{self, Outgoing},
+            outgoing::{self, Answer, Message, Outgoing},
             plan::Plan,
         },
     },
@@ -25,8 +25,8 @@ impl Room {
     pub(crate) async fn send_message(
         self: &Arc<Self>,
         message: Outgoing,
-        mut answer: oneshot::Receiver<Result<OwnedEventId>>,
-    ) -> Result<OwnedEventId> {
+        mut answer: oneshot::Receiver<Result<Answer>>,
+    ) -> Result<Answer> {
         self.outgoing().push_back(message);
         loop {
             let lock = std::pin::pin!(self.lock());
@@ -80,8 +80,9 @@ impl Room {
         let mut plan = Plan::new(room);
         let mut planned = Vec::with_capacity(messages.len());
         for message in messages {
-            match self.plan_message(room, &mut plan, &message).await {
-                Ok(event_id) => planned.push((message, event_id)),
+            match self.plan_message(room, &mut plan, &message.message).await {
+                Ok(Some(event_id)) => planned.push((message, event_id)),
+                Ok(None) => message.give_back(),
                 Err(error) => self.refuse(message, error).await,
             }
         }
@@ -104,24 +105,29 @@ impl Room {
         Vec::new()
     }
 
+    /// Plans a message. None: the room's policy server has to sign it first.
     async fn plan_message(
         &self,
         room: &mut Loaded,
         plan: &mut Plan,
-        message: &Outgoing,
-    ) -> Result<OwnedEventId> {
+        message: &Message,
+    ) -> Result<Option<OwnedEventId>> {
         self.check_joined(room, &message.caller.user_id).await?;
+        if self.policy_server(room).await?.is_some() {
+            return Ok(None);
+        }
         let (limits, room_id, now_ms) = (self.host.limits(), self.id.as_str(), self.now_ms());
         limits.check(Bucket::MessagesRoom, room_id, now_ms)?;
         let pdu = self.plan_event(room, plan, message.draft()).await?;
         // Under the lock: there is still one. What is refused counts for nothing.
         limits.take(Bucket::MessagesRoom, room_id, 1, now_ms)?;
-        Ok(pdu.event_id.clone())
+        Ok(Some(pdu.event_id.clone()))
     }
 
-    async fn refuse(&self, message: Outgoing, error: Error) {
-        let answer = self.refusal(&message.caller, message.transaction.as_ref(), error).await;
-        message.answer(answer);
+    async fn refuse(&self, outgoing: Outgoing, error: Error) {
+        let Message { caller, transaction, .. } = &outgoing.message;
+        let answer = self.refusal(caller, transaction.as_ref(), error).await;
+        outgoing.answer(answer);
     }
 
     /// Nobody knows whether the batch was written: who repeats the request will be told.
@@ -135,9 +141,7 @@ impl Room {
     }
 }
 
-fn answered(
-    answer: Result<Result<OwnedEventId>, oneshot::error::RecvError>,
-) -> Result<OwnedEventId> {
+fn answered(answer: Result<Result<Answer>, oneshot::error::RecvError>) -> Result<Answer> {
     answer.map_err(|_| lost())?
 }
 

@@ -61,7 +61,7 @@ impl Room {
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         self.check_joined(room, &caller.user_id).await?;
-        if let Some(event_id) = self.repeated(caller, transaction.as_ref()).await? {
+        if let Some(event_id) = self.repeated(&caller.user_id, transaction.as_ref()).await? {
             return Ok(event_id);
         }
         let redacted = self.redactable(room, caller, target).await?;
@@ -78,6 +78,10 @@ impl Room {
             timestamp_ms: None,
             transaction,
         };
+        if self.policy_server(room).await?.is_some() {
+            drop(guard);
+            return self.send_by_policy(draft, || Ok(())).await;
+        }
         let mut plan = Plan::new(room);
         let pdu = self.plan_event(room, &mut plan, draft).await?;
         if redacted.redacted_by.is_none() {

@@ -4,7 +4,7 @@
 //! Their server asks for the event first, and gets one that the room would accept now. Then it
 //! sends the event, signed, and that is received as any other: in between, the room goes on.
 //!
-//! **Invariant:** this server signs another one's event in one case alone: a join of a restricted
+//! **Invariant:** this server signs such an event in one case alone: a join of a restricted
 //! room in the name of one of its own members, of somebody who is in a room that admits them.
 //!
 //! [join]: https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
@@ -79,10 +79,10 @@ impl Room {
     }
 
     /// Makes an event behind the newest of the forward extremities, if the current state allows it.
-    async fn template(&self, room: &Loaded, draft: Draft<'_>) -> Result<Pdu> {
+    pub(super) async fn template(&self, room: &Loaded, draft: Draft<'_>) -> Result<Pdu> {
         let needed = needed_state(&draft, &room.rules)?;
         let plan = Plan::new(room);
-        let state = self.planned_state(room, &plan, &needed).await?;
+        let state = self.authorizing_state(room, &plan, &needed).await?;
         let oldest = plan.extremities.len().saturating_sub(MAX_PREV_EVENTS);
         let newest = plan.extremities.get(oldest..).unwrap_or_default();
         let pdu = self.build(room, plan.head, draft, newest, &state)?;
@@ -96,7 +96,7 @@ impl Room {
         self: &Arc<Self>,
         question: SendMembership,
     ) -> Result<Box<Sent>> {
-        let SendMembership { server, event_id, action, event, keys } = question;
+        let SendMembership { server, event_id, action, event, keys, omit_members } = question;
         check_own(&server, &sender_of(&event)?)?;
         let (received, event) = {
             let room = self.read().await?;
@@ -111,7 +111,7 @@ impl Room {
             self.check_vouched(&received.pdu).await?;
         }
         let receive = Receive {
-            origin: Some(server),
+            origin: Some(server.clone()),
             hand_on: true,
             events: vec![event.clone()],
             keys,
@@ -120,33 +120,46 @@ impl Room {
         };
         let outcome = self.receive(receive).await?.pop().map(|it| it.outcome);
         check_outcome(outcome)?;
-        self.sent(&received.pdu, action, event).await
+        let omits_members = omit_members.then_some(&*server);
+        self.sent(&received.pdu, action, event, omits_members).await
     }
 
-    /// What is answered to a server whose event was accepted, now or before.
+    /// What is answered to a server whose event was accepted, now or before. `omits_members`: a
+    /// server that goes on with a state without members.
     async fn sent(
         self: &Arc<Self>,
         pdu: &Pdu,
         action: MembershipAction,
         event: RawJson,
+        omits_members: Option<&ServerName>,
     ) -> Result<Box<Sent>> {
         let (sql, scope) = (self.sql(), self.scope());
         let stored = events::find(sql, scope, &pdu.event_id).await?;
         let stored =
             stored.ok_or_else(|| Error::forbidden("the room does not allow this event"))?;
-        let before = match (action, stored.states) {
-            (MembershipAction::Join, Some(states)) => {
-                self.state_at(states.before, &pdu.auth_events).await?
+        let (mut before, mut servers_in_room) = (StateBefore::default(), None);
+        if action == MembershipAction::Join
+            && let Some(states) = stored.states
+        {
+            let reduced = match omits_members {
+                Some(server) => {
+                    let at = (states.before, stored.position);
+                    self.reduced_state(pdu, at, server).await?
+                }
+                None => None,
+            };
+            match reduced {
+                Some((state, servers)) => (before, servers_in_room) = (state, Some(servers)),
+                None => before = self.state_at(states.before, &pdu.auth_events).await?,
             }
-            _ => StateBefore::default(),
-        };
+        }
         let shown_state = match action {
             MembershipAction::Knock => self.shown_state(pdu).await?,
             _ => Vec::new(),
         };
         let raw = |it: &Arc<Pdu>| RawJsonValue::from_string(it.json.to_string());
         let shown_state = shown_state.iter().map(raw).collect::<Result<_, _>>()?;
-        Ok(Box::new(Sent { event, before, shown_state }))
+        Ok(Box::new(Sent { event, before, servers_in_room, shown_state }))
     }
 
     /// Reads an event that was sent, and gives it as it is to be received: a join that lacks
@@ -187,7 +200,7 @@ impl Room {
 
     /// Refuses a server that the room keeps out, and all where no user of this server is in the
     /// room: what is known of it is out of date.
-    async fn check_asked_by(&self, room: &Loaded, server: &ServerName) -> Result<()> {
+    pub(super) async fn check_asked_by(&self, room: &Loaded, server: &ServerName) -> Result<()> {
         if !self.is_resident().await? {
             return Err(Error::not_found("no user of this server is in this room"));
         }

@@ -45,12 +45,6 @@ impl Room {
         Ok(!some.is_empty())
     }
 
-    /// The rooms whose members may join; none where the join rule is of another kind.
-    pub(crate) async fn list_allowed_rooms(self: &Arc<Self>) -> Result<Vec<OwnedRoomId>> {
-        let room = self.read().await?;
-        Ok(self.admitting_rooms(&room).await?.unwrap_or_default())
-    }
-
     /// For somebody who wants to join: one of the rooms named by the join rule that they are in.
     /// None: they are in none of them, or need not be.
     pub(crate) async fn admitted_by(
@@ -126,7 +120,7 @@ impl Room {
     }
 
     /// The rooms whose members may join; none: the join rule is of another kind.
-    async fn admitting_rooms(&self, room: &Loaded) -> Result<Option<Vec<OwnedRoomId>>> {
+    pub(crate) async fn admitting_rooms(&self, room: &Loaded) -> Result<Option<Vec<OwnedRoomId>>> {
         if !room.rules.authorization.restricted_join_rule {
             return Ok(None);
         }

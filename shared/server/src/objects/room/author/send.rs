@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ruma::{CanonicalJsonObject, OwnedEventId, events::room::member::MembershipState};
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::{pdu, state_content};
+use skerry_core::{pdu, policy, state_content};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
             Loaded,
             draft::{Draft, Endpoint},
             in_memory,
-            outgoing::Outgoing,
+            outgoing::{Answer, Message, Outgoing},
             plan::Plan,
             state_event::membership_of,
         },
@@ -44,8 +44,11 @@ impl Room {
             return self.send_redaction(&caller, content, transaction).await;
         }
         let (reply, answer) = oneshot::channel();
-        let message = Outgoing { caller, event_type, content, timestamp_ms, transaction, reply };
-        self.send_message(message, answer).await
+        let message = Message { caller, event_type, content, timestamp_ms, transaction };
+        match self.send_message(Outgoing { message, reply }, answer).await? {
+            Answer::Sent(event_id) => Ok(event_id),
+            Answer::Unsigned(message) => self.send_message_by_policy(*message).await,
+        }
     }
 
     /// Sends a state event.
@@ -83,6 +86,14 @@ impl Room {
             self.plan_event(room, &mut plan, draft).await?;
             return Ok(same.event_id.clone());
         }
+        if !policy::is_exempt(draft.event_type, draft.state_key)
+            && self.policy_server(room).await?.is_some()
+        {
+            drop(guard);
+            let join = MembershipState::Join;
+            let count = || membership.map_or(Ok(()), |it| self.count_membership(&join, &it));
+            return self.send_by_policy(draft, count).await;
+        }
         match self.plan_and_commit(room, &mut plan, draft, membership).await {
             Ok(event_id) => {
                 self.deliver_plan(guard, plan).await;
@@ -93,7 +104,12 @@ impl Room {
     }
 
     /// Refuses a content that is not well-formed.
-    async fn check_content(&self, room: &Loaded, draft: &Draft<'_>, key: &str) -> Result<()> {
+    pub(super) async fn check_content(
+        &self,
+        room: &Loaded,
+        draft: &Draft<'_>,
+        key: &str,
+    ) -> Result<()> {
         let creators = match draft.event_type {
             "m.room.power_levels" => self.power_levels(room).await?.rules.privileged_creators,
             _ => None,

@@ -1,6 +1,6 @@
 //! Requests that are repeated: the same transaction of the same device gives the same event.
 
-use ruma::{OwnedEventId, TransactionId};
+use ruma::{OwnedEventId, TransactionId, UserId};
 
 use crate::{
     Error, Result,
@@ -13,15 +13,15 @@ use crate::{
 };
 
 impl Room {
-    /// The event that this device's transaction has made already.
+    /// The event that this transaction of a device of the sender has made already.
     pub(crate) async fn repeated(
         &self,
-        caller: &Caller,
+        sender: &UserId,
         transaction: Option<&Transaction>,
     ) -> Result<Option<OwnedEventId>> {
         let Some(transaction) = transaction else { return Ok(None) };
         let (sql, scope) = (self.sql(), self.scope());
-        events::find_by_transaction(sql, scope, &caller.user_id, transaction.key()).await
+        events::find_by_transaction(sql, scope, sender, transaction.key()).await
     }
 
     /// What is answered where an event could not be sent: the event of the same transaction, if
@@ -33,7 +33,7 @@ impl Room {
         transaction: Option<&Transaction>,
         error: Error,
     ) -> Result<OwnedEventId> {
-        match self.repeated(caller, transaction).await? {
+        match self.repeated(&caller.user_id, transaction).await? {
             Some(event_id) => {
                 if matches!(error, Error::Conflict) {
                     // It was refused for the transaction's key, and left nothing behind.

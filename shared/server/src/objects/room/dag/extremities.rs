@@ -1,8 +1,11 @@
 //! The forward extremities after an event, and what of them is stored.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use skerry_core::engine::{Decision, Event, Num};
+use skerry_core::{
+    Pdu,
+    engine::{Decision, Event, Num},
+};
 
 use crate::{
     messages::room::Position,
@@ -23,9 +26,11 @@ impl Room {
         decision: &Decision,
         position: Position,
     ) {
+        let known: HashMap<Num, &Arc<Pdu>> =
+            room.extremities.iter().map(|(num, pdu)| (*num, pdu)).collect();
         let extremity = |num: &Num| match *num == event.num {
             true => Some((*num, Arc::clone(&event.pdu))),
-            false => room.extremities.iter().find(|it| it.0 == *num).cloned(),
+            false => known.get(num).map(|it| (*num, Arc::clone(it))),
         };
         let is_same = decision.extremities.iter().eq(room.extremities.iter().map(|(num, _)| num));
         let is_head = plan.head() <= event.num;

@@ -8,7 +8,7 @@ use std::{
 use ruma::OwnedEventId;
 use skerry_core::{
     Pdu,
-    engine::{State, StateAt, Verdict},
+    engine::{Given, State, StateAt, Verdict},
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     messages::room::GivenState,
     objects::room::{
         Room,
-        dag::intake::{GapPositions, Given},
+        dag::{ahead::Ahead, intake::GapPositions},
         limits,
         loaded::Loaded,
     },
@@ -31,12 +31,14 @@ impl Room {
     pub(crate) async fn position_in_gap(
         &self,
         room: &Loaded,
+        ahead: &Ahead,
         event_id: &ruma::EventId,
     ) -> Result<Option<(u64, Gap)>> {
-        if room.gaps.is_empty() {
+        if room.gaps.is_empty() || ahead.is_in_no_gap(event_id) {
             return Ok(None);
         }
-        for named_by in gaps::list_named_by(self.sql(), self.scope(), event_id).await? {
+        let sql = self.store_of(room).await?;
+        for named_by in gaps::list_named_by(sql, self.scope(), event_id).await? {
             let gap = room.gaps.iter().find(|it| it.gap == named_by.gap);
             if let Some(gap) = gap.filter(|it| it.next > it.after + 1) {
                 return Ok(Some((gap.next - 1, *gap)));
@@ -50,6 +52,7 @@ impl Room {
     pub(crate) async fn gap_positions<'a>(
         &self,
         room: &Loaded,
+        ahead: &Ahead,
         events: impl DoubleEndedIterator<Item = &'a Pdu>,
     ) -> Result<GapPositions> {
         let mut named: HashMap<OwnedEventId, Gap> = HashMap::new();
@@ -61,7 +64,10 @@ impl Room {
         for pdu in events.rev() {
             let gap = match named.get(&pdu.event_id) {
                 Some(gap) => Some(*gap),
-                None => self.position_in_gap(room, &pdu.event_id).await?.map(|(_, gap)| gap),
+                None => {
+                    let position = self.position_in_gap(room, ahead, &pdu.event_id).await?;
+                    position.map(|(_, gap)| gap)
+                }
             };
             let gap = gap.and_then(|gap| gaps.iter_mut().find(|it| it.gap == gap.gap));
             let Some(gap) = gap.filter(|it| it.next > it.after + 1) else { continue };
@@ -77,6 +83,7 @@ impl Room {
     pub(crate) async fn gap_positions_with_waiting(
         &self,
         room: &Loaded,
+        ahead: &Ahead,
         events: &[Arc<Pdu>],
     ) -> Result<GapPositions> {
         if room.gaps.is_empty() {
@@ -90,14 +97,18 @@ impl Room {
             && let Some(event_id) = part.get(looked_at).map(|it| it.event_id.clone())
         {
             looked_at += 1;
-            for (id, json) in pending::list_waiting(self.sql(), self.scope(), &event_id).await? {
+            if ahead.nothing_waits(&event_id) {
+                continue;
+            }
+            let sql = self.store_of(room).await?;
+            for (id, json) in pending::list_waiting(sql, self.scope(), &event_id).await? {
                 if found.insert(id.clone()) {
                     part.push(self.to_pdu(id, json)?);
                 }
             }
         }
         part.sort_by_key(|it| it.depth);
-        self.gap_positions(room, part.iter().map(|it| &**it)).await
+        self.gap_positions(room, ahead, part.iter().map(|it| &**it)).await
     }
 
     /// The states that a peer has given, or the events of them that are not here.
@@ -105,15 +116,16 @@ impl Room {
         &self,
         room: &mut Loaded,
         states: &[GivenState],
-    ) -> Result<std::result::Result<Given, Vec<OwnedEventId>>> {
+    ) -> Result<std::result::Result<Vec<Given>, Vec<OwnedEventId>>> {
         let mut given = Vec::with_capacity(states.len());
+        let sql = self.store_of(room).await?;
         for it in states {
             let mut entries = HashMap::with_capacity(it.state.len());
             let mut known = HashSet::new();
             for page in it.state.chunks(limits::ENGINE_PAGE) {
-                let found = graph::find_nums(self.sql(), self.scope(), page).await?;
+                let found = graph::find_nums(sql, self.scope(), page).await?;
                 known.extend(found.into_iter().map(|(event_id, _)| event_id));
-                for (num, key, verdict) in graph::find_keys(self.sql(), self.scope(), page).await? {
+                for (num, key, verdict) in graph::find_keys(sql, self.scope(), page).await? {
                     if verdict != Verdict::Rejected {
                         let key = room.engine_memory.keys.intern(&key.0, &key.1);
                         if entries.insert(key, num).is_some() {
@@ -129,7 +141,7 @@ impl Room {
             }
             let mut state = State::from(room.state);
             let current: StateAt = room.state;
-            for (key, num) in graph::list_entries(self.sql(), self.scope(), current).await? {
+            for (key, num) in graph::list_entries(sql, self.scope(), current).await? {
                 let key = room.engine_memory.keys.intern(&key.0, &key.1);
                 match entries.remove(&key) {
                     Some(same) if same == num => {}
@@ -139,7 +151,11 @@ impl Room {
                 }
             }
             state.changes.extend(entries.into_iter().map(|(key, num)| (key, Some(num))));
-            given.push((it.after.clone(), state));
+            for it in room.engine_memory.unverified() {
+                state.changes.entry(it.key).or_insert(None);
+            }
+            let (before, is_hearsay) = (it.before.clone(), it.is_hearsay);
+            given.push(Given { before, state, is_hearsay });
         }
         Ok(Ok(given))
     }

@@ -11,12 +11,14 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId};
 use skerry_core::{
     Pdu,
-    engine::{self, Decision, Event, Head, Mode, Num, State, StateAt, Undecided, Verdict},
+    engine::{
+        self, Circumstances, Decision, Event, Given, Head, Mode, Num, State, StateAt, Undecided,
+        Verdict,
+    },
     room_version,
 };
 
@@ -32,15 +34,15 @@ use crate::{
         loaded::{
             Loaded,
             decided::{Decided, Placement, new_event},
-            engine_memory::EngineMemory,
             memory::Memory,
-            plan::{Changed, Plan},
+            plan::Plan,
+            state_event::Changed,
         },
     },
     store::room::{
         gaps, given, members, meta, pending,
         readers::{self, Reader},
-        servers, staged, state,
+        servers, staged, state, unverified,
     },
 };
 
@@ -53,6 +55,9 @@ impl Room {
         let Join { attempt, room_version, event, keys } = command;
         let rules = room_version::rules(&room_version).ok_or_else(unsupported)?;
         let mut verified = self.verify(std::slice::from_ref(&event), &keys, &rules);
+        if let Some(policy) = self.policy_server_if_resident().await? {
+            self.add_policy_signatures(&policy, &mut verified, &rules).await?;
+        }
         let pdu = match verified.pop() {
             Some(Ok(verified)) => Arc::new(verified.pdu),
             Some(Err(received)) => return Ok(received),
@@ -94,11 +99,17 @@ impl Room {
         let mut stmts = staged::remove_attempt(self.scope());
         if !exists {
             stmts.extend(meta::remove_beginnings(self.scope()));
+            stmts.extend(pending::remove_all(self.scope()));
         }
         self.write_batch(stmts, None).await.map(drop)
     }
 
-    async fn join_staged(&self, room: &mut Loaded, exists: bool, pdu: &Arc<Pdu>) -> Result<Joined> {
+    async fn join_staged(
+        self: &Arc<Self>,
+        room: &mut Loaded,
+        exists: bool,
+        pdu: &Arc<Pdu>,
+    ) -> Result<Joined> {
         let (sql, scope) = (self.sql(), self.scope());
         if let Some((event_type, state_key)) = staged::find_ambiguous(sql, scope).await? {
             let message = format!("the state has two events for {event_type} {state_key:?}");
@@ -133,9 +144,14 @@ impl Room {
 
     /// A room begins here: the state before the join becomes its current state, and the join event
     /// the first change of it.
-    async fn begin(&self, room: &mut Loaded, create: Num, pdu: &Arc<Pdu>) -> Result<Joined> {
+    async fn begin(
+        self: &Arc<Self>,
+        room: &mut Loaded,
+        create: Num,
+        pdu: &Arc<Pdu>,
+    ) -> Result<Joined> {
         let scope = self.scope();
-        room.engine_memory = EngineMemory::default();
+        room.engine_memory.forget();
         room.head += 1;
         let first = StateAt { chain: 0, group: room.head };
         let stmts = vec![
@@ -156,7 +172,13 @@ impl Room {
             Err(undecided) => return undecided_outcome(undecided),
         };
         let placement = Placement::BehindGap(limits::FIRST_GAP);
-        self.write_join(room, plan, (event, decision), placement, false).await
+        self.keep_unverified(room, &mut plan, first, pdu).await?;
+        let (outcome, mut changed) =
+            self.write_join(room, plan, (event, decision), placement, false).await?;
+        if room.pending > 0 {
+            changed.extend(self.receive_early(room, &pdu.event_id).await?);
+        }
+        Ok((outcome, changed))
     }
 
     /// Local users are joined: the join is received like any other event, with the staged state as
@@ -169,13 +191,19 @@ impl Room {
         mut intake: Intake,
     ) -> Result<Joined> {
         let scope = self.scope();
-        self.write_given(room, create).await?;
-        let mut state = State::from(room.state);
-        for (key, num) in given::list(self.sql(), scope).await? {
-            state.changes.insert(room.engine_memory.keys.intern(&key.0, &key.1), num);
+        self.admit_verified(room, &mut intake).await?;
+        // What is not verified is not left out of a state: the join waits for it, as all events do.
+        let (unverified, _) = unverified::count_staged(self.sql(), scope).await?;
+        if unverified == 0 {
+            self.write_given(room, create).await?;
+            let mut state = State::from(room.state);
+            for (key, num) in given::list(self.sql(), scope).await? {
+                state.changes.insert(room.engine_memory.keys.intern(&key.0, &key.1), num);
+            }
+            let before = pdu.event_id.clone();
+            intake.given = vec![Given { before, state, is_hearsay: false }];
         }
-        intake.given = vec![(pdu.event_id.clone(), state)];
-        let arrived = Arrived { pdu: Arc::clone(pdu), kind: Kind::Live };
+        let arrived = Arrived::new(Arc::clone(pdu), Kind::Live);
         let outcome = self.receive_event(room, arrived, &mut intake).await?;
         Ok((outcome, intake.changed))
     }
@@ -209,6 +237,8 @@ impl Room {
         };
         if !missing.is_empty() {
             adopt(&mut plan, &mut decision, (self.scope(), current), &self.local());
+            let before = StateAt { chain: 0, group: current.group };
+            self.keep_unverified(room, &mut plan, before, pdu).await?;
         }
         let decided = (event, decision);
         let (outcome, changed) =
@@ -220,35 +250,11 @@ impl Room {
         Ok((outcome, intake.changed))
     }
 
-    /// Outliers before the join that build on what is here come first: no state is believed about
-    /// what can be judged.
-    async fn judge_before(
-        &self,
-        room: &mut Loaded,
-        create: Num,
-        pdu: &Arc<Pdu>,
-        intake: &mut Intake,
-    ) -> Result<()> {
-        let mut judged = HashSet::new();
-        loop {
-            let (num, at) = (room.head + 1, room.state);
-            let event = new_event(room, num, pdu);
-            let outliers: Vec<OwnedEventId> = match self
-                .decide_join(room, create, at, &event)
-                .await?
-            {
-                Err(Undecided::Outliers(outliers) | Undecided::Authorizing(outliers)) => outliers,
-                _ => return Ok(()),
-            };
-            self.judge_outliers(room, outliers, &mut judged, intake).await?;
-        }
-    }
-
     /// Writes the staged state as one that no event stands on.
     async fn write_given(&self, room: &mut Loaded, create: Num) -> Result<StateAt> {
         let scope = self.scope();
         // What is remembered of such a state is of another attempt's.
-        room.engine_memory = EngineMemory::default();
+        room.engine_memory.forget();
         let at = StateAt { chain: given::CHAIN, group: room.head + 1 };
         let mut stmts: Vec<_> = given::remove(scope).into();
         stmts.push(state::insert_chain(scope, at.chain, room.state));
@@ -270,17 +276,20 @@ impl Room {
     }
 
     /// What becomes of the join event, when this state is the current one and the one before it.
-    async fn decide_join(
+    pub(super) async fn decide_join(
         &self,
         room: &mut Loaded,
         create: Num,
         at: StateAt,
         event: &Event,
     ) -> Result<std::result::Result<Decision, Undecided>> {
-        let given = [(event.pdu.event_id.clone(), State::from(at))];
+        let (before, state) = (event.pdu.event_id.clone(), State::from(at));
+        let given = [Given { before, state, is_hearsay: false }];
+        let circumstances = Circumstances { given: &given, ..Circumstances::of(Mode::Rejoin) };
         self.decide(room, |room| {
-            let head = Head { rules: &room.rules, create, extremities: &[], current: at };
-            engine::decide(&room.engine_memory, &head, event, &given, Mode::Rejoin, false)
+            let head =
+                Head { rules: &room.rules, create, extremities: &[], current: at, unverified: &[] };
+            engine::decide(&room.engine_memory, &head, event, circumstances)
         })
         .await
     }
@@ -307,7 +316,8 @@ impl Room {
         let decided =
             Decided { event, was_outlier, decision, placement, missing, may_notify: false };
         self.plan_decided(room, &mut plan, decided, None).await?;
-        // What they are told begins behind the join: it came to them by whom we have asked.
+        // What they are told begins behind the join, which came to them by whom we have asked; or
+        // with what was said before this server had left, and has not come to them.
         plan.stmts.extend(servers::recount(scope, &self.local(), plan.head));
         plan.stmts.push(readers::insert_servers(scope));
         plan.stmts.extend(staged::remove_attempt(scope));
@@ -315,6 +325,7 @@ impl Room {
             plan.stmts.extend(pending::remove(scope, &pdu.event_id));
         }
         self.commit(room, &mut plan).await?;
+        self.deliveries().memberships.came_with_state(self.now_ms());
         self.reload(room).await?;
         for server in servers::list_all(self.sql(), scope).await? {
             self.deliveries().activity.reads_with_row(&Reader::Server(server));
@@ -323,27 +334,15 @@ impl Room {
     }
 
     /// What is remembered of the room was remembered of another state.
-    async fn reload(&self, room: &mut Loaded) -> Result<()> {
+    pub(super) async fn reload(&self, room: &mut Loaded) -> Result<()> {
         let (sql, scope) = (self.sql(), self.scope());
-        room.engine_memory = EngineMemory::default();
+        room.engine_memory.forget();
         room.memory = Memory::new(room.head);
         (room.joined, room.invited) = members::count(sql, scope).await?;
         room.gaps = gaps::list(sql, scope).await?;
         room.pending = pending::count(sql, scope).await?;
-        Ok(())
-    }
-
-    /// Receives what has waited for an event.
-    async fn receive_waiting(
-        &self,
-        room: &mut Loaded,
-        event_id: &EventId,
-        intake: &mut Intake,
-    ) -> Result<()> {
-        for (event_id, json) in pending::list_waiting(self.sql(), self.scope(), event_id).await? {
-            let pdu = self.to_pdu(event_id, json)?;
-            self.receive_event(room, Arrived { pdu, kind: Kind::Live }, intake).await?;
-        }
+        room.unverified = unverified::count(sql, scope).await?;
+        room.engine_memory.set_unverified(unverified::list_keys(sql, scope).await?);
         Ok(())
     }
 }
@@ -362,9 +361,11 @@ fn adopt(plan: &mut Plan, decision: &mut Decision, (scope, at): (i64, StateAt), 
 fn undecided_outcome(undecided: Undecided) -> Result<Joined> {
     match undecided {
         Undecided::Waits { auth, prev } => Ok((Outcome::Waits { auth, prev }, Vec::new())),
-        Undecided::Incomplete | Undecided::Outliers(_) | Undecided::Authorizing(_) => {
-            Err(Error::internal("no decision was made"))
-        }
+        Undecided::Incomplete
+        | Undecided::Outliers(_)
+        | Undecided::Authorizing(_)
+        | Undecided::Hearsay(_)
+        | Undecided::Unverified(_) => Err(Error::internal("no decision was made")),
     }
 }
 

@@ -30,6 +30,7 @@ impl Room {
         &self,
         room: &mut Loaded,
         arrived: &Arrived,
+        intake: &Intake,
     ) -> Result<Step> {
         let mut plan = Plan::new(room);
         let num = plan.next_position();
@@ -46,12 +47,13 @@ impl Room {
             Err(Undecided::Authorizing(ids)) => {
                 return self.list_pdus(room, ids).await.map(Step::AuthorizingFirst);
             }
-            Err(Undecided::Incomplete | Undecided::Outliers(_)) => {
-                return Err(Error::internal("no decision was made"));
-            }
+            Err(_) => return Err(Error::internal("no decision was made")),
         };
         self.insert_outlier(&mut plan, event, verdict, auth)?;
-        self.commit(room, &mut plan).await?;
+        match intake.is_together {
+            true => self.commit_with_next(room, &mut plan).await?,
+            false => self.commit(room, &mut plan).await?,
+        }
         Ok(Step::Done(match reason {
             None => Outcome::Accepted { redacted: false },
             Some(reason) => Outcome::Rejected { reason },
@@ -84,22 +86,50 @@ impl Room {
     }
 
     /// Receives outliers as events of the room, in their order. `judged`: those that have been.
+    /// Whether each has a state now; else it waits for keys.
     pub(super) async fn judge_outliers(
         &self,
         room: &mut Loaded,
         outliers: Vec<OwnedEventId>,
         judged: &mut HashSet<OwnedEventId>,
         intake: &mut Intake,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         for event_id in outliers {
             let event = self.find_event(room, &event_id).await?;
-            let Some(event) = event.filter(|_| judged.insert(event_id)) else {
-                return Err(Error::internal("an outlier was judged and has no state"));
-            };
-            let arrived = Arrived { pdu: Arc::clone(&event.pdu), kind: Kind::Live };
-            self.receive_event(room, arrived, intake).await?;
+            let Some(event) = event.filter(|_| judged.insert(event_id)) else { return Ok(false) };
+            let arrived = Arrived::new(Arc::clone(&event.pdu), Kind::Live);
+            if let Outcome::Waits { .. } = self.receive_event(room, arrived, intake).await? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Outliers before the join that build on what is here come first: no state is believed about
+    /// what can be judged.
+    pub(super) async fn judge_before(
+        &self,
+        room: &mut Loaded,
+        create: Num,
+        pdu: &Arc<Pdu>,
+        intake: &mut Intake,
+    ) -> Result<()> {
+        let mut judged = HashSet::new();
+        loop {
+            let (num, at) = (room.head + 1, room.state);
+            let event = new_event(room, num, pdu);
+            let outliers: Vec<OwnedEventId> = match self
+                .decide_join(room, create, at, &event)
+                .await?
+            {
+                Err(Undecided::Outliers(outliers) | Undecided::Authorizing(outliers)) => outliers,
+                _ => return Ok(()),
+            };
+            // What waits for keys is judged when they are here.
+            if !self.judge_outliers(room, outliers, &mut judged, intake).await? {
+                return Ok(());
+            }
+        }
     }
 
     /// These outliers.
@@ -116,15 +146,23 @@ impl Room {
     }
 
     /// The outliers that cite what was withdrawn, and are to be judged again.
-    pub(super) async fn citing_withdrawn(&self, intake: &mut Intake) -> Result<Vec<Arc<Pdu>>> {
+    pub(super) async fn citing_withdrawn(
+        &self,
+        room: &Loaded,
+        intake: &mut Intake,
+    ) -> Result<Vec<Arc<Pdu>>> {
         let mut outliers = Vec::new();
+        if intake.withdrawn.is_empty() {
+            return Ok(outliers);
+        }
+        let sql = self.store_of(room).await?;
         for num in intake.withdrawn.drain(..) {
             let mut before = Num::MAX;
             loop {
-                let page = graph::list_citers(self.sql(), self.scope(), num, before).await?;
+                let page = graph::list_citers(sql, self.scope(), num, before).await?;
                 let Some(last) = page.last() else { break };
                 before = *last;
-                for row in graph::list(self.sql(), self.scope(), &page).await? {
+                for row in graph::list(sql, self.scope(), &page).await? {
                     if row.states.is_none() {
                         outliers.push(self.to_auth_pdu(
                             row.event_id,

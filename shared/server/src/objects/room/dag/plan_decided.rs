@@ -5,13 +5,13 @@
 //! on another, with what differs. Nothing is written that no event stands on: a resolved current
 //! state goes into chain 0 alone.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use skerry_core::{
     authorize::StateKey,
     engine::{
-        self, After, Decision, Event, KeyId, Num, State, StateAt, States, Verdict, Withdrawal,
-        states,
+        self, After, Change, Decision, Event, KeyId, Num, State, StateAt, States, Verdict,
+        Withdrawal, states,
     },
 };
 
@@ -24,7 +24,7 @@ use crate::{
             Loaded,
             decided::{Decided, EventRow, Placement},
             draft::Transaction,
-            plan::Plan,
+            plan::{Delta, Plan},
             state_event::StateEvent,
         },
     },
@@ -64,7 +64,8 @@ impl Room {
             _ if is_visible => fresh,
             _ => event.num,
         };
-        let changes = self.current_changes(room, plan, &decision, &event).await?;
+        debug_assert_eq!(plan.state, room.state, "a decision is made on what is written");
+        let changes = self.load_changes(room, &decision.current_changes, Some(&event)).await?;
         let states = match &decision.before {
             Some(before) => Some(
                 self.write_states(room, plan, before, &decision, (event.num, event.key), fresh)
@@ -150,36 +151,39 @@ impl Room {
         Ok(())
     }
 
-    /// What changes of the current state: key, event before, event after.
-    async fn current_changes(
+    /// What changes of a state: key, event before, event after. `own` is not stored yet.
+    pub(crate) async fn load_changes(
         &self,
         room: &mut Loaded,
-        plan: &Plan,
-        decision: &Decision,
-        event: &Event,
+        changes: &BTreeMap<KeyId, Change>,
+        own: Option<&Event>,
     ) -> Result<Vec<(StateKey, Option<StateEvent>, Option<StateEvent>)>> {
-        debug_assert_eq!(plan.state, room.state, "a decision is made on what is written");
-        let mut changes = Vec::with_capacity(decision.current_changes.len());
-        let find = |room: &Loaded, num: Option<Num>| match num {
-            None => Ok(None),
-            Some(num) if num == event.num => Ok(Some((num, Arc::clone(&event.pdu)))),
-            Some(num) => engine::View::event(&room.engine_memory, num)
-                .map(|it| Some((num, Arc::clone(&it.pdu))))
-                .ok_or(engine::Incomplete),
-        };
-        for (key, (before, after)) in &decision.current_changes {
-            let both = self.decide(room, |room| {
-                let (before, after) = (find(room, *before), find(room, *after));
-                Ok((before?, after?))
-            });
-            let loaded: (_, _) = both
-                .await?
-                .map_err(|_: engine::Incomplete| Error::internal("a state event was not found"))?;
-            let key = room.engine_memory.keys.get(*key).cloned();
+        let own = own.map(|it| (it.num, Arc::clone(&it.pdu)));
+        let loaded = self.decide(room, |room| {
+            let mut missed = false;
+            let mut find = |num: Option<Num>| {
+                let num = num?;
+                if let Some(own) = own.as_ref().filter(|it| it.0 == num) {
+                    return Some(own.clone());
+                }
+                let found = engine::View::event(&room.engine_memory, num);
+                missed |= found.is_none();
+                found.map(|it| (num, Arc::clone(&it.pdu)))
+            };
+            let loaded: Vec<_> = changes
+                .iter()
+                .map(|(key, (before, after))| (*key, find(*before), find(*after)))
+                .collect();
+            if missed { Err(engine::Incomplete) } else { Ok(loaded) }
+        });
+        let loaded = loaded.await?;
+        let loaded = loaded.map_err(|_| Error::internal("a state event was not found"))?;
+        let named = |(key, before, after)| {
+            let key = room.engine_memory.keys.get(key).cloned();
             let key = key.ok_or_else(|| Error::internal("a key was not found"))?;
-            changes.push((key, loaded.0, loaded.1));
-        }
-        Ok(changes)
+            Ok((key, before, after))
+        };
+        loaded.into_iter().map(named).collect()
     }
 
     /// Names the states around an event, and writes what of them is not there yet. `fresh` is a
@@ -193,22 +197,8 @@ impl Room {
         (num, key): (Num, Option<KeyId>),
         fresh: Num,
     ) -> Result<States> {
-        let scope = self.scope();
-        let mut base = before.clone();
-        let is_deep = |depth: usize| depth + 1 >= MAX_DEPTH;
-        if base.base.chain != 0
-            && is_deep(graph::lineage(self.sql(), scope, base.base).await?.len())
-        {
-            base = self.on_current(room, &base).await?;
-        }
-        let mut chain = None;
-        let mut at = base.base;
-        if !base.changes.is_empty() {
-            at = StateAt { chain: fresh, group: fresh };
-            plan.stmts.push(state::insert_chain(scope, fresh, base.base));
-            self.write_deltas(room, plan, at, &base)?;
-            chain = Some(fresh);
-        }
+        let at = self.write_state(room, plan, before, fresh).await?;
+        let chain = (at.chain == fresh).then_some(fresh);
         let after = match (&decision.after, key) {
             (After::SameAsBefore, _) | (_, None) => at,
             (After::Current, _) => match decision.current_changes.is_empty() {
@@ -218,32 +208,64 @@ impl Room {
             (After::Other(_), Some(key)) => {
                 let mut own = State::from(at);
                 own.changes.insert(key, Some(num));
-                let next = match chain {
-                    Some(chain) => StateAt { chain, group: plan.next_position() },
-                    None if at.chain != 0 && self.is_tip(at).await? => {
-                        StateAt { chain: at.chain, group: fresh }
+                let (next, last) = match chain {
+                    Some(chain) => (StateAt { chain, group: plan.next_position() }, at.group),
+                    None if at.chain != 0 && self.is_tip(room, at).await? => {
+                        (StateAt { chain: at.chain, group: fresh }, at.group)
                     }
                     None => {
-                        plan.stmts.push(state::insert_chain(scope, fresh, at));
-                        StateAt { chain: fresh, group: fresh }
+                        self.begin_chain(plan, fresh, at);
+                        (StateAt { chain: fresh, group: fresh }, 0)
                     }
                 };
-                self.write_deltas(room, plan, next, &own)?;
+                self.write_deltas(room, plan, (next, last), &own)?;
                 next
             }
         };
         Ok(States { before: at, after })
     }
 
-    async fn is_tip(&self, at: StateAt) -> Result<bool> {
-        Ok(graph::find_tip(self.sql(), self.scope(), at.chain).await? == at.group)
+    /// Names a state, and writes what of it is not there yet, as a chain with the number `fresh`.
+    pub(crate) async fn write_state(
+        &self,
+        room: &mut Loaded,
+        plan: &mut Plan,
+        state: &State,
+        fresh: Num,
+    ) -> Result<StateAt> {
+        let scope = self.scope();
+        let mut base = state.clone();
+        let is_deep = |depth: usize| depth + 1 >= MAX_DEPTH;
+        if base.base.chain != 0
+            && is_deep(graph::lineage(self.store_of(room).await?, scope, base.base).await?.len())
+        {
+            base = self.on_current(room, &base).await?;
+        }
+        if base.changes.is_empty() {
+            return Ok(base.base);
+        }
+        let at = StateAt { chain: fresh, group: fresh };
+        self.begin_chain(plan, fresh, base.base);
+        self.write_deltas(room, plan, (at, 0), &base)?;
+        Ok(at)
     }
 
+    async fn is_tip(&self, room: &Loaded, at: StateAt) -> Result<bool> {
+        let sql = self.store_of(room).await?;
+        Ok(graph::find_tip(sql, self.scope(), at.chain).await? == at.group)
+    }
+
+    fn begin_chain(&self, plan: &mut Plan, chain: u64, parent: StateAt) {
+        plan.stmts.push(state::insert_chain(self.scope(), chain, parent));
+        plan.chains.push((chain, parent));
+    }
+
+    /// What a chain changes in a group, the next one after `last`.
     fn write_deltas(
         &self,
         room: &Loaded,
         plan: &mut Plan,
-        at: StateAt,
+        (at, last): (StateAt, u64),
         state: &State,
     ) -> Result<()> {
         for (key, num) in &state.changes {
@@ -251,6 +273,7 @@ impl Room {
             let key = key.ok_or_else(|| Error::internal("a key was not found"))?;
             let text = (key.0.as_str(), key.1.as_str());
             plan.stmts.push(state::insert_delta(self.scope(), at, text, *num));
+            plan.deltas.push(Delta { at, last, key: key.clone(), event: *num });
         }
         Ok(())
     }
@@ -261,8 +284,9 @@ impl Room {
         let changes =
             self.decide(room, |it| states::changes(&it.engine_memory, current, state)).await?;
         let changes = changes.map_err(|_| Error::internal("a state was not found"))?;
-        let changes = changes.into_iter().map(|(key, (_, after))| (key, after)).collect();
-        Ok(State { base: current, changes })
+        let said = self.said_unverified(room, state).await?.into_iter().map(|it| (it, None));
+        let changed = changes.into_iter().map(|(key, (_, after))| (key, after));
+        Ok(State { base: current, changes: said.chain(changed).collect() })
     }
 
     /// What is written of missing history: a new gap before the event, or less of the gap it fills.

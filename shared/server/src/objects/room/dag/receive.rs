@@ -6,19 +6,22 @@
 
 use std::sync::Arc;
 
-use ruma::{ServerSigningKeyId, room_version_rules::RoomVersionRules};
-use skerry_core::receipt::{self, Keyring, Unverified, Verified};
+use ruma::{OwnedEventId, ServerSigningKeyId, room_version_rules::RoomVersionRules};
+use skerry_core::{
+    Pdu,
+    receipt::{self, Keyring, Unverified, Verified},
+};
 
 use crate::{
-    Result, known_keys,
+    Error, Result, known_keys,
     messages::{
         RawJson, ServerKey,
         room::{Kind, Outcome, Receive, Received},
     },
     objects::room::{
         Room,
-        dag::intake::{Arrived, Intake},
-        loaded::{Loaded, in_memory},
+        dag::intake::{Arrived, Intake, Own},
+        loaded::{Loaded, draft::Transaction, in_memory},
     },
     server::Server,
 };
@@ -26,30 +29,85 @@ use crate::{
 impl Room {
     /// Receives events of other servers.
     pub(crate) async fn receive(self: &Arc<Self>, command: Receive) -> Result<Vec<Received>> {
-        let rules = {
-            let room = self.read().await?;
+        let (rules, policy) = {
+            let room = self.read().await;
+            if matches!(room, Err(Error::UnknownRoom)) && command.origin.is_some() {
+                drop(room);
+                return self.keep_early(command).await;
+            }
+            let room = room?;
             if let Some(origin) = &command.origin
                 && !self.is_let_in(&room, origin).await?
             {
                 let reason = "the room keeps this server out";
                 return Ok(dropped(&command.events, reason));
             }
-            room.rules.clone()
+            let policy = match command.kind {
+                Kind::Live => self.policy_server(&room).await?,
+                Kind::Outlier | Kind::History => None,
+            };
+            (room.rules.clone(), policy)
         };
-        let verified = self.verify(&command.events, &command.keys, &rules);
+        let mut verified = self.verify(&command.events, &command.keys, &rules);
+        if let Some(policy) = policy {
+            self.add_policy_signatures(&policy, &mut verified, &rules).await?;
+        }
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
-        room.engine_memory.trim();
+        room.engine_memory.trim(room.state);
         let mut intake = Intake { hands_on: command.hand_on, ..Intake::default() };
         let events = self.receive_all(room, verified, &command, &mut intake).await;
-        room.engine_memory.trim();
+        intake.changed.append(&mut room.unwritten.take_untold());
+        if self.doubt.is_ahead() {
+            // What could not be written is no news.
+            room.has_news = room.unwritten.had_news();
+        }
+        room.engine_memory.trim(room.state);
         // Also when not all of them could be received.
         self.deliver_changes(guard, intake.changed).await;
+        if intake.lacks {
+            self.fill_later();
+        }
         events
     }
 
+    /// Receives an event that this server has made for a user, and that another server has signed.
+    /// One that the room does not accept by then is not kept.
+    pub(crate) async fn receive_own(
+        self: &Arc<Self>,
+        pdu: Pdu,
+        transaction: Option<Transaction>,
+    ) -> Result<OwnedEventId> {
+        let (event_id, sender) = (pdu.event_id.clone(), pdu.sender.clone());
+        let mut guard = self.write().await?;
+        let room = in_memory(&mut guard)?;
+        room.engine_memory.trim(room.state);
+        let mut intake = Intake::default();
+        let own = Some(Own { transaction: transaction.clone() });
+        let arrived = Arrived { pdu: Arc::new(pdu), kind: Kind::Live, own };
+        let outcome = self.receive_event(room, arrived, &mut intake).await;
+        room.engine_memory.trim(room.state);
+        let repeated = match &outcome {
+            Err(Error::Conflict) => self.repeated(&sender, transaction.as_ref()).await?,
+            _ => None,
+        };
+        if let Some(repeated) = repeated {
+            // It was refused for the transaction's key, and left nothing behind.
+            self.doubt.clear();
+            return Ok(repeated);
+        }
+        self.deliver_changes(guard, intake.changed).await;
+        match outcome? {
+            Outcome::Accepted { .. } | Outcome::Known => Ok(event_id),
+            Outcome::SoftFailed { reason } | Outcome::Rejected { reason } => {
+                Err(Error::forbidden(reason))
+            }
+            other => Err(Error::internal(format!("an own event became {other:?}"))),
+        }
+    }
+
     async fn receive_all(
-        &self,
+        self: &Arc<Self>,
         room: &mut Loaded,
         verified: Vec<std::result::Result<Verified, Received>>,
         command: &Receive,
@@ -80,21 +138,16 @@ impl Room {
         };
         // Mostly in the order in which they build on each other, so that few have to wait.
         arrived.sort_by_key(|(_, pdu, _)| pdu.depth);
-        if command.kind != Kind::Outlier {
-            let pdus: Vec<_> = arrived.iter().map(|(_, pdu, _)| Arc::clone(pdu)).collect();
-            intake.gap_positions = self.gap_positions_with_waiting(room, &pdus).await?;
-        }
-        let mut done = Vec::with_capacity(arrived.len());
-        for (at, pdu, redacted) in arrived {
-            let event_id = Some(pdu.event_id.clone());
-            let arrived = Arrived { pdu, kind: command.kind };
-            let outcome = match self.receive_event(room, arrived, intake).await? {
+        let pdus: Vec<_> = arrived.iter().map(|(_, pdu, _)| Arc::clone(pdu)).collect();
+        let received = self.receive_together(room, &pdus, command.kind, intake).await?;
+        let done = arrived.into_iter().zip(received).map(|((at, pdu, redacted), outcome)| {
+            let outcome = match outcome {
                 Outcome::Accepted { .. } => Outcome::Accepted { redacted },
                 other => other,
             };
-            done.push((at, Received { event_id, outcome }));
-        }
-        Ok(finish(outcomes, done.into_iter()))
+            (at, Received { event_id: Some(pdu.event_id.clone()), outcome })
+        });
+        Ok(finish(outcomes, done))
     }
 
     /// Checks format, signatures and content hash.
@@ -104,7 +157,6 @@ impl Room {
         keys: &[ServerKey],
         rules: &RoomVersionRules,
     ) -> Vec<std::result::Result<Verified, Received>> {
-        let keyring = self.keyring(keys);
         let mut outcomes: Vec<_> = Vec::with_capacity(events.len());
         let mut formed = Vec::new();
         for json in events {
@@ -125,6 +177,7 @@ impl Room {
             named.push((at, event_id));
             received.push(it);
         }
+        let keyring = self.keyring(keys, &received);
         let checked = receipt::verify_all(received, &keyring, rules);
         for ((at, event_id), checked) in named.into_iter().zip(checked) {
             let checked = checked.map_err(|unverified| Received {
@@ -141,12 +194,17 @@ impl Room {
         outcomes.into_iter().flatten().collect()
     }
 
-    /// The keys that came with events, and this server's own. One that is no key is as good as
-    /// none.
-    fn keyring(&self, keys: &[ServerKey]) -> Keyring {
+    /// The keys that came with events, and this server's own where it is to have signed one of
+    /// them. One that is no key is as good as none.
+    fn keyring(&self, keys: &[ServerKey], events: &[receipt::Received]) -> Keyring {
         let mut keyring = Keyring::default();
+        let is_own = |it: &receipt::Received| it.signers().any(|it| *it == self.server.name);
+        let own = match events.iter().any(is_own) {
+            true => own_keys(&self.server),
+            false => Vec::new(),
+        };
         let keys = keys.iter().filter(|it| it.server != self.server.name).cloned();
-        for it in keys.chain(own_keys(&self.server)) {
+        for it in keys.chain(own) {
             if let Some(key) = known_keys::decode(&it) {
                 keyring.insert(it.server, it.key_id, key);
             }
@@ -173,7 +231,8 @@ fn own_keys(server: &Server) -> Vec<ServerKey> {
         expired_ms,
     };
     let old = keys.old.iter().map(|it| key(&it.id, &it.public_base64, Some(it.expired_ms)));
-    old.chain([key(keys.current.id(), &keys.current.public_base64(), None)]).collect()
+    let next = keys.next.iter().map(|it| key(&it.id, &it.public_base64, None));
+    old.chain(next).chain([key(keys.current.id(), &keys.current.public_base64(), None)]).collect()
 }
 
 /// Puts outcomes where their events were.

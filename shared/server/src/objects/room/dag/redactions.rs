@@ -11,7 +11,9 @@ use skerry_core::{
 use crate::{
     Error, Result,
     objects::room::{
-        Room, limits,
+        Room,
+        dag::ahead::Ahead,
+        limits,
         loaded::{Loaded, plan::Plan},
     },
     ports::Stmt,
@@ -25,13 +27,14 @@ impl Room {
         &self,
         room: &mut Loaded,
         plan: &mut Plan,
-        num: Num,
-        pdu: &Arc<Pdu>,
+        (num, pdu): (Num, &Arc<Pdu>),
         before: Option<&State>,
+        ahead: &mut Ahead,
     ) -> Result<bool> {
-        let (sql, scope) = (self.sql(), self.scope());
+        let scope = self.scope();
         let mut redacted = false;
         if let Some(target) = redaction::target(pdu, &room.rules) {
+            let sql = self.store_of(room).await?;
             match graph::find_nums(sql, scope, std::slice::from_ref(&target)).await?.pop() {
                 None => {
                     let now_ms = self.now_ms();
@@ -39,6 +42,7 @@ impl Room {
                     plan.stmts.push(redactions::insert(scope, &target, num, now_ms));
                     let most = limits::WAITING_REDACTIONS;
                     plan.stmts.push(redactions::remove_excess(scope, most));
+                    ahead.redaction_waits(target);
                 }
                 Some((_, at)) => {
                     if let Some(stored) = events::list(sql, scope, &[at]).await?.pop()
@@ -51,6 +55,10 @@ impl Room {
                 }
             }
         }
+        if ahead.is_not_redacted(&pdu.event_id) {
+            return Ok(redacted);
+        }
+        let sql = self.store_of(room).await?;
         let waiting = redactions::list(sql, scope, &pdu.event_id).await?;
         if waiting.is_empty() {
             return Ok(redacted);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ruma::{ServerName, UserId, events::room::member::MembershipState};
 use skerry_core::{
+    Pdu,
     authorize::StateKey,
     engine::{StateAt, Verdict},
     notify,
@@ -17,9 +18,10 @@ use crate::{
         loaded::{
             decided::EventRow,
             draft::Transaction,
+            effects::Due,
             plan::Plan,
             recent::Recent,
-            state_event::{StateEvent, membership_of},
+            state_event::{ENCRYPTION, StateEvent, membership_of},
         },
     },
     store::room::{
@@ -111,13 +113,20 @@ impl Room {
         let text = (key.0.as_str(), key.1.as_str());
         let event = after.as_ref().map(|(num, _)| *num);
         let previous = before.map(|(num, _)| *num);
-        plan.state = StateAt { chain: 0, group: position };
-        plan.stmts.push(state::insert_delta(scope, plan.state, text, event));
+        let at = StateAt { chain: 0, group: position };
+        plan.stmts.push(state::insert_delta(scope, at, text, event));
         plan.stmts.push(state::insert_log(scope, text, position, (event, previous)));
         if key.0 == "m.room.member" {
             self.change_member(plan, position, &key.1, before, after.as_ref())?;
         }
-        plan.changed.insert(key, after);
+        if key.0 == ENCRYPTION
+            && before.is_none()
+            && after.as_ref().is_some_and(|(_, it)| !self.server.is_local(&it.sender))
+        {
+            // Until now nobody was told of changes whom others have asked for keys already.
+            plan.effects.agenda.set(Due::Devices, self.now_ms());
+        }
+        plan.change_state(position, key, after);
         Ok(())
     }
 
@@ -137,6 +146,15 @@ impl Room {
             }
             (true, false) => plan.stmts.push(servers::left(self.scope(), server, position)),
             (true, true) | (false, false) => {}
+        }
+    }
+
+    /// A user of another server who was invited or has knocked is so no more, by a user of this
+    /// one. Their server may not be in the room, and is to hear of this one event.
+    fn end_pending(&self, plan: &mut Plan, position: Position, server: &ServerName, event: &Pdu) {
+        if self.server.is_local(&event.sender) {
+            plan.stmts.push(servers::told(self.scope(), server, position));
+            plan.servers.push(server.to_owned());
         }
     }
 
@@ -160,8 +178,13 @@ impl Room {
         }
         plan.count(&membership, 1);
         if !is_local {
-            let was_joined = was == Some(MembershipState::Join);
-            self.change_server(plan, position, user_id.server_name(), was_joined, &membership);
+            let (server, was_joined) = (user_id.server_name(), was == Some(MembershipState::Join));
+            self.change_server(plan, position, server, was_joined, &membership);
+            let was_pending = matches!(was, Some(MembershipState::Invite | MembershipState::Knock));
+            let is_over = matches!(membership, MembershipState::Leave | MembershipState::Ban);
+            if let Some((_, event)) = after.filter(|_| was_pending && is_over) {
+                self.end_pending(plan, position, server, event);
+            }
         }
         let at = (position, after.map(|(num, _)| *num));
         plan.stmts.push(members::upsert(scope, &user_id, &membership, at, is_local));

@@ -10,25 +10,30 @@ use std::{collections::HashSet, sync::Arc};
 use http::StatusCode;
 use ruma::{
     EventId, OwnedEventId, RoomVersionId, api::error::ErrorKind, events::TimelineEventType,
+    room_version_rules::RoomVersionRules,
 };
 use skerry_core::{
     Pdu,
     engine::{self, Num, Undecided, View as _},
     join_order::{self, JoinOrder},
-    receipt::Verified,
+    receipt::{self, Verified},
     room_version,
 };
 
 use crate::{
     Error, Result,
-    messages::room::{Outcome, Received, Stage},
+    messages::{
+        RawJson,
+        room::{Outcome, Received, Stage},
+    },
     objects::room::{
         Room,
         dag::intake::Intake,
         limits,
         loaded::{Loaded, decided::new_event, plan::Plan},
     },
-    store::room::{graph, meta, staged},
+    ports::Stmt,
+    store::room::{graph, meta, staged, unverified},
 };
 
 /// What a join is answered with is larger than [`limits`] say.
@@ -52,6 +57,7 @@ impl Room {
         let mut guard = self.lock_to_begin().await?;
         let scope = self.scope();
         let mut stmts = Vec::new();
+        let mut unverified = Vec::new();
         let mut seq = 0;
         if let Some(attempt) = self.find_attempt(&attempt, &room_version).await? {
             seq = attempt.last_seq;
@@ -68,7 +74,7 @@ impl Room {
             return Err(superseded());
         }
         let mut outcomes = Vec::with_capacity(verified.len());
-        for it in verified {
+        for (event, it) in events.iter().zip(verified) {
             outcomes.push(match it {
                 Ok(Verified { pdu, redacted }) => {
                     seq += 1;
@@ -76,9 +82,15 @@ impl Room {
                     let outcome = Outcome::Accepted { redacted };
                     Received { event_id: Some(pdu.event_id), outcome }
                 }
-                Err(received) => received,
+                Err(received) => {
+                    if matches!(received.outcome, Outcome::NeedsKeys { .. }) {
+                        unverified.push(event);
+                    }
+                    received
+                }
             });
         }
+        stmts.extend(self.stage_unverified((&unverified, is_state), begins, &rules).await?);
         if seq > limits::STAGED_EVENTS as u64 {
             return Err(Error::api(ErrorKind::TooLarge, TOO_LARGE));
         }
@@ -86,6 +98,37 @@ impl Room {
         stmts.push(staged::upsert_attempt(scope, &attempt, &room_version, now_ms));
         self.write_batch(stmts, Some(now_ms + limits::STAGED_MS)).await?;
         Ok(outcomes)
+    }
+
+    /// Keeps what a join comes with and cannot be verified. `begins`: it is the first of it.
+    async fn stage_unverified(
+        &self,
+        (events, is_state): (&[&RawJson], bool),
+        begins: bool,
+        rules: &RoomVersionRules,
+    ) -> Result<Vec<Stmt>> {
+        let mut stmts = Vec::new();
+        if events.is_empty() {
+            return Ok(stmts);
+        }
+        let (mut count, mut bytes) = match begins {
+            true => (0, 0),
+            false => unverified::count_staged(self.sql(), self.scope()).await?,
+        };
+        for event in events {
+            let Ok(receipt::Received { pdu, .. }) = receipt::read(event, &self.id, rules) else {
+                continue;
+            };
+            count += 1;
+            bytes += pdu.json.len() as u64;
+            if count > limits::UNVERIFIED_EVENTS || bytes > limits::UNVERIFIED_BYTES {
+                let event_id = &pdu.event_id;
+                tracing::warn!(room_id = %self.id, %event_id, "too many keys are missing for a join");
+                break;
+            }
+            stmts.push(unverified::stage(self.scope(), &pdu, is_state, self.now_ms()));
+        }
+        Ok(stmts)
     }
 
     /// Removes an attempt for which nothing has come for long, or sets the alarm for when that
@@ -125,9 +168,9 @@ impl Room {
         Ok(attempt)
     }
 
-    /// Finds the places of what has been staged, in the order in which the events are authorized;
-    /// or else the events that are missing. `exists`: the room is here, and what it has need not
-    /// be staged.
+    /// Finds the places of what has been staged, in the order in which the events are authorized,
+    /// but for what those authorize that could not be verified; or else the events that are
+    /// missing. `exists`: the room is here, and what it has need not be staged.
     pub(crate) async fn staged_order(
         &self,
         exists: bool,
@@ -176,7 +219,10 @@ impl Room {
             for (event_id, _) in graph::find_nums(sql, scope, &named).await? {
                 order.set_known(&event_id);
             }
-            missing.extend(named.into_iter().filter(|it| order.is_missing(it)));
+            named.retain(|it| order.is_missing(it));
+            // These and what they authorize are left out of the order.
+            let unverified = unverified::list_staged(sql, scope, &named).await?;
+            missing.extend(named.into_iter().filter(|it| !unverified.contains(it)));
             missing.sort_unstable();
             missing.dedup();
         }
@@ -215,12 +261,12 @@ impl Room {
         create: &mut Option<Num>,
         intake: &mut Intake,
     ) -> Result<()> {
-        room.engine_memory.trim();
+        room.engine_memory.trim(room.state);
         let ids = pdus.iter().flat_map(|it| it.auth_events.iter().chain([&it.event_id]));
         self.load_ahead(room, ids.cloned().collect()).await?;
         let mut plan = Plan::new(room);
         let mut judged = HashSet::new();
-        for pdu in pdus {
+        'events: for pdu in pdus {
             let is_here = room.engine_memory.find(&pdu.event_id).flatten().is_some();
             if is_here || pdu.event_id == join {
                 continue;
@@ -240,8 +286,13 @@ impl Room {
                     Ok(decision) => break (event, decision),
                     Err(Undecided::Authorizing(first)) => {
                         self.write_outliers(room, plan).await?;
-                        self.judge_outliers(room, first, &mut judged, intake).await?;
+                        let all = self.judge_outliers(room, first, &mut judged, intake).await?;
                         plan = Plan::new(room);
+                        // It may have waited for one of them, or has to: then it is kept with
+                        // what could not be verified.
+                        if !all || self.find_event(room, &pdu.event_id).await?.is_some() {
+                            continue 'events;
+                        }
                     }
                     Err(_) => return Err(Error::internal("a staged event waits")),
                 }

@@ -74,7 +74,8 @@ impl Room {
                 objects.ask(&**user_id, RoomActivity { room_id, position }).await
             }
             Reader::Server(server) => {
-                objects.ask(&**server, destination::RoomActivity { room_id, position }).await
+                let activity = destination::RoomActivity { room_id, position, is_weak: false };
+                objects.ask(&**server, activity).await
             }
         };
         let answer = match answer {

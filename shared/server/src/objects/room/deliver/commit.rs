@@ -1,10 +1,14 @@
 //! Commits, each with what is still to be written down of what was delivered; and what follows a
 //! commit.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::future::join;
 use ruma::events::room::member::MembershipState;
+use skerry_core::dummy_event::{self, Watch};
 use tokio::sync::RwLockWriteGuard;
 
 use crate::{
@@ -12,11 +16,12 @@ use crate::{
     objects::room::{
         Room,
         loaded::{
-            Loaded,
-            plan::{Changed, Plan},
+            Loaded, deliveries::EphemeralNews, effects::Due, plan::Plan, state_event::Changed,
+            unwritten::Writes,
         },
     },
-    ports::{Row, Stmt},
+    ports::{Row, Sql, Stmt},
+    server::Presence,
     store::room::{
         members,
         readers::{self, Reader},
@@ -27,42 +32,90 @@ impl Room {
     /// Writes the plan in one batch, with the alarm that repeats what a crash keeps from being
     /// delivered; only then is the room what the plan says.
     pub(crate) async fn commit(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
-        let changes_memberships = !plan.memberships.is_empty();
-        let servers: Vec<_> = plan.servers.drain(..).map(Reader::Server).collect();
-        for server in &servers {
-            if self.deliveries().activity.read(server) {
-                plan.stmts.push(readers::insert(self.scope(), server));
-            }
-        }
-        let delivery_ms = self.deliveries().alarm_for(self.now_ms(), changes_memberships);
-        self.commit_plan(room, plan, delivery_ms).await?;
-        for server in &servers {
-            self.deliveries().activity.row_written(server);
-        }
+        self.write_planned(room).await?;
+        let writes = self.writes(room, plan)?;
+        self.write_all(writes).await?;
+        plan.apply(room);
         Ok(())
     }
 
     /// As [`Self::commit`], of what is delivered to nobody.
     pub(crate) async fn commit_quietly(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
-        self.commit_plan(room, plan, None).await
-    }
-
-    async fn commit_plan(
-        &self,
-        room: &mut Loaded,
-        plan: &mut Plan,
-        delivery_ms: Option<u64>,
-    ) -> Result<()> {
-        plan.schedule(room, self.now_ms());
-        let mut stmts = std::mem::take(&mut plan.stmts);
-        stmts.extend(plan.effects.agenda.stmts(self.scope()));
-        self.commit_all(stmts, delivery_ms, plan.effects.agenda.alarm_by_ms()).await?;
-        let now_ms = self.now_ms();
-        for (user_id, _, position, _) in &plan.memberships {
-            self.deliveries().memberships.changed(user_id, *position, now_ms);
-        }
+        self.write_planned(room).await?;
+        let Writes { stmts, agenda_ms, .. } = self.writes(room, plan)?;
+        self.commit_all(stmts, None, agenda_ms).await?;
         plan.apply(room);
         Ok(())
+    }
+
+    /// What a plan writes, with what follows from it.
+    fn writes(&self, room: &Loaded, plan: &mut Plan) -> Result<Writes> {
+        let now_ms = self.now_ms();
+        match plan.watch_extremities(room) {
+            Watch::Unchanged => {}
+            Watch::Begins => {
+                let at_ms = dummy_event::first_ms(now_ms, self.host.random().number()?);
+                plan.effects.agenda.set(Due::Extremities, at_ms);
+            }
+            Watch::Ends => plan.effects.agenda.clear(Due::Extremities),
+        }
+        Ok(plan.writes(room, self.scope(), now_ms))
+    }
+
+    /// Takes the plan for written: the next one is made on it, and both go into one batch. Until
+    /// [`Self::write_planned`] nobody may hear of it. When that fails, the room is loaded anew
+    /// before anything else is done with it.
+    pub(crate) async fn commit_with_next(&self, room: &mut Loaded, plan: &mut Plan) -> Result<()> {
+        let writes = self.writes(room, plan)?;
+        self.doubt.ahead(true);
+        room.unwritten.add(writes, room.has_news);
+        plan.apply(room);
+        match room.unwritten.is_full() {
+            true => self.write_planned(room).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Writes all that is planned and not written, in one batch.
+    pub(crate) async fn write_planned(&self, room: &Loaded) -> Result<()> {
+        let Some(writes) = room.unwritten.take() else { return Ok(()) };
+        let memberships = self.write_all(writes).await?;
+        self.doubt.ahead(false);
+        room.unwritten.add_untold(memberships);
+        Ok(())
+    }
+
+    /// The store of the room, in which all is written that memory has.
+    pub(crate) async fn store_of(&self, room: &Loaded) -> Result<&dyn Sql> {
+        self.write_planned(room).await?;
+        Ok(self.sql())
+    }
+
+    /// Gives the memberships that have changed.
+    async fn write_all(&self, writes: Writes) -> Result<Vec<Changed>> {
+        let Writes { mut stmts, memberships, servers, agenda_ms } = writes;
+        let came = servers.clone();
+        let servers: BTreeSet<_> = servers.into_iter().map(Reader::Server).collect();
+        for server in &servers {
+            if self.deliveries().activity.read(server) {
+                stmts.push(readers::insert(self.scope(), server));
+            }
+        }
+        let delivery_ms = self.deliveries().alarm_for(self.now_ms(), !memberships.is_empty());
+        self.commit_all(stmts, delivery_ms, agenda_ms).await?;
+        let now_ms = self.now_ms();
+        let mut deliveries = self.deliveries();
+        for (user_id, _, position, _) in &memberships {
+            deliveries.memberships.changed(user_id, *position, now_ms);
+        }
+        for server in &servers {
+            deliveries.activity.row_written(server);
+        }
+        drop(deliveries);
+        if self.server.config.presence == Presence::On {
+            self.statuses().came.extend(came);
+        }
+        Ok(memberships)
     }
 
     /// Commits statements together with what is still to be written down.
@@ -131,20 +184,31 @@ impl Room {
         mut guard: RwLockWriteGuard<'_, Option<Loaded>>,
         memberships: Vec<Changed>,
     ) {
-        let head = guard.as_ref().map_or(0, |room| room.head);
+        let room = guard.as_mut();
+        let news = room.and_then(|it| std::mem::take(&mut it.has_news).then_some(it.head));
+        let mut stopped = BTreeMap::new();
         {
             let mut deliveries = self.deliveries();
             for (user_id, membership, ..) in &memberships {
                 if *membership != MembershipState::Join {
                     deliveries.activity.gone(&Reader::User(user_id.clone()));
-                    self.typing().clear(user_id, self.now_ms());
+                    if self.typing().clear(user_id, self.now_ms()) {
+                        stopped.insert(user_id.clone(), false);
+                    }
                 }
             }
-            deliveries.activity.advance(head);
+            // Where nothing has come there is no position that nobody has read yet.
+            if let Some(head) = news {
+                deliveries.activity.advance(head);
+            }
         }
         let has_effects = guard.as_mut().is_some_and(|it| std::mem::take(&mut it.effects.has_new));
         drop(guard);
+        if !stopped.is_empty() {
+            self.announce(EphemeralNews { typing: stopped, ..EphemeralNews::default() });
+        }
         join(self.deliver_memberships(memberships), self.bring_about(has_effects)).await;
         self.deliver_later();
+        self.tell_statuses_to_those_who_came();
     }
 }

@@ -14,7 +14,7 @@ use skerry_core::{Pdu, client_event, delivery::ANSWER_TIMEOUT_MS, shown_state};
 use crate::{
     Error, Result,
     messages::{RawJson, room::Position, user},
-    objects::room::{Room, limits, loaded::plan::Changed},
+    objects::room::{Room, limits, loaded::state_event::Changed},
     store::room::{
         events,
         members::{self, Member},

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::{self, Either, join_all};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "test-routes")]
+use crate::objects::test_alarms;
 use crate::{
     Error, Result,
     objects::{
@@ -41,8 +43,12 @@ impl Room {
     /// Does what is due, and sees to it that the alarm comes for the rest.
     pub(crate) async fn run_agenda(self: &Arc<Self>) -> Result<()> {
         let now_ms = self.now_ms();
+        #[cfg(feature = "test-routes")]
+        let agenda_ms = test_alarms::agenda_ms(&self.id, now_ms);
+        #[cfg(not(feature = "test-routes"))]
+        let agenda_ms = now_ms;
         let (due, next_ms) = match self.read().await {
-            Ok(room) => (room.effects.agenda.due(now_ms), room.effects.agenda.next_ms()),
+            Ok(room) => (room.effects.agenda.due(agenda_ms), room.effects.agenda.next_ms()),
             Err(Error::UnknownRoom) => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -73,6 +79,10 @@ impl Room {
                 Due::Alias => self.confirm_alias().await,
                 Due::Expire => self.expire().await,
                 Due::Destroy => self.destroy().await,
+                Due::Missing => self.fill_by_alarm().await,
+                Due::Extremities => self.join_extremities().await,
+                Due::Unverified => self.verify_by_alarm().await,
+                Due::Devices => self.tell_of_all_devices().await,
             }
         };
         let timeout = self.host.sleep(Duration::from_millis(limits::DUE_TIMEOUT_MS));

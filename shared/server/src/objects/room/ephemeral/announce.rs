@@ -3,8 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join, stream};
 use ruma::{OwnedUserId, UserId};
+use skerry_core::delivery::WEAK_WINDOW_MS;
 
 use crate::{
     messages::{room::Position, user::EphemeralActivity},
@@ -41,8 +42,14 @@ impl Room {
         }
     }
 
-    async fn announce_now(&self, news: &EphemeralNews) {
-        let readers = self.deliveries().activity.advance_weak(self.now_ms());
+    async fn announce_now(self: &Arc<Self>, news: &EphemeralNews) {
+        join(self.tell_members(news), self.tell_servers_of_typing(&news.typing)).await;
+    }
+
+    async fn tell_members(&self, news: &EphemeralNews) {
+        let is_user = |it: &Reader| matches!(it, Reader::User(_));
+        let now_ms = self.now_ms();
+        let readers = self.deliveries().activity.advance_weak(now_ms, WEAK_WINDOW_MS, is_user);
         let readers = readers.into_iter().filter_map(|it| match it {
             Reader::User(user_id) => Some(user_id),
             Reader::Server(_) => None,

@@ -2,9 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::{EventId, UserId, events::receipt::ReceiptThread};
+use ruma::{
+    EventId, ServerName, UserId,
+    events::{receipt::ReceiptThread, room::member::MembershipState},
+};
 use serde_json::{Value as JsonValue, json, value::to_raw_value};
-use skerry_core::relation::{self, Relation};
+use skerry_core::{
+    edu::ReadReceipt,
+    relation::{self, Relation},
+};
 
 use crate::{
     Error, Result,
@@ -13,7 +19,9 @@ use crate::{
         room::{NewReceipt, Position, ReceiptKind, SetReceipts},
     },
     objects::room::{
-        Room, limits,
+        Room,
+        ephemeral::receipts_plan::ReceiptsPlan,
+        limits,
         loaded::{Loaded, deliveries::EphemeralNews, in_memory},
     },
     store::room::{
@@ -23,16 +31,13 @@ use crate::{
 };
 
 impl Room {
-    /// Sets receipts of one user in one batch. A receipt never goes backward.
+    /// Sets receipts of one local user in one batch.
     pub(crate) async fn set_receipts(self: &Arc<Self>, command: SetReceipts) -> Result<()> {
         let SetReceipts { user_id, receipts } = command;
         let mut guard = self.write().await?;
         let room = in_memory(&mut guard)?;
         self.check_joined(room, &user_id).await?;
-        let (sql, scope) = (self.sql(), self.scope());
-        let mut known = receipts::list_by_user(sql, scope, &user_id).await?;
-        let mut stmts = Vec::new();
-        let mut position = room.head;
+        let mut plan = ReceiptsPlan::new(room, self.scope());
         let mut public = None;
         let unseen = || Error::not_found("there is no such event that you may see");
         for NewReceipt { kind, event_id, thread } in receipts {
@@ -44,43 +49,97 @@ impl Room {
             if !self.is_in_thread(&event, &thread).await? {
                 return Err(Error::invalid_param("the event is not in this thread"));
             }
-            let (kind_text, thread) = (text_of(kind), thread_of(&thread));
-            let is_same = |it: &Receipt| it.kind == kind_text && it.thread == thread;
-            if known.iter().any(|it| is_same(it) && it.event_position >= event.position) {
-                continue;
-            }
-            position += 1;
-            let receipt = Receipt {
-                user_id: user_id.to_string(),
-                kind: kind_text.to_owned(),
-                thread: thread.clone(),
-                event_id: event_id.to_string(),
-                event_position: event.position,
-                ts: self.now_ms(),
-                position,
-            };
+            let ts = self.now_ms();
+            let receipt = new_receipt(&user_id, text_of(kind), &event_id, &thread, ts);
+            self.read_receipts(&mut plan, &user_id).await?;
+            let position = plan.put(receipt, Some(event.position));
             if kind == ReceiptKind::Read {
-                public = Some(position);
+                public = public.max(position);
             }
-            stmts.push(receipts::upsert(scope, &receipt));
-            known.retain(|it| !is_same(it));
-            known.push(receipt);
         }
-        if stmts.is_empty() {
-            return Ok(());
-        }
-        stmts.extend(excess(known).iter().map(|it| receipts::remove(scope, it)));
-        self.commit_batch(stmts, None).await?;
-        room.head = position;
-        room.receipts_head = position;
+        let Some(position) = self.commit_receipts(room, plan).await? else { return Ok(()) };
         room.memory.forget_tally(&user_id);
+        if let Some(public) = public {
+            self.announce_receipt_to_servers(public);
+        }
         drop(guard);
         self.announce_own_receipt(user_id.clone(), position);
         // A private one concerns nobody else.
-        if public.is_some() {
-            self.announce(EphemeralNews { receipt: public, own: [user_id].into() });
+        if let Some(public) = public {
+            let (receipt, own) = (Some(public), [user_id].into());
+            self.announce(EphemeralNews { receipt, own, ..EphemeralNews::default() });
         }
         Ok(())
+    }
+
+    /// Sets receipts of another server's users who are joined, in one batch, as far as they may be
+    /// set.
+    pub(super) async fn set_remote_receipts(
+        self: &Arc<Self>,
+        server: &ServerName,
+        receipts: Vec<ReadReceipt>,
+    ) -> Result<()> {
+        let mut guard = self.write().await?;
+        let room = in_memory(&mut guard)?;
+        if !self.listens_to(room, server).await? {
+            return Ok(());
+        }
+        let mut plan = ReceiptsPlan::new(room, self.scope());
+        for receipt in receipts {
+            if self.membership(room, &receipt.user_id).await? == MembershipState::Join {
+                self.plan_remote_receipt(&mut plan, receipt).await?;
+            }
+        }
+        let Some(position) = self.commit_receipts(room, plan).await? else { return Ok(()) };
+        drop(guard);
+        self.announce(EphemeralNews { receipt: Some(position), ..EphemeralNews::default() });
+        Ok(())
+    }
+
+    /// Plans a receipt of another server's user. What has been read may come here later than that
+    /// it has been: such a receipt is set if it is of no thread. Whether the event is in a thread
+    /// could not be said.
+    async fn plan_remote_receipt(
+        &self,
+        plan: &mut ReceiptsPlan,
+        receipt: ReadReceipt,
+    ) -> Result<()> {
+        let ReadReceipt { user_id, event_id, thread, ts_ms } = receipt;
+        let event = self.stored_event(&event_id).await?.filter(|it| it.states.is_some());
+        let may_be = match &event {
+            Some(event) => self.is_in_thread(event, &thread).await?,
+            None => !matches!(thread, ReceiptThread::Thread(_)),
+        };
+        if may_be {
+            let now_ms = self.now_ms();
+            let ts = ts_ms.map_or(now_ms, |it| it.min(now_ms));
+            let receipt = new_receipt(&user_id, "m.read", &event_id, &thread, ts);
+            self.read_receipts(plan, &user_id).await?;
+            plan.put(receipt, event.map(|it| it.position));
+        }
+        Ok(())
+    }
+
+    /// Reads a user's receipts, where that was not done for the plan.
+    async fn read_receipts(&self, plan: &mut ReceiptsPlan, user_id: &UserId) -> Result<()> {
+        if !plan.knows(user_id.as_str()) {
+            let known = receipts::list_by_user(self.sql(), self.scope(), user_id).await?;
+            plan.learn(user_id.as_str(), known);
+        }
+        Ok(())
+    }
+
+    /// Writes what is planned. The newest position; none: nothing was planned.
+    async fn commit_receipts(
+        &self,
+        room: &mut Loaded,
+        plan: ReceiptsPlan,
+    ) -> Result<Option<Position>> {
+        let Some((stmts, position)) = plan.finish() else { return Ok(None) };
+        self.commit_batch(stmts, None).await?;
+        room.head = position;
+        room.receipts_head = position;
+        Ok(Some(position))
     }
 
     /// Whether a receipt of a thread may be at an event: it is in that thread, or it is what the
@@ -138,20 +197,31 @@ fn text_of(kind: ReceiptKind) -> &'static str {
     }
 }
 
+/// A receipt that is not stored yet: where it stands is not known.
+fn new_receipt(
+    user_id: &UserId,
+    kind: &str,
+    event_id: &EventId,
+    thread: &ReceiptThread,
+    ts: u64,
+) -> Receipt {
+    Receipt {
+        user_id: user_id.to_string(),
+        kind: kind.to_owned(),
+        thread: thread_of(thread),
+        event_id: event_id.to_string(),
+        event_position: 0,
+        ts,
+        position: 0,
+    }
+}
+
 /// A receipt's thread, as it is stored.
 fn thread_of(thread: &ReceiptThread) -> String {
     match thread {
         ReceiptThread::Unthreaded => String::new(),
         other => other.as_str().unwrap_or_default().to_owned(),
     }
-}
-
-/// Of the receipts of one user, those in threads beyond [`limits::RECEIPT_THREADS`]: the ones that
-/// were set the longest ago. Receipts for the room and for its main timeline are kept.
-fn excess(mut known: Vec<Receipt>) -> Vec<Receipt> {
-    known.retain(|it| !matches!(it.thread.as_str(), "" | "main"));
-    known.sort_by_key(|it| std::cmp::Reverse(it.position));
-    known.split_off(known.len().min(limits::RECEIPT_THREADS))
 }
 
 /// One `m.receipt` event.
@@ -172,33 +242,4 @@ fn receipt_event(receipts: &[Receipt]) -> Result<RawJson> {
             .insert(&it.user_id, data);
     }
     Ok(to_raw_value(&json!({ "type": "m.receipt", "content": content }))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn receipt(thread: &str, position: Position) -> Receipt {
-        Receipt {
-            user_id: "@a:b".to_owned(),
-            kind: "m.read".to_owned(),
-            thread: thread.to_owned(),
-            event_id: "$event".to_owned(),
-            event_position: position,
-            ts: 0,
-            position,
-        }
-    }
-
-    #[test]
-    fn the_receipts_of_the_newest_threads_are_kept_and_those_of_the_room() {
-        let mut known = vec![receipt("", 1), receipt("main", 2)];
-        let threads = limits::RECEIPT_THREADS as u64;
-        known.extend((0..threads).map(|it| receipt(&format!("$thread{it}"), 10 + it)));
-        assert!(excess(known.clone()).is_empty());
-        known.push(receipt("$one-more", 5));
-        let oldest = excess(known);
-        assert_eq!(oldest.len(), 1);
-        assert_eq!(oldest[0].thread, "$one-more", "it was set before the others");
-    }
 }

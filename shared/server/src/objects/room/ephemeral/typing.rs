@@ -1,7 +1,8 @@
 //! Who is typing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use ruma::events::room::member::MembershipState;
 use serde_json::{json, value::to_raw_value};
 
 use crate::{
@@ -10,7 +11,10 @@ use crate::{
         RawJson,
         room::{Position, SetTyping},
     },
-    objects::room::{Room, limits, loaded::deliveries::EphemeralNews},
+    objects::room::{
+        Room, limits,
+        loaded::{Loaded, deliveries::EphemeralNews},
+    },
 };
 
 impl Room {
@@ -22,20 +26,31 @@ impl Room {
             self.check_joined(&room, &user_id).await?;
         }
         let now_ms = self.now_ms();
-        let is_change = match typing_for_ms {
-            Some(ms) => self.typing().set(user_id, now_ms + ms.min(limits::TYPING_MS), now_ms),
-            None => self.typing().clear(&user_id, now_ms),
+        let typing = BTreeMap::from([(user_id.clone(), typing_for_ms.is_some())]);
+        let (is_change, is_repeated) = {
+            let mut memory = self.typing();
+            match typing_for_ms {
+                Some(ms) => {
+                    let until_ms = now_ms + ms.min(limits::TYPING_MS);
+                    let is_change = memory.set(user_id.clone(), until_ms, now_ms);
+                    (is_change, memory.is_to_be_repeated(&user_id, now_ms))
+                }
+                None => (memory.clear(&user_id, now_ms), false),
+            }
         };
         self.time_typing();
-        // Going on typing changes nothing that anybody sees.
+        // Going on typing changes nothing that anybody here sees.
         if is_change {
-            self.announce(EphemeralNews::default());
+            self.announce(EphemeralNews { typing, ..EphemeralNews::default() });
+        } else if is_repeated {
+            let room = Arc::clone(self);
+            self.host.defer(Box::pin(async move { room.tell_servers_of_typing(&typing).await }));
         }
         Ok(())
     }
 
     /// Sees to it that typing expires.
-    fn time_typing(self: &Arc<Self>) {
+    pub(super) fn time_typing(self: &Arc<Self>) {
         {
             let mut typing = self.typing();
             if typing.is_timed || typing.next_ms().is_none() {
@@ -58,19 +73,32 @@ impl Room {
             let Some(next_ms) = next_ms else { return };
             let left_ms = next_ms.saturating_sub(self.now_ms());
             self.host.sleep(Duration::from_millis(left_ms)).await;
-            let has_ended = self.typing().expire(self.now_ms());
-            if has_ended {
-                self.announce(EphemeralNews::default());
+            let ended = self.typing().expire(self.now_ms());
+            if !ended.is_empty() {
+                let local = ended.into_iter().filter(|it| it.server_name() == self.server.name);
+                let typing = local.map(|user_id| (user_id, false)).collect();
+                self.announce(EphemeralNews { typing, ..EphemeralNews::default() });
             }
         }
     }
 
     /// The `m.typing` event, for a client that has read the room up to a position and may not
-    /// know who is typing.
-    pub(crate) fn typing_since(&self, after: Position) -> Result<Option<RawJson>> {
+    /// know who is typing. A user of another server may have left without their server's having
+    /// said that they stopped.
+    pub(crate) async fn typing_since(
+        &self,
+        room: &Loaded,
+        after: Position,
+    ) -> Result<Option<RawJson>> {
         let now_ms = self.now_ms();
-        let typing = self.typing();
-        let Some(users) = typing.shown(after == 0, now_ms) else { return Ok(None) };
+        let Some(typing) = self.typing().shown(after == 0, now_ms) else { return Ok(None) };
+        let mut users = Vec::with_capacity(typing.len());
+        for user_id in typing {
+            let is_local = user_id.server_name() == self.server.name;
+            if is_local || self.membership(room, &user_id).await? == MembershipState::Join {
+                users.push(user_id);
+            }
+        }
         let event = json!({ "type": "m.typing", "content": { "user_ids": users } });
         Ok(Some(to_raw_value(&event)?))
     }

@@ -58,7 +58,7 @@ impl Room {
         self.load_ids(room, noted.ids).await?;
         self.load_events(room, noted.events).await?;
         self.load_edges(room, noted.edges).await?;
-        let (sql, scope) = (self.sql(), self.scope());
+        let (sql, scope) = (self.store_of(room).await?, self.scope());
         for (num, before) in noted.citers {
             let citers = graph::list_citers(sql, scope, num, before).await?;
             room.engine_memory.citers.insert((num, before), citers);
@@ -66,16 +66,15 @@ impl Room {
         for (at, keys) in noted.states {
             self.load_states(room, at, keys).await?;
         }
-        for at in noted.differences {
-            let keys = self.differing_keys(room, &at).await?;
-            room.engine_memory.differences.insert(at, keys);
-        }
-        Ok(())
+        self.load_parents(room, noted.parents).await?;
+        self.load_chains(room, noted.deltas).await
     }
 
     async fn load_ids(&self, room: &mut Loaded, ids: HashSet<OwnedEventId>) -> Result<()> {
         let ids: Vec<_> = ids.into_iter().collect();
-        for (event_id, num) in graph::find_nums(self.sql(), self.scope(), &ids).await? {
+        for (event_id, num) in
+            graph::find_nums(self.store_of(room).await?, self.scope(), &ids).await?
+        {
             room.engine_memory.ids.insert(event_id, Some(num));
         }
         for event_id in ids {
@@ -87,7 +86,7 @@ impl Room {
     async fn load_events(&self, room: &mut Loaded, nums: HashSet<Num>) -> Result<()> {
         let nums: Vec<_> = nums.into_iter().collect();
         for page in nums.chunks(limits::ENGINE_PAGE) {
-            for row in graph::list(self.sql(), self.scope(), page).await? {
+            for row in graph::list(self.store_of(room).await?, self.scope(), page).await? {
                 let pdu = self.to_auth_pdu(row.event_id, row.json, row.auth_content)?;
                 let decided = (row.verdict, row.states);
                 let auth = row.auth.into();
@@ -102,7 +101,7 @@ impl Room {
     async fn load_edges(&self, room: &mut Loaded, nums: HashSet<Num>) -> Result<()> {
         let nums: Vec<_> = nums.into_iter().collect();
         for page in nums.chunks(limits::ENGINE_PAGE) {
-            for node in graph::list_chain(self.sql(), self.scope(), page).await? {
+            for node in graph::list_chain(self.store_of(room).await?, self.scope(), page).await? {
                 let key = room.engine_memory.keys.intern(&node.key.0, &node.key.1);
                 room.engine_memory.edges.insert(node.num, (key, node.auth.into()));
             }
@@ -120,41 +119,70 @@ impl Room {
         for page in keys.chunks(limits::ENGINE_PAGE) {
             let named: Vec<StateKey> =
                 page.iter().filter_map(|key| room.engine_memory.keys.get(*key).cloned()).collect();
-            for (key, num) in state::find(self.sql(), self.scope(), at, &named).await? {
+            for (key, num) in
+                state::find(self.store_of(room).await?, self.scope(), at, &named).await?
+            {
                 let key = room.engine_memory.keys.intern(&key.0, &key.1);
-                room.engine_memory.states.insert((at, key), Some(num));
+                room.engine_memory.remember_state(at, key, Some(num));
             }
             for key in page {
-                room.engine_memory.states.entry((at, *key)).or_insert(None);
+                if room.engine_memory.known_state(at, *key).is_none() {
+                    room.engine_memory.remember_state(at, *key, None);
+                }
             }
         }
         Ok(())
     }
 
-    /// The keys in which states differ: those that a chain changes in groups that not all of
-    /// them have.
-    async fn differing_keys(&self, room: &mut Loaded, at: &[StateAt]) -> Result<Vec<KeyId>> {
-        let (sql, scope) = (self.sql(), self.scope());
-        // By chain: how many of the states have it, and the first and last group they see of it.
-        let mut chains: HashMap<u64, (usize, u64, u64)> = HashMap::new();
-        for at in at {
-            for StateAt { chain, group } in graph::lineage(sql, scope, *at).await? {
-                let entry = chains.entry(chain).or_insert((0, u64::MAX, 0));
-                *entry = (entry.0 + 1, entry.1.min(group), entry.2.max(group));
+    /// Loads what chains hang on, and what that hangs on.
+    async fn load_parents(&self, room: &mut Loaded, chains: HashSet<u64>) -> Result<()> {
+        let chains: Vec<_> = chains.into_iter().collect();
+        for page in chains.chunks(limits::ENGINE_PAGE) {
+            for (chain, parent) in
+                graph::list_parents(self.store_of(room).await?, self.scope(), page).await?
+            {
+                room.engine_memory.parents.insert(chain, Some(parent));
+            }
+            for chain in page {
+                room.engine_memory.parents.entry(*chain).or_insert(None);
             }
         }
-        let mut keys = HashSet::new();
-        for (chain, (count, first, last)) in chains {
-            let after = if count == at.len() { first } else { 0 };
-            if after < last {
-                for key in graph::list_changed(sql, scope, chain, (after, last)).await? {
-                    keys.insert(room.engine_memory.keys.intern(&key.0, &key.1));
+        Ok(())
+    }
+
+    /// Loads what chains change: of the current state's the stretches that are asked for, of those
+    /// of forks all.
+    async fn load_chains(&self, room: &mut Loaded, asked: HashSet<(u64, u64, u64)>) -> Result<()> {
+        let (sql, scope) = (self.store_of(room).await?, self.scope());
+        let mut chains: HashMap<u64, (u64, Vec<_>)> = HashMap::new();
+        for (chain, after, upto) in asked {
+            // The log has the deltas of chain 0 by group, but for the state that a join began with.
+            if chain != 0 || after == 0 {
+                let (whole, _) = chains.entry(chain).or_default();
+                *whole = upto.max(*whole);
+                continue;
+            }
+            let keys = &mut room.engine_memory.keys;
+            let changes = state::list_changes(sql, scope, after, upto).await?.into_iter();
+            let deltas =
+                changes.map(|it| (it.position, keys.intern(&it.key.0, &it.key.1), it.event));
+            let deltas = deltas.collect();
+            room.engine_memory.load_chain(chain, (after, upto), deltas);
+        }
+        let named: Vec<_> = chains.keys().copied().collect();
+        for page in named.chunks(limits::ENGINE_PAGE) {
+            for (at, key, event) in graph::list_deltas(sql, scope, page).await? {
+                let key = room.engine_memory.keys.intern(&key.0, &key.1);
+                if let Some((upto, deltas)) = chains.get_mut(&at.chain) {
+                    *upto = at.group.max(*upto);
+                    deltas.push((at.group, key, event));
                 }
             }
         }
-        let mut keys: Vec<_> = keys.into_iter().collect();
-        keys.sort_unstable();
-        Ok(keys)
+        for (chain, (upto, deltas)) in chains {
+            room.engine_memory.load_chain(chain, (0, upto), deltas);
+        }
+        Ok(())
     }
 
     /// The event, when the room knows it.

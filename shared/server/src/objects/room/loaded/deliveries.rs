@@ -1,11 +1,11 @@
 //! What the room has to deliver to its members, as memory knows it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ops::{Deref, DerefMut},
 };
 
-use ruma::OwnedUserId;
+use ruma::{OwnedServerName, OwnedUserId};
 use skerry_core::delivery::RoomDeliveries;
 
 use crate::{messages::room::Position, store::room::readers::Reader};
@@ -57,6 +57,20 @@ pub(crate) struct EphemeralNews {
     pub(crate) receipt: Option<Position>,
     /// Whose receipts they are: these users are reached in a way of their own.
     pub(crate) own: BTreeSet<OwnedUserId>,
+    /// Local users who type, or do not any more: what other servers are told.
+    pub(crate) typing: BTreeMap<OwnedUserId, bool>,
+}
+
+/// Receipts of local users that wait for the end of a window, so that other servers are told of
+/// many of them at once.
+#[derive(Debug, Default)]
+pub(crate) struct ReceiptWindow {
+    /// A window is open: whoever opened it will look at its end.
+    pub(crate) is_open: bool,
+    /// The servers.
+    pub(crate) servers: BTreeSet<OwnedServerName>,
+    /// Where the newest receipt stands.
+    pub(crate) newest: Position,
 }
 
 impl EphemeralNews {
@@ -65,6 +79,7 @@ impl EphemeralNews {
         self.receipt = self.receipt.max(other.receipt);
         // Who set one of several receipts has to hear of the others.
         self.own.retain(|it| other.own.contains(it));
+        self.typing.extend(other.typing.clone());
         self
     }
 }

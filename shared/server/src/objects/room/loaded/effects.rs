@@ -20,10 +20,27 @@ pub(crate) enum Due {
     Expire,
     /// No local user may have to do with the room any more.
     Destroy,
+    /// Events wait for others, which are to be asked for.
+    Missing,
+    /// The room has too many forward extremities.
+    Extremities,
+    /// Events of the state could not be verified: their keys are to be asked for again.
+    Unverified,
+    /// The room has become encrypted elsewhere: local members tell of their devices.
+    Devices,
 }
 
 impl agenda::Due for Due {
-    const ALL: &'static [Self] = &[Self::Directory, Self::Alias, Self::Expire, Self::Destroy];
+    const ALL: &'static [Self] = &[
+        Self::Directory,
+        Self::Alias,
+        Self::Expire,
+        Self::Destroy,
+        Self::Missing,
+        Self::Extremities,
+        Self::Unverified,
+        Self::Devices,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -31,6 +48,10 @@ impl agenda::Due for Due {
             Self::Alias => "alias",
             Self::Expire => "expire",
             Self::Destroy => "destroy",
+            Self::Missing => "missing",
+            Self::Extremities => "extremities",
+            Self::Unverified => "unverified",
+            Self::Devices => "devices",
         }
     }
 }

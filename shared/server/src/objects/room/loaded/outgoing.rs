@@ -11,18 +11,33 @@ use crate::{
     objects::room::loaded::draft::{Draft, Transaction},
 };
 
-/// A message that a client has sent. Nobody waits for it any more when its `reply` is closed.
+/// A message that a client has sent.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct Message {
     pub(crate) caller: Caller,
     pub(crate) event_type: String,
     pub(crate) content: CanonicalJsonObject,
     pub(crate) timestamp_ms: Option<u64>,
     pub(crate) transaction: Option<Transaction>,
-    pub(crate) reply: oneshot::Sender<Result<OwnedEventId>>,
 }
 
-impl Outgoing {
+/// What became of a message.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It is this event.
+    Sent(OwnedEventId),
+    /// Nothing yet: the policy server of the room has to sign it first.
+    Unsigned(Box<Message>),
+}
+
+/// A message that is to be written. Nobody waits for it any more when its `reply` is closed.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) message: Message,
+    pub(crate) reply: oneshot::Sender<Result<Answer>>,
+}
+
+impl Message {
     /// The event that it is to be.
     pub(crate) fn draft(&self) -> Draft<'_> {
         Draft {
@@ -35,11 +50,18 @@ impl Outgoing {
             transaction: self.transaction.clone(),
         }
     }
+}
 
+impl Outgoing {
     /// Answers whoever waits for it.
     pub(crate) fn answer(self, result: Result<OwnedEventId>) {
         // A client that went away asks again with the same transaction.
-        let _ = self.reply.send(result);
+        let _ = self.reply.send(result.map(Answer::Sent));
+    }
+
+    /// Gives it back to whoever waits for it.
+    pub(crate) fn give_back(self) {
+        let _ = self.reply.send(Ok(Answer::Unsigned(Box::new(self.message))));
     }
 }
 

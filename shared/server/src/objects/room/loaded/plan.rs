@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, events::room::member::MembershipState};
+use ruma::{OwnedEventId, OwnedServerName, events::room::member::MembershipState};
 use skerry_core::{
-    Pdu,
     authorize::StateKey,
+    dummy_event::{self, Watch},
     engine::{Event, Num, StateAt, Withdrawal},
     shown_state,
 };
@@ -19,14 +19,21 @@ use crate::{
             effects::{Due, EffectsPlan},
             memory::Memory,
             recent::Recent,
-            state_event::{Extremity, StateEvent},
+            state_event::{Changed, Extremity, StateEvent},
+            unwritten::Writes,
         },
     },
     ports::Stmt,
 };
 
-/// A membership that has changed: whose, to what, where, and by which event.
-pub(crate) type Changed = (OwnedUserId, MembershipState, Position, Option<Arc<Pdu>>);
+/// What a chain of a fork changes in a group: the next one after `last`.
+#[derive(Debug)]
+pub(crate) struct Delta {
+    pub(crate) at: StateAt,
+    pub(crate) last: u64,
+    pub(crate) key: StateKey,
+    pub(crate) event: Option<Num>,
+}
 
 /// A decision: what to write, and what the room will be once it is written.
 #[derive(Debug)]
@@ -45,11 +52,17 @@ pub(crate) struct Plan {
     /// The current state.
     pub(crate) state: StateAt,
     pub(crate) changed: HashMap<StateKey, Option<StateEvent>>,
+    /// How it came to that: positions, keys and their events, in order.
+    changes: Vec<(Position, StateKey, Option<Num>)>,
     appended: Vec<Recent>,
     /// Events that are stored, and those they name as authorizing them.
     pub(crate) stored: Vec<(OwnedEventId, Num, Box<[Num]>)>,
     /// Those of them that the engine remembers.
     pub(crate) events: Vec<Arc<Event>>,
+    /// Chains of states that begin, and what they hang on.
+    pub(crate) chains: Vec<(u64, StateAt)>,
+    /// What chains of forks change.
+    pub(crate) deltas: Vec<Delta>,
     joined: i64,
     invited: i64,
     /// Local users whose membership changed, in order.
@@ -74,9 +87,12 @@ impl Plan {
             is_linear: room.is_linear,
             state: room.state,
             changed: HashMap::new(),
+            changes: Vec::new(),
             appended: Vec::new(),
             stored: Vec::new(),
             events: Vec::new(),
+            chains: Vec::new(),
+            deltas: Vec::new(),
             joined: 0,
             invited: 0,
             memberships: Vec::new(),
@@ -108,6 +124,18 @@ impl Plan {
         self.head
     }
 
+    /// A piece of the current state changes.
+    pub(crate) fn change_state(
+        &mut self,
+        position: Position,
+        key: StateKey,
+        after: Option<StateEvent>,
+    ) {
+        self.state = StateAt { chain: 0, group: position };
+        self.changes.push((position, key.clone(), after.as_ref().map(|(num, _)| *num)));
+        self.changed.insert(key, after);
+    }
+
     /// The room has a new newest event that clients see.
     pub(crate) fn append(&mut self, event: Recent) {
         self.appended.push(event);
@@ -124,10 +152,9 @@ impl Plan {
         *expires_ms = Some(expires_ms.map_or(at_ms, |it| it.min(at_ms)));
     }
 
-    /// Puts on the agenda what follows from all that is planned: called once, before the commit.
-    /// A room that is not listed, and that keeps something for a time already, writes nothing
-    /// here.
-    pub(crate) fn schedule(&mut self, room: &Loaded, now_ms: u64) {
+    /// Puts on the agenda what follows from all that is planned. A room that is not listed, and
+    /// that keeps something for a time already, writes nothing here.
+    fn schedule(&mut self, room: &Loaded, now_ms: u64) {
         let is_listing = self.effects.listed != room.effects.listed;
         if (is_listing || (self.effects.listed && self.changes_entry()))
             && room.effects.agenda.at_ms(Due::Directory).is_none()
@@ -141,6 +168,12 @@ impl Plan {
         }
     }
 
+    /// Whether what is planned brings the room too many forward extremities, or few again.
+    pub(crate) fn watch_extremities(&self, room: &Loaded) -> Watch {
+        let is_set = room.effects.agenda.at_ms(Due::Extremities).is_some();
+        dummy_event::watch(self.extremities.len(), is_set)
+    }
+
     /// Whether what the directory shows of a room changes.
     fn changes_entry(&self) -> bool {
         // Of members it shows how many there are.
@@ -149,6 +182,20 @@ impl Plan {
             || self.effects.redacts_shown
             || self.effects.replaces_state
             || self.changed.keys().any(is_shown)
+    }
+
+    /// What is to be written, with what follows from all that is planned: called once. The plan
+    /// goes on knowing whose memberships change.
+    pub(crate) fn writes(&mut self, room: &Loaded, scope: i64, now_ms: u64) -> Writes {
+        self.schedule(room, now_ms);
+        let mut stmts = std::mem::take(&mut self.stmts);
+        stmts.extend(self.effects.agenda.stmts(scope));
+        Writes {
+            stmts,
+            memberships: self.memberships.clone(),
+            servers: std::mem::take(&mut self.servers),
+            agenda_ms: self.effects.agenda.alarm_by_ms(),
+        }
     }
 
     /// The room as the plan leaves it.
@@ -162,12 +209,22 @@ impl Plan {
         room.effects.has_new |= self.effects.agenda.sets(Due::Alias);
         room.effects.listed = self.effects.listed;
         room.effects.agenda.apply(std::mem::take(&mut self.effects.agenda));
+        room.has_news |= self.head > room.head;
         room.head = self.head;
         room.stored_us = self.stored_us;
         room.set_extremities(std::mem::take(&mut self.extremities));
         room.extremities_stored = self.extremities_stored;
         room.is_linear = self.is_linear;
-        room.state = self.state;
+        let before = std::mem::replace(&mut room.state, self.state);
+        let keys = &mut room.engine_memory.keys;
+        let changes = self.changes.drain(..);
+        let changes =
+            changes.map(|(at, key, num)| (at, keys.intern(&key.0, &key.1), num)).collect();
+        match self.effects.replaces_state {
+            // Not by these changes alone.
+            true => room.engine_memory.current_changed(self.state, self.state, changes),
+            false => room.engine_memory.current_changed(before, self.state, changes),
+        }
         for (key, event) in self.changed.drain() {
             room.memory.state_changed(key, event);
         }
@@ -179,6 +236,12 @@ impl Plan {
         }
         for event in self.events.drain(..) {
             room.engine_memory.insert(event);
+        }
+        for (chain, parent) in self.chains.drain(..) {
+            room.engine_memory.begin_chain(chain, parent);
+        }
+        for Delta { at, last, key, event } in self.deltas.drain(..) {
+            room.engine_memory.change(at, last, &key, event);
         }
         if let Some(withdrawal) = self.withdrawal {
             room.engine_memory.withdraw(withdrawal);

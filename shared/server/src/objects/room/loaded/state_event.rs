@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-use ruma::events::room::member::MembershipState;
+use ruma::{OwnedUserId, events::room::member::MembershipState};
 use serde::Deserialize;
 use skerry_core::{Pdu, engine::Num};
+
+use crate::messages::room::Position;
 
 /// A piece of state: the number of its event, and the event.
 pub(crate) type StateEvent = (Num, Arc<Pdu>);
 
 /// A forward extremity: its number, and the event.
 pub(crate) type Extremity = (Num, Arc<Pdu>);
+
+/// A membership that has changed: whose, to what, where, and by which event.
+pub(crate) type Changed = (OwnedUserId, MembershipState, Position, Option<Arc<Pdu>>);
+
+/// The type of the event that makes a room encrypted.
+pub(crate) const ENCRYPTION: &str = "m.room.encryption";
 
 /// What an event takes beside its texts, in bytes: about, and rather more.
 const PDU_BYTES: usize = 600;

@@ -1,7 +1,7 @@
 //! For whom events are read, and in which form they come.
 
 use ruma::{OwnedUserId, RoomId};
-use skerry_core::visibility::Timeline;
+use skerry_core::{dummy_event, visibility::Timeline};
 
 use crate::{
     messages::{Caller, Requester},
@@ -68,9 +68,11 @@ impl<'a> Audience<'a> {
         Self { ignored, ..self }
     }
 
-    /// Whether an event is kept from who ignores its sender.
-    pub(crate) fn ignores(&self, event: &StoredEvent) -> bool {
-        is_ignored(self.ignored, event)
+    /// Whether an event is kept from the requester, who could see it: from a user who ignores its
+    /// sender, or from all users.
+    pub(crate) fn is_kept_from(&self, event: &StoredEvent) -> bool {
+        let is_user = matches!(self.requester, Requester::User(_));
+        is_user && dummy_event::is_hidden(&event.event_type) || is_ignored(self.ignored, event)
     }
 
     /// The same in a `/sync` response, which says by itself which room an event is of. A filter may

@@ -22,7 +22,7 @@ impl Room {
         let stored = self.stored_event(&event_id).await?;
         let stored = stored.filter(|it| it.position <= view.upto).ok_or_else(unseen)?;
         let audience = self.audience(&room, &requester, &view.timeline).ignoring(&ignored_users);
-        if audience.ignores(&stored) || !self.may_see(audience, &stored).await? {
+        if audience.is_kept_from(&stored) || !self.may_see(audience, &stored).await? {
             return Err(unseen());
         }
         one(self.render(audience, std::slice::from_ref(&stored)).await?)

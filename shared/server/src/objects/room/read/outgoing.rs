@@ -1,20 +1,24 @@
-//! What the room has for another server: the events of this server's users, and what came here to
-//! be handed on.
+//! What the room has for another server: the events of this server's users, what came here to be
+//! handed on, and what users of this server have read.
 
 use std::sync::Arc;
 
+use ruma::{EventId, OwnedUserId, UserId, events::receipt::ReceiptThread};
 use serde_json::value::RawValue as RawJsonValue;
+use skerry_core::{destination::fitting_receipts, edu::ReadReceipt};
 
 use crate::{
-    Result,
+    Error, Result,
     messages::{
         RawJson,
         room::{GetOutgoing, Outgoing, Position},
     },
-    objects::room::{Room, limits},
+    objects::room::{Room, limits, loaded::Loaded},
     store::room::{
+        device_changes,
         outgoing::{self, LOOKED_AT, Looked},
         readers::Reader,
+        receipts::{self, Receipt},
         servers,
     },
 };
@@ -26,8 +30,9 @@ impl Room {
         self: &Arc<Self>,
         question: GetOutgoing,
     ) -> Result<Box<Outgoing>> {
-        let GetOutgoing { server, after, limit, newest_only } = question;
+        let GetOutgoing { server, after, limit, newest_only, receipts, devices } = question;
         let room = self.read().await?;
+        let departures = self.departures(&room, &server, after.unwrap_or(0)).await?;
         let (sql, scope) = (self.sql(), self.scope());
         let presence = servers::find(sql, scope, &server).await?;
         let is_let_in = self.is_let_in(&room, &server).await?;
@@ -42,29 +47,114 @@ impl Room {
         };
         let after = after.unwrap_or(0).max(presence.since);
         let range = (after, presence.until.unwrap_or(room.head));
+        let (devices, cut) = match devices.filter(|_| is_let_in) {
+            Some(limit) => self.outgoing_devices(&room, range, limit).await?,
+            None => (Vec::new(), None),
+        };
+        let range = (after, cut.unwrap_or(range.1));
         let local = self.local();
-        let taken = match (is_let_in, newest_only) {
+        let Taken { mut pdus, upto, mut is_all } = match (is_let_in, newest_only) {
             (false, _) => Taken { is_all: true, ..Taken::default() },
             (true, true) => newest(outgoing::list_newest(sql, scope, range, &local).await?)?,
             (true, false) => oldest(outgoing::list(sql, scope, range, &local).await?, limit)?,
         };
-        let Taken { pdus, upto, is_all } = taken;
+        let mut upto = if is_all { range.1 } else { upto.max(after) };
+        is_all &= cut.is_none();
+        let receipts = match is_let_in {
+            true => self.outgoing_receipts(&room, (after, upto), receipts).await?,
+            false => TakenReceipts::default(),
+        };
+        if let Some(cut) = receipts.cut {
+            // What comes behind the last of them is given together with the next ones.
+            upto = cut;
+            is_all = false;
+            pdus.retain(|(position, _)| *position <= cut);
+        }
+        let (pdus, receipts) =
+            (pdus.into_iter().map(|(_, json)| json).collect(), receipts.receipts);
         if !is_all {
-            return Ok(Box::new(Outgoing { pdus, upto: upto.max(after), is_over: false }));
+            return Ok(Box::new(Outgoing {
+                pdus,
+                receipts,
+                devices,
+                upto,
+                has_more: true,
+                is_over: false,
+                departures,
+            }));
         }
         let is_over = presence.until.is_some();
         match is_over {
             true => self.deliveries().activity.gone(&reader),
             false => self.begin_reading(&reader).await?,
         }
-        Ok(Box::new(Outgoing { pdus, upto: room.head, is_over }))
+        let (upto, has_more) = (room.head, false);
+        Ok(Box::new(Outgoing { pdus, receipts, devices, upto, has_more, is_over, departures }))
     }
+
+    /// Local users whose devices have changed in a range, as many as are wanted; and up to where
+    /// these are all, where there are more.
+    async fn outgoing_devices(
+        &self,
+        room: &Loaded,
+        range: (Position, Position),
+        limit: u64,
+    ) -> Result<(Vec<OwnedUserId>, Option<Position>)> {
+        if room.devices_head <= range.0 {
+            return Ok((Vec::new(), None));
+        }
+        let (sql, scope, local) = (self.sql(), self.scope(), self.local());
+        let listed = device_changes::list_outgoing(sql, scope, range, &local, limit + 1).await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let cut = listed.get(limit).map(|(position, _)| position - 1);
+        Ok((listed.into_iter().take(limit).map(|(_, it)| it).collect(), cut))
+    }
+
+    /// The oldest receipts of a range, as many as fit into one answer.
+    async fn outgoing_receipts(
+        &self,
+        room: &Loaded,
+        range: (Position, Position),
+        limit: u64,
+    ) -> Result<TakenReceipts> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(limits::OUTGOING_RECEIPTS);
+        if limit == 0 || room.receipts_head <= range.0 {
+            return Ok(TakenReceipts::default());
+        }
+        let (sql, scope) = (self.sql(), self.scope());
+        let one_more = limit as u64 + 1;
+        let listed = receipts::list_outgoing(sql, scope, range, &self.local(), one_more).await?;
+        let all = listed.iter().map(to_read_receipt).collect::<Result<Vec<_>>>()?;
+        let fitting = fitting_receipts(all.iter().map(|it| &*it.user_id), limit);
+        let cut = (fitting < listed.len()).then(|| fitting.checked_sub(1));
+        let cut = cut.flatten().and_then(|last| listed.get(last)).map(|it| it.position);
+        Ok(TakenReceipts { receipts: all.into_iter().take(fitting).collect(), cut })
+    }
+}
+
+/// What is taken of receipts.
+#[derive(Default)]
+struct TakenReceipts {
+    receipts: Vec<ReadReceipt>,
+    /// Up to where; none: these are all.
+    cut: Option<Position>,
+}
+
+fn to_read_receipt(it: &Receipt) -> Result<ReadReceipt> {
+    let thread = Some(it.thread.as_str()).filter(|it| !it.is_empty());
+    Ok(ReadReceipt {
+        user_id: UserId::parse(it.user_id.as_str()).map_err(Error::internal)?,
+        event_id: EventId::parse(it.event_id.as_str()).map_err(Error::internal)?,
+        thread: ReceiptThread::try_from(thread).map_err(Error::internal)?,
+        ts_ms: Some(it.ts),
+    })
 }
 
 /// What is taken of what was looked at.
 #[derive(Default)]
 struct Taken {
-    pdus: Vec<RawJson>,
+    /// With where they stand.
+    pdus: Vec<(Position, RawJson)>,
     /// Up to where.
     upto: Position,
     /// Nothing is left.
@@ -84,7 +174,7 @@ fn oldest(looked: Vec<Looked>, limit: u64) -> Result<Taken> {
                 taken.is_all = false;
                 break;
             }
-            taken.pdus.push(RawJsonValue::from_string(json)?);
+            taken.pdus.push((position, RawJsonValue::from_string(json)?));
         }
         taken.upto = position;
     }
@@ -93,8 +183,9 @@ fn oldest(looked: Vec<Looked>, limit: u64) -> Result<Taken> {
 
 /// The newest event alone.
 fn newest(looked: Vec<Looked>) -> Result<Taken> {
-    let json = looked.into_iter().find_map(|(_, json)| json);
-    let pdus = json.map(RawJsonValue::from_string).into_iter().collect::<Result<_, _>>()?;
+    let found = looked.into_iter().find_map(|(position, json)| Some((position, json?)));
+    let found = found.map(|(position, json)| Ok((position, RawJsonValue::from_string(json)?)));
+    let pdus = found.into_iter().collect::<Result<_>>()?;
     Ok(Taken { pdus, upto: 0, is_all: true })
 }
 
@@ -135,7 +226,7 @@ mod tests {
     fn of_the_newest_there_is_one() {
         let taken = newest(looked(&[(9, 0), (8, 5), (7, 9)])).unwrap();
         assert_eq!(taken.pdus.len(), 1);
-        assert_eq!(taken.pdus[0].get().len(), 5);
+        assert_eq!((taken.pdus[0].0, taken.pdus[0].1.get().len()), (8, 5));
         assert!(newest(looked(&[(9, 0)])).unwrap().pdus.is_empty());
     }
 }

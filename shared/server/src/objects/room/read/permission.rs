@@ -24,6 +24,12 @@ impl Room {
                     return Err(Self::unknown());
                 }
             }
+            Action::InviteByThirdParty => {
+                self.check_joined(&room, user_id).await?;
+                if !self.power_levels(&room).await?.user_can_invite(user_id) {
+                    return Err(Error::forbidden("you lack the power to invite"));
+                }
+            }
             Action::ChangeDirectory | Action::RemoveAlias => {
                 self.check_joined(&room, user_id).await?;
                 let power = self.power_levels(&room).await?;

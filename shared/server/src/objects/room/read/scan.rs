@@ -164,7 +164,8 @@ impl Room {
         Ok(())
     }
 
-    /// Whether a filter lets an event through that the requester may see and does not ignore.
+    /// Whether a filter lets an event through that the requester may see and that is not kept from
+    /// them.
     async fn is_for(
         &self,
         audience: Audience<'_>,
@@ -172,7 +173,7 @@ impl Room {
         event: &StoredEvent,
         found: &mut FoundStates,
     ) -> Result<bool> {
-        let is_wanted = !audience.ignores(event) && passes(matcher, event);
+        let is_wanted = !audience.is_kept_from(event) && passes(matcher, event);
         Ok(is_wanted && self.may_see_by(audience, event, found).await?)
     }
 

@@ -51,7 +51,7 @@ impl Room {
     }
 
     /// The auth chain of events, and these events with theirs, in the order of the room.
-    async fn auth_chain(&self, of: &[Num], cited: &[OwnedEventId]) -> Result<Vec<Num>> {
+    pub(super) async fn auth_chain(&self, of: &[Num], cited: &[OwnedEventId]) -> Result<Vec<Num>> {
         let (sql, scope) = (self.sql(), self.scope());
         let cited = graph::find_nums(sql, scope, cited).await?;
         let cited: Vec<_> = cited.into_iter().map(|(_, num)| num).collect();
@@ -107,7 +107,7 @@ impl Room {
     }
 
     /// An event that a server may know: what it may see, and what the state of the room builds on.
-    async fn event_for(
+    pub(super) async fn event_for(
         &self,
         room: &Loaded,
         server: OwnedServerName,

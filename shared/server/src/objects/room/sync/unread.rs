@@ -14,6 +14,7 @@ use std::{
 };
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use skerry_core::dummy_event;
 
 use crate::{
     Result,
@@ -111,8 +112,8 @@ impl Room {
 
 /// What an event is to a member's counts, if it is anything: another's event that notifies
 /// somebody, or one that the member sent. Their own membership is not, because their server
-/// writes that into all of their rooms when their profile changes; nor is what they do not see
-/// because they ignore its sender.
+/// writes that into all of their rooms when their profile changes; nor is a dummy event, which
+/// their server sends by itself too; nor is what they do not see because they ignore its sender.
 fn matters(event: &Recent, reader: Reader<'_>) -> Option<Unread> {
     let Recent { stored, unread } = event;
     let Reader { user_id, ignored, .. } = reader;
@@ -120,7 +121,7 @@ fn matters(event: &Recent, reader: Reader<'_>) -> Option<Unread> {
     let is_their_membership = stored.event_type == "m.room.member"
         && stored.state_key.as_deref() == Some(user_id.as_str());
     let matters = match is_of_them {
-        true => !is_their_membership,
+        true => !is_their_membership && !dummy_event::is_hidden(&stored.event_type),
         false => (unread.notifies > 0 || unread.mentions.is_some()) && !is_ignored(ignored, stored),
     };
     matters.then(|| unread.clone())
@@ -274,6 +275,7 @@ mod tests {
             ("an own topic", recent("@alice:b", "m.room.topic", Some(""), 0), true),
             ("a kick", recent("@alice:b", "m.room.member", Some("@bob:b"), 0), true),
             ("an own profile", recent("@alice:b", "m.room.member", Some("@alice:b"), 0), false),
+            ("an own dummy event", recent("@alice:b", "org.matrix.dummy_event", None, 0), false),
             ("one they ignore", recent("@eve:b", "m.room.message", None, 1), false),
             ("state of one they ignore", recent("@eve:b", "m.room.tombstone", Some(""), 2), true),
         ];
