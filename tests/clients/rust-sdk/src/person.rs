@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -11,7 +11,7 @@ use matrix_sdk::{
     Client, Room,
     config::SyncSettings,
     ruma::{
-        OwnedUserId, RoomId, UserId,
+        OwnedUserId, RoomId, TransactionId, UserId,
         api::client::{
             account::register,
             uiaa::{AuthData, Dummy},
@@ -48,8 +48,7 @@ impl Device {
         let device = Self::new(server).await?;
         let mut request = register::v3::Request::new();
         // The server may know others of this name.
-        let unique = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
-        request.username = Some(format!("{name}_{unique}"));
+        request.username = Some(format!("{name}_{}", TransactionId::new()));
         request.password = Some(PASSWORD.to_owned());
         let auth = device.client.matrix_auth();
         let session = match auth.register(request.clone()).await {
