@@ -136,6 +136,7 @@ pub(crate) const WHOLE_READS: &[(&str, &str)] = &[
     ("room::steps::list", STEPS),
     ("room::stored_us::find_newest", ONE_ROW),
     ("room::stored_us::find_position_before", ONE_ROW),
+    ("room::timestamps::find_join", "all members, once: a server came to an encrypted room"),
     ("room::timestamps::list", PASSED_OVER),
     ("room::unread::list", "UNREAD_SCANNED_EVENTS"),
     ("room::unverified::begin", STAGED),

@@ -3,13 +3,16 @@
 
 use ruma::{OwnedUserId, UserId};
 use serde_json::json;
-use skerry::messages::room::{
-    ChangeDevices, Departures, DeviceChanges, GetDeviceChanges, GetOutgoing, Outcome, Position,
-    WhoShares,
+use skerry::{
+    messages::room::{
+        ChangeDevices, Departures, DeviceChanges, GetDeviceChanges, GetOutgoing, Outcome, Outgoing,
+        Position, WhoShares,
+    },
+    ports::ObjectHost as _,
 };
 
 use super::{
-    peer_room::{PEER, user},
+    peer_room::{PEER, THIRD, user},
     server_reads::stand::{Stand, alice},
 };
 use crate::own_room::whole_room;
@@ -46,17 +49,30 @@ impl Stand {
         warm
     }
 
-    async fn outgoing_devices(&self, limit: u64) -> (Vec<OwnedUserId>, bool) {
-        let server = PEER.try_into().unwrap();
-        let question = GetOutgoing {
-            server,
-            after: None,
+    /// What waits for a server, `devices` at most of that kind.
+    async fn outgoing(
+        &self,
+        server: &str,
+        after: Option<Position>,
+        devices: Option<u64>,
+    ) -> Box<Outgoing> {
+        let question = || GetOutgoing {
+            server: server.try_into().unwrap(),
+            after,
             limit: 50,
             newest_only: false,
             receipts: 0,
-            devices: Some(limit),
+            devices,
         };
-        let outgoing = self.ask(question).await.unwrap();
+        let warm = self.ask(question()).await.unwrap();
+        let cold = crate::room::ask(&self.restarted(), question()).await.unwrap();
+        let read = |it: &Outgoing| (it.devices.clone(), it.departures.clone(), it.upto);
+        assert_eq!(read(&warm), read(&cold));
+        warm
+    }
+
+    async fn outgoing_devices(&self, limit: u64) -> (Vec<OwnedUserId>, bool) {
+        let outgoing = self.outgoing(PEER, None, Some(limit)).await;
         (outgoing.devices, outgoing.has_more)
     }
 }
@@ -143,6 +159,76 @@ async fn who_learns_that_a_room_is_encrypted_tells_of_all_devices() {
 }
 
 #[tokio::test]
+async fn all_devices_are_told_of_in_parts() {
+    // More than are told of at once.
+    const MEMBERS: usize = 105;
+    let mut stand = Stand::new("shared").await;
+    let mut members = vec![alice().user_id];
+    for number in 0..MEMBERS {
+        let member = super::peer_room::caller(&format!("member{number:03}")).user_id;
+        stand.member(&member, &member, "join").await;
+        members.push(member);
+    }
+    let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+    stand.by_carol("m.room.encryption", content).await;
+    assert!(stand.own.alarm().await.is_some());
+    stand.own.run_deferred().await;
+    assert_eq!(stand.outgoing_devices(MEMBERS as u64 + 5).await.0, members);
+}
+
+/// A server that came by way of others may have asked for keys before its join is known here.
+#[tokio::test]
+async fn f12_a_server_whose_join_comes_late_is_told_what_has_changed_since() {
+    const LATE_MS: u64 = 5 * 60 * 1_000;
+    let (eve, nobody) = (user("eve", THIRD), Vec::new());
+    for (is_late, is_renamed) in [(false, false), (true, false), (true, true)] {
+        let mut stand = encrypted().await;
+        let joined_ms = stand.own.host.clock().now_ms();
+        stand.ask(of_alice()).await.unwrap();
+        stand.own.host.pass(LATE_MS);
+        // When the room was where is known by its events.
+        stand.say("after the change").await;
+        stand.own.host.pass(LATE_MS);
+        let now_ms = stand.own.host.clock().now_ms();
+        stand.peer.sent_ms = if is_late { joined_ms } else { now_ms };
+        stand.member(&eve, &eve, "join").await;
+        if is_renamed {
+            stand.peer.sent_ms = now_ms;
+            stand.member(&eve, &eve, "join").await;
+        }
+        let expected = if is_late { vec![alice().user_id] } else { nobody.clone() };
+        let first = stand.outgoing(THIRD, None, Some(5)).await;
+        assert_eq!((first.devices, first.has_more), (expected, false), "{is_late} {is_renamed}");
+        let next = stand.outgoing(THIRD, Some(first.upto), Some(5)).await;
+        assert_eq!((next.devices, next.has_more), (nobody.clone(), false), "once");
+    }
+}
+
+/// There is no end to it else.
+#[tokio::test]
+async fn f12_what_changed_before_a_late_join_comes_in_parts() {
+    let mut stand = encrypted().await;
+    let bella = super::peer_room::caller("bella").user_id;
+    stand.member(&bella, &bella, "join").await;
+    stand.ask(of_alice()).await.unwrap();
+    stand.ask(ChangeDevices { user_id: bella.clone(), server: None }).await.unwrap();
+    let eve = user("eve", THIRD);
+    // It may just as well have come before that, by its own clock.
+    stand.peer.sent_ms = stand.own.host.clock().now_ms();
+    stand.member(&eve, &eve, "join").await;
+    let (mut after, mut told) = (None, Vec::new());
+    for _ in 0..2 {
+        let part = stand.outgoing(THIRD, after, Some(1)).await;
+        told.extend(part.devices);
+        after = Some(part.upto);
+        if !part.has_more {
+            break;
+        }
+    }
+    assert_eq!(told, [alice().user_id, bella]);
+}
+
+#[tokio::test]
 async fn who_comes_and_goes_is_told() {
     let mut stand = encrypted().await;
     let dave = user("dave", PEER);
@@ -174,18 +260,7 @@ async fn who_comes_and_goes_is_told() {
 impl Stand {
     /// Who has left by what the room has for the peer since a position.
     async fn departures(&self, after: Option<Position>) -> Departures {
-        let question = || GetOutgoing {
-            server: PEER.try_into().unwrap(),
-            after,
-            limit: 50,
-            newest_only: false,
-            receipts: 0,
-            devices: None,
-        };
-        let warm = self.ask(question()).await.unwrap().departures;
-        let cold = crate::room::ask(&self.restarted(), question()).await.unwrap().departures;
-        assert_eq!(warm, cold);
-        warm
+        self.outgoing(PEER, after, None).await.departures
     }
 }
 

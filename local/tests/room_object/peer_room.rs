@@ -88,6 +88,8 @@ pub(crate) struct PeerRoom {
     rules: RoomVersionRules,
     pub(crate) create: Pdu,
     pub(crate) tip: Pdu,
+    /// What events say of when they were sent, but for their depth.
+    pub(crate) sent_ms: u64,
     pub(crate) state: BTreeMap<StateKey, Pdu>,
     /// All state events there have been.
     pub(crate) all: Vec<Pdu>,
@@ -115,6 +117,7 @@ impl PeerRoom {
         let mut room = Self {
             rules,
             tip: create.clone(),
+            sent_ms: SENT_MS,
             state: BTreeMap::new(),
             all: Vec::new(),
             create: create.clone(),
@@ -186,7 +189,7 @@ impl PeerRoom {
             prev_events: vec![&self.tip],
             auth_events: auth,
             depth,
-            origin_server_ts: SENT_MS + depth,
+            origin_server_ts: self.sent_ms + depth,
         };
         pdu::build(event, &self.rules, sender.server_name(), &key_of(sender)).unwrap()
     }

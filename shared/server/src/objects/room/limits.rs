@@ -214,6 +214,9 @@ pub const BACKFILL_ASKED: usize = 100;
 pub const BACKFILLED_FROM: u64 = 20;
 /// Events of such an answer of which the state before them is asked for.
 pub const BACKFILLED_STATES: usize = 5;
+/// How far the clocks of other servers may be from this one's, in milliseconds, where the time
+/// of an event of theirs is compared with it.
+pub const CLOCK_SKEW_MS: u64 = 60 * 1_000;
 /// How long whoever reads history waits for what is not here, in milliseconds.
 pub const BACKFILL_WAIT_MS: u64 = 15_000;
 /// How often one page of history may ask for what is not here.

@@ -1,5 +1,7 @@
 //! What events say of when they were sent: `origin_server_ts` of `room_events`.
 
+use ruma::ServerName;
+
 use crate::{
     Result,
     messages::room::Position,
@@ -34,4 +36,25 @@ pub async fn list(
     let range = |stmt: Stmt| stmt.bind(scope).bind(after).bind(upto);
     let read = |mut row: Row| Ok((row.take(0)?, row.take(1)?));
     sql.rows(range(range(stmt)).bind(limit)).await?.into_iter().map(read).collect()
+}
+
+/// When a server that is in the room since a position has come, as its events say, in milliseconds:
+/// the first of that position's event and those that have its users joined.
+pub async fn find_join(
+    sql: &dyn Sql,
+    scope: i64,
+    server: &ServerName,
+    since: Position,
+) -> Result<Option<u64>> {
+    let stmt = Stmt::new(concat!(
+        "SELECT min(ts) FROM (SELECT ",
+        timestamp!(),
+        " AS ts FROM room_events WHERE scope = ? AND num = ? UNION ALL SELECT ",
+        timestamp!(),
+        " FROM room_members m JOIN room_events e ON e.scope = m.scope AND e.num = m.event \
+         WHERE m.scope = ? AND m.membership = 'join' AND substr(m.user_id, -length(?)) = ?)"
+    ));
+    let of_server = format!(":{server}");
+    let stmt = stmt.bind(scope).bind(since).bind(scope).bind(of_server.clone()).bind(of_server);
+    sql.row(stmt).await?.map_or(Ok(None), |mut row| row.take(0))
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedUserId, UserId, events::receipt::ReceiptThread};
+use ruma::{EventId, OwnedUserId, ServerName, UserId, events::receipt::ReceiptThread};
 use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{destination::fitting_receipts, edu::ReadReceipt};
 
@@ -19,7 +19,8 @@ use crate::{
         outgoing::{self, LOOKED_AT, Looked},
         readers::Reader,
         receipts::{self, Receipt},
-        servers,
+        servers::{self, Presence},
+        stored_us, timestamps,
     },
 };
 
@@ -36,7 +37,7 @@ impl Room {
         let (sql, scope) = (self.sql(), self.scope());
         let presence = servers::find(sql, scope, &server).await?;
         let is_let_in = self.is_let_in(&room, &server).await?;
-        let reader = Reader::Server(server);
+        let reader = Reader::Server(server.clone());
         let Some(presence) = presence else {
             self.deliveries().activity.gone(&reader);
             return Ok(Box::new(Outgoing {
@@ -45,10 +46,14 @@ impl Room {
                 ..Outgoing::default()
             }));
         };
+        let devices_after = match devices.filter(|_| is_let_in && room.devices_head > 0) {
+            Some(_) => self.devices_after(&server, presence, after).await?,
+            None => 0,
+        };
         let after = after.unwrap_or(0).max(presence.since);
         let range = (after, presence.until.unwrap_or(room.head));
         let (devices, cut) = match devices.filter(|_| is_let_in) {
-            Some(limit) => self.outgoing_devices(&room, range, limit).await?,
+            Some(limit) => self.outgoing_devices(&room, (devices_after, range.1), limit).await?,
             None => (Vec::new(), None),
         };
         let range = (after, cut.unwrap_or(range.1));
@@ -90,6 +95,30 @@ impl Room {
         }
         let (upto, has_more) = (room.head, false);
         Ok(Box::new(Outgoing { pdus, receipts, devices, upto, has_more, is_over, departures }))
+    }
+
+    /// Behind which position the server is told of devices. One whose join comes late, by way of
+    /// others, may have asked for keys since it joined, and was not told of what has changed then.
+    async fn devices_after(
+        &self,
+        server: &ServerName,
+        presence: Presence,
+        after: Option<Position>,
+    ) -> Result<Position> {
+        let after = after.unwrap_or(0);
+        if after >= presence.since {
+            return Ok(after);
+        }
+        let (sql, scope) = (self.sql(), self.scope());
+        let Some(joined_ms) = timestamps::find_join(sql, scope, server, presence.since).await?
+        else {
+            return Ok(after.max(presence.since));
+        };
+        let instant_us = joined_ms.saturating_sub(limits::CLOCK_SKEW_MS).saturating_mul(1_000);
+        // What is asked of the database fits into a signed number.
+        let instant_us = instant_us.min(i64::MAX.unsigned_abs());
+        let then = stored_us::find_position_before(sql, scope, instant_us).await?;
+        Ok(after.max(then.min(presence.since)))
     }
 
     /// Local users whose devices have changed in a range, as many as are wanted; and up to where
