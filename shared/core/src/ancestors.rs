@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use ruma::{OwnedEventId, OwnedServerName, RoomId, room_version_rules::RoomVersionRules};
 use serde_json::value::RawValue as RawJsonValue;
 
-use crate::receipt;
+use crate::{gather::Gather as _, receipt};
 
 /// An event that is wanted, or that one which is wanted builds on.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub fn leading_to(
         let (event_id, prev_events, depth) = (pdu.event_id, pdu.prev_events, pdu.depth);
         Some((event_id.clone(), Ancestor { event_id, prev_events, server, depth, json }))
     };
-    let mut answered: BTreeMap<_, _> = answer.into_iter().filter_map(read).collect();
+    let mut answered: BTreeMap<_, _> = answer.into_iter().filter_map(read).gather();
     let mut next: Vec<OwnedEventId> = wanted.into_iter().collect();
     let mut seen: HashSet<OwnedEventId> = next.iter().cloned().collect();
     let mut found = Vec::new();

@@ -13,6 +13,7 @@ use ruma::{
 use crate::{
     device_keys::updates::MAX_UPDATES,
     edu::ReadReceipt,
+    gather::Gather as _,
     presence::{MAX_STATUSES, MAX_STATUSES_PER_EDU, Status},
 };
 
@@ -151,7 +152,7 @@ pub fn receipt_edus(rooms: Vec<(OwnedRoomId, Vec<ReadReceipt>)>) -> Vec<Edu> {
     }
     let of_rooms = |rooms: BTreeMap<_, _>| {
         let receipts = rooms.into_iter().map(|(room_id, read)| (room_id, ReceiptMap::new(read)));
-        Edu::Receipt(ReceiptContent::new(receipts.collect()))
+        Edu::Receipt(ReceiptContent::new(receipts.gather()))
     };
     edus.into_iter().map(of_rooms).collect()
 }

@@ -13,7 +13,7 @@ use ruma::{
     events::{MessageLikeEventType, room::power_levels::RoomPowerLevels},
 };
 
-use crate::pdu::MAX_PREV_EVENTS;
+use crate::{gather::Gather as _, pdu::MAX_PREV_EVENTS};
 
 /// The type of these events.
 pub const EVENT_TYPE: &str = "org.matrix.dummy_event";
@@ -77,7 +77,7 @@ pub fn senders(
 ) -> (Vec<OwnedUserId>, bool) {
     let event_type = || MessageLikeEventType::from(EVENT_TYPE);
     let creators = power.rules.privileged_creators.iter().flatten();
-    let named: BTreeSet<&OwnedUserId> = creators.chain(power.users.keys()).collect();
+    let named: BTreeSet<&OwnedUserId> = creators.chain(power.users.keys()).gather();
     let may_send =
         |it: &&OwnedUserId| is_local(it) && power.user_can_send_message(it, event_type());
     let mut named: Vec<_> = named.into_iter().filter(may_send).cloned().collect();

@@ -20,6 +20,7 @@ pub mod engine;
 mod event_json;
 pub mod faults;
 pub mod filter;
+pub mod gather;
 pub mod hierarchy;
 pub mod identifier;
 pub mod integer;

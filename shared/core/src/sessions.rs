@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{DeviceId, OwnedDeviceId};
 
-use crate::token;
+use crate::{gather::Gather as _, token};
 
 /// New pairs of one device of which none has been used, at most: one more makes the one end that
 /// would expire first.
@@ -91,7 +91,7 @@ impl Sessions {
     /// The pairs as the store has them.
     pub fn new(pairs: impl IntoIterator<Item = TokenPair>) -> Self {
         let pairs = pairs.into_iter().map(|pair| (pair.access_hash.clone(), pair));
-        Self { by_access_hash: pairs.collect() }
+        Self { by_access_hash: pairs.gather() }
     }
 
     /// Checks an access token. The plan is not empty at its first use after a refresh, which
@@ -232,7 +232,7 @@ impl Sessions {
     }
 
     fn devices(&self) -> BTreeSet<&DeviceId> {
-        self.by_access_hash.values().map(|it| &*it.device_id).collect()
+        self.by_access_hash.values().map(|it| &*it.device_id).gather()
     }
 
     fn hashes(&self, is_meant: impl FnMut(&&TokenPair) -> bool) -> Vec<String> {

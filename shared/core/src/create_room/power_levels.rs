@@ -2,6 +2,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#mroompower_levels
 
+use crate::gather::Gather as _;
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, Int, OwnedUserId,
     api::client::room::create_room::v3::Request, int, room_version_rules::RoomVersionRules,
@@ -32,7 +33,7 @@ pub(super) fn build(
     let infinite = rules.authorization.explicitly_privilege_room_creators;
     let powerful = if infinite { &[] } else { creators };
     let powerful = powerful.iter().chain(if infinite { &[] } else { trusted });
-    let users = powerful.map(|it| (it.to_string(), level(CREATOR_POWER))).collect();
+    let users = powerful.map(|it| (it.to_string(), level(CREATOR_POWER))).gather();
     let mut content = defaults(preset, users, infinite);
 
     let Some(raw) = &request.power_level_content_override else {

@@ -13,7 +13,9 @@ use super::{
     answers::{remote_cross_signing, remote_device},
     cross_signing::{MASTER, SELF_SIGNING},
 };
-use crate::{destination::MAX_EDUS, edu::MAX_EDU_BYTES, identifier::MAX_ID_BYTES};
+use crate::{
+    destination::MAX_EDUS, edu::MAX_EDU_BYTES, gather::Gather as _, identifier::MAX_ID_BYTES,
+};
 
 /// Updates that one comes after. Where there are more, nobody knows what it comes after.
 const MAX_AFTER: usize = 20;
@@ -109,7 +111,7 @@ fn device(content: &str, user_id: &UserId) -> Option<Change> {
             Some(remote_device(keys.json().get(), (user_id, &device_id), name.as_deref())?)
         }
     };
-    let after = update.prev_id.into_iter().map(u64::from).collect();
+    let after = update.prev_id.into_iter().map(u64::from).gather();
     Some(Change::Device(DeviceChange { device_id, keys, id: update.stream_id.into(), after }))
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ruma::{CanonicalJsonObject, CanonicalJsonValue, UserId};
 
 use super::{Fault, InvalidKeys, invalid, public_key, refused};
-use crate::receipt::VerifyKey;
+use crate::{gather::Gather as _, receipt::VerifyKey};
 
 /// Signatures by user and key.
 type Signatures = BTreeMap<String, BTreeMap<String, String>>;
@@ -49,11 +49,10 @@ impl Signed {
         if !self.signatures.is_empty() {
             let of_user = |keys: &BTreeMap<String, String>| {
                 let keys = keys.iter().map(|(id, it)| (id.clone(), it.clone().into()));
-                CanonicalJsonValue::Object(keys.collect())
+                CanonicalJsonValue::Object(keys.gather())
             };
             let signatures = self.signatures.iter().map(|(user, it)| (user.clone(), of_user(it)));
-            object
-                .insert("signatures".to_owned(), CanonicalJsonValue::Object(signatures.collect()));
+            object.insert("signatures".to_owned(), CanonicalJsonValue::Object(signatures.gather()));
         }
         text_of(&object)
     }

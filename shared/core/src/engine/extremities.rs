@@ -6,7 +6,7 @@ use super::{
     Event, Head, Incomplete, KeyId, Num, State, Undecided, Verdict, View, gather::Gather,
     related::Related, states,
 };
-use crate::pdu::MAX_PREV_EVENTS;
+use crate::{gather::Gather as _, pdu::MAX_PREV_EVENTS};
 
 /// The forward extremities that a new event names: all, or [`MAX_PREV_EVENTS`] of them.
 ///
@@ -84,7 +84,7 @@ pub fn state_before(view: &impl View, head: &Head<'_>, prev: &[Num]) -> Result<S
 
 /// Whether these are the room's forward extremities, all of them.
 pub(super) fn is_head(head: &Head<'_>, prev: &[Num]) -> bool {
-    let set = |it: &[Num]| it.iter().copied().collect::<BTreeSet<_>>();
+    let set = |it: &[Num]| it.iter().copied().gather::<BTreeSet<_>>();
     set(prev) == set(head.extremities)
 }
 
@@ -98,7 +98,7 @@ pub(super) fn after(
     add: bool,
 ) -> Result<Vec<Num>, Incomplete> {
     const MAX_WALK: usize = 64;
-    let mut left: BTreeSet<Num> = head.extremities.iter().copied().collect();
+    let mut left: BTreeSet<Num> = head.extremities.iter().copied().gather();
     let mut todo = event.pdu.prev_events.clone();
     let mut seen = BTreeSet::new();
     while let Some(id) = todo.pop() {

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::gather::Gather as _;
+
 use super::{Incomplete, KeyId, Num, State, StateAt, View, gather::Gather};
 
 /// What some keys have: an event, or none.
@@ -23,7 +25,7 @@ pub(super) struct Related {
 impl Related {
     /// Finds what differs.
     pub(super) fn of(view: &impl View, states: &[&State]) -> Result<Self, Incomplete> {
-        let bases: BTreeSet<StateAt> = states.iter().map(|it| it.base).collect();
+        let bases: BTreeSet<StateAt> = states.iter().map(|it| it.base).gather();
         let lines = Lines::of(view, bases)?;
         let common = lines.common();
         let mut gather = Gather::default();
@@ -44,9 +46,9 @@ impl Related {
                 all.extend(state.changes.iter().map(|(key, event)| (*key, *event)));
                 all
             })
-            .collect();
+            .gather();
         let mut new = Self { common, in_common: Changes::new(), bases, states };
-        let keys: BTreeSet<KeyId> = new.states.iter().flat_map(|it| it.keys()).copied().collect();
+        let keys: BTreeSet<KeyId> = new.states.iter().flat_map(|it| it.keys()).copied().gather();
         new.look_up(view, keys)?;
         Ok(new)
     }

@@ -13,7 +13,10 @@ use super::{
     gather::Gather,
     related::{Changes, Related},
 };
-use crate::state_res::{self, Column, Conflict};
+use crate::{
+    gather::Gather as _,
+    state_res::{self, Column, Conflict},
+};
 
 /// The event a state has for a key; `Some(None)`: it has none. `None`: not in memory.
 pub fn lookup(view: &impl View, state: &State, key: KeyId) -> Option<Option<Num>> {
@@ -98,7 +101,7 @@ pub fn changes(
         let (before, after) = (related.lookup(0, *key), related.lookup(1, *key));
         (before != after).then_some((*key, (before, after)))
     };
-    Ok(related.in_common().keys().filter_map(change).collect())
+    Ok(related.in_common().keys().filter_map(change).gather())
 }
 
 /// Resolves the states of forks to one state.
@@ -178,12 +181,12 @@ fn conflict(related: &Related) -> Conflict {
         }
         (events.len() > 1).then_some(key)
     };
-    let keys: BTreeSet<KeyId> = said.into_iter().filter_map(differ).collect();
+    let keys: BTreeSet<KeyId> = said.into_iter().filter_map(differ).gather();
     let mut kept = BTreeSet::<Vec<(KeyId, Option<Num>)>>::new();
     for state in related.states() {
         let differs =
             |(key, event): &(KeyId, Option<Num>)| keys.contains(key) && *event != in_common(key);
-        kept.insert(state.iter().map(|(key, event)| (*key, *event)).filter(differs).collect());
+        kept.insert(state.iter().map(|(key, event)| (*key, *event)).filter(differs).gather());
     }
     let mut columns = BTreeMap::<KeyId, Vec<(usize, Option<Num>)>>::new();
     for (fork, row) in kept.iter().enumerate() {
@@ -196,7 +199,7 @@ fn conflict(related: &Related) -> Conflict {
         let others = columns.remove(key).unwrap_or_default();
         (*key, Column::new(forks, in_common(key), others))
     };
-    Conflict { forks, keys: keys.iter().map(column).collect() }
+    Conflict { forks, keys: keys.iter().map(column).gather() }
 }
 
 /// The resolved state, relative to the fork with the fewest changes.

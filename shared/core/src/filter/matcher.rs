@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::gather::Gather as _;
 use ruma::{
     OwnedUserId, RoomId,
     api::client::filter::{Filter, RoomEventFilter, UrlFilter},
@@ -80,7 +81,7 @@ impl<'a> Matcher<'a> {
 }
 
 fn names(users: &[OwnedUserId]) -> BTreeSet<&str> {
-    users.iter().map(|it| it.as_str()).collect()
+    users.iter().map(|it| it.as_str()).gather()
 }
 
 /// Types of events, and patterns of them.

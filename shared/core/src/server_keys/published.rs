@@ -4,8 +4,6 @@
 //! [own]: https://spec.matrix.org/v1.19/server-server-api/#publishing-keys
 //! [notary]: https://spec.matrix.org/v1.19/server-server-api/#querying-keys-through-another-server
 
-use std::collections::BTreeMap;
-
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, ServerName, UInt,
     api::federation::discovery::{OldVerifyKey, ServerSigningKeys, VerifyKey},
@@ -15,7 +13,7 @@ use ruma::{
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 
 use super::own::OwnKeys;
-use crate::SigningKey;
+use crate::{SigningKey, gather::Gather as _};
 
 /// For how long other servers may go by an answer, in milliseconds. A key that is taken out of use
 /// signs nothing from then on, but is believed in for so long.
@@ -39,7 +37,7 @@ pub fn own(
 ) -> Result<Box<RawJsonValue>, NotPublished> {
     let mut answer = ServerSigningKeys::new(server.to_owned(), time(now_ms + VALIDITY_MS)?);
     let current = (key.id().to_owned(), VerifyKey::new(public(&key.public_base64())?));
-    answer.verify_keys = BTreeMap::from([current]);
+    answer.verify_keys = [current].into_iter().gather();
     for next in next {
         let key = VerifyKey::new(public(&next.public_base64)?);
         answer.verify_keys.insert(next.id.clone(), key);

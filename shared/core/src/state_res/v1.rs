@@ -9,7 +9,10 @@ use rustc_hash::FxHashMap;
 use sha1::{Digest, Sha1};
 
 use super::{checks::is_allowed, context::Context};
-use crate::engine::{Event, Incomplete, KeyId, Num, View};
+use crate::{
+    engine::{Event, Incomplete, KeyId, Num, View},
+    gather::Gather as _,
+};
 
 /// The passes, in their order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +71,7 @@ pub(super) fn resolve<V: View>(
         cx.complete()?;
         state.resolved.extend(outcome);
     }
-    Ok(cx.keys.keys().map(|key| (*key, state.resolved.get(key).copied())).collect())
+    Ok(cx.keys.keys().map(|key| (*key, state.resolved.get(key).copied())).gather())
 }
 
 /// The events of one key.

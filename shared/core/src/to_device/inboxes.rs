@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::gather::Gather as _;
 use ruma::{DeviceId, OwnedDeviceId};
 
 /// Messages that wait for one device. Who has been away for months finds what came last.
@@ -54,7 +55,7 @@ pub struct Inboxes(BTreeMap<OwnedDeviceId, Size>);
 impl Inboxes {
     /// What is stored.
     pub fn new(sizes: impl IntoIterator<Item = (OwnedDeviceId, Size)>) -> Self {
-        Self(sizes.into_iter().collect())
+        Self(sizes.into_iter().gather())
     }
 
     /// Whether nothing waits for a device.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::sync_token::SyncToken;
+use crate::{gather::Gather as _, sync_token::SyncToken};
 
 /// Rooms whose last change is remembered.
 pub const MAX_RECENT_ROOMS: usize = 1_000;
@@ -89,6 +89,6 @@ impl<K: Ord + Clone> ChangedRooms<K> {
         }
         let recent = self.by_seq.iter().rev().take_while(|(seq, _)| *seq > token.base);
         let recent = recent.map(|(_, room)| room);
-        Some(recent.chain(&self.unread).cloned().collect())
+        Some(recent.chain(&self.unread).cloned().gather())
     }
 }

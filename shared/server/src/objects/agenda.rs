@@ -7,6 +7,8 @@
 
 use std::{collections::BTreeMap, fmt::Debug};
 
+use skerry_core::gather::Gather as _;
+
 use crate::{
     Result,
     ports::{Sql, Stmt},
@@ -82,7 +84,7 @@ impl<D: Due> Agenda<D> {
             let due = D::ALL.iter().find(|it| it.name() == name)?;
             Some((*due, at_ms))
         });
-        Ok(Self(known.collect()))
+        Ok(Self(known.gather()))
     }
 
     /// When this is due, if it is to be done at all.

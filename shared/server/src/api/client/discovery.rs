@@ -11,6 +11,7 @@ use ruma::api::{
         get_supported_versions,
     },
 };
+use skerry_core::gather::Gather as _;
 
 use super::super::{Client, Cx, mount::Routes};
 use crate::{Error, Result};
@@ -62,7 +63,7 @@ async fn get_supported_versions(
     let versions = VERSIONS.iter().map(|it| it.as_str().unwrap_or(V1_0).to_owned());
     let mut response = get_supported_versions::Response::new(versions.collect());
     let features = UNSTABLE_FEATURES.iter().map(|it| ((*it).to_owned(), true));
-    response.unstable_features = features.collect();
+    response.unstable_features = features.gather();
     Ok(response)
 }
 

@@ -17,7 +17,7 @@ use ruma::{
     OneTimeKeyAlgorithm, OwnedDeviceId, OwnedOneTimeKeyId, OwnedServerName, OwnedUserId,
     api::client::keys::upload_keys, encryption::OneTimeKey, serde::Raw,
 };
-use skerry_core::device_keys::upload;
+use skerry_core::{device_keys::upload, gather::Gather as _};
 
 use super::super::{Cx, mount::Routes};
 use crate::{
@@ -62,7 +62,7 @@ async fn upload_keys(
     let counts = cx.ports.objects.ask(user_id, question).await?;
     let none = (OneTimeKeyAlgorithm::SignedCurve25519, UInt::MIN);
     let counts = counts.into_iter().map(|(it, count)| (it.into(), UInt::new_saturating(count)));
-    Ok(upload_keys::v3::Response::new([none].into_iter().chain(counts).collect()))
+    Ok(upload_keys::v3::Response::new([none].into_iter().chain(counts).gather()))
 }
 
 /// Keys by their names.

@@ -16,8 +16,9 @@ use ruma::{
     profile::{ProfileFieldName, ProfileFieldValue},
 };
 use serde_json::Value as JsonValue;
-use skerry_core::profile::{
-    MAX_AVATAR_URL_BYTES, MAX_DISPLAY_NAME_BYTES, MAX_FIELD_NAME_BYTES, is_field_name,
+use skerry_core::{
+    gather::Gather as _,
+    profile::{MAX_AVATAR_URL_BYTES, MAX_DISPLAY_NAME_BYTES, MAX_FIELD_NAME_BYTES, is_field_name},
 };
 
 use super::super::{Cx, mount::Routes, sharing};
@@ -50,7 +51,7 @@ pub async fn get_profile(
         true => find(&cx, &request.user_id).await?.ok_or_else(unknown)?,
         false => remote::find(&cx, caller.as_ref(), &request.user_id, None).await?,
     };
-    Ok(profile.into_iter().collect())
+    Ok(profile.into_iter().gather())
 }
 
 /// `GET /_matrix/client/*/profile/{userId}/{keyName}`

@@ -18,6 +18,7 @@ use ruma::{
     },
     serde::Raw,
 };
+use skerry_core::gather::Gather as _;
 
 use crate::{
     Error, Result,
@@ -89,8 +90,9 @@ async fn claim_keys(
     claim::check(&request.one_time_keys)?;
     let claimed = claim::local_keys(&cx, own(&cx, request.one_time_keys)?).await?;
     let claimed = claimed.into_iter().filter(|(_, keys)| !keys.is_empty());
-    let claimed = claimed.map(|(user_id, keys)| Ok((user_id, claim::to_given(keys)?)));
-    Ok(claim_keys::v1::Response::new(claimed.collect::<Result<_>>()?))
+    let claimed =
+        claimed.map(|(user_id, keys)| -> Result<_> { Ok((user_id, claim::to_given(keys)?)) });
+    Ok(claim_keys::v1::Response::new(claimed.try_gather()?))
 }
 
 /// What is asked of this server's users. Of others nothing is answered.

@@ -9,6 +9,7 @@ use ruma::{
     api::federation::query::{get_profile_information, get_room_information},
     profile::ProfileFieldName,
 };
+use skerry_core::gather::Gather as _;
 
 use crate::{
     Error, Result,
@@ -49,5 +50,5 @@ async fn get_profile_information(
     let profile = profile.ok_or_else(|| Error::not_found("this server has no such user"))?;
     let wanted = request.field.as_ref().map(ProfileFieldName::as_str);
     let fields = profile.into_iter().filter(|(name, _)| wanted.is_none_or(|it| it == name));
-    Ok(fields.collect())
+    Ok(fields.gather())
 }

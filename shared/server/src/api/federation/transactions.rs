@@ -22,6 +22,7 @@ use skerry_core::{
     device_keys::changes::{self, UserChange},
     edu::{self, Edus, RoomEdus},
     faults::Faults,
+    gather::Gather as _,
     presence::Status,
     to_device::{self, Message},
 };
@@ -108,7 +109,7 @@ async fn note_changed_devices(
     if changes.is_empty() {
         return Ok(());
     }
-    let user_ids: BTreeSet<_> = changes.iter().map(|it| it.user_id.clone()).collect();
+    let user_ids: BTreeSet<_> = changes.iter().map(|it| it.user_id.clone()).gather();
     let question = ChangeDevices { user_ids: user_ids.into_iter().collect(), changes };
     cx.ports.objects.ask(&**server, question).await
 }
@@ -131,7 +132,7 @@ fn by_room(
         room_id: OwnedRoomId,
     }
     let edus = edus.into_iter().map(|(room_id, edus)| (room_id, Said { pdus: Vec::new(), edus }));
-    let mut rooms = edus.collect::<BTreeMap<_, Said>>();
+    let mut rooms = edus.gather::<BTreeMap<_, Said>>();
     for pdu in pdus {
         match serde_json::from_str::<Event>(pdu.get()) {
             Ok(event) => rooms.entry(event.room_id).or_default().pdus.push(pdu),
@@ -295,5 +296,5 @@ fn results(received: Vec<Received>) -> Results {
         _ => Ok(()),
     };
     let received = received.into_iter();
-    received.filter_map(|it| Some((it.event_id?, result(it.outcome)))).collect()
+    received.filter_map(|it| Some((it.event_id?, result(it.outcome)))).gather()
 }

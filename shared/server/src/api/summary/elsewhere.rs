@@ -17,6 +17,7 @@ use ruma::{
     room::{JoinRuleSummary, RoomSummary},
 };
 use skerry_core::{
+    gather::Gather as _,
     hierarchy::{self, Child},
     room_summary::{Access, Openness},
 };
@@ -72,14 +73,14 @@ fn told(answer: Response, suggested_only: bool) -> Told {
     let is_space = room.summary.room_type.as_ref().is_some_and(|it| it.as_str() == "m.space");
     let events = room.children_state.iter().map(|it| it.json().get()).filter(|_| is_space);
     let children = hierarchy::children(events, suggested_only);
-    let known: BTreeSet<_> = children.iter().map(|it| it.room_id.clone()).collect();
+    let known: BTreeSet<_> = children.iter().map(|it| it.room_id.clone()).gather();
     // Of other rooms it has not been asked.
     let summaries = summaries.into_iter().filter(|it| known.contains(&it.room_id));
     Told {
         room: shown(room.summary),
         children,
-        summaries: summaries.map(|it| (it.room_id.clone(), shown(it))).collect(),
-        inaccessible: inaccessible_children.into_iter().collect(),
+        summaries: summaries.map(|it| (it.room_id.clone(), shown(it))).gather(),
+        inaccessible: inaccessible_children.into_iter().gather(),
     }
 }
 

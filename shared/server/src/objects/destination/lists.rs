@@ -26,7 +26,10 @@ use std::{
 
 use futures_util::future::{Either, select};
 use ruma::{OwnedUserId, UserId};
-use skerry_core::device_keys::lists::{DeviceList, KeptList};
+use skerry_core::{
+    device_keys::lists::{DeviceList, KeptList},
+    gather::Gather as _,
+};
 use tokio::sync::watch;
 
 use self::retry::Retry;
@@ -158,7 +161,7 @@ impl Destination {
             return Ok(Vec::new());
         }
         let lists = store::list_lists(self.host.sql(), self.host.scope(), &user_ids).await?;
-        let mut lists: BTreeMap<_, _> = lists.into_iter().collect();
+        let mut lists: BTreeMap<_, _> = lists.into_iter().gather();
         let row = |tracked: Tracked| {
             let list = lists.remove(&tracked.user_id)?;
             Some(Row { tracked, list })

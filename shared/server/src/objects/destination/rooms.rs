@@ -9,6 +9,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use skerry_core::{
     destination::{TypingNews, retry_after_ms},
     device_keys::updates::Sent,
+    gather::Gather as _,
     to_device::Size,
 };
 use tokio::sync::{MappedMutexGuard, MutexGuard};
@@ -100,7 +101,7 @@ impl Destination {
         let mut guard = self.state.lock().await;
         if guard.as_ref().is_none_or(|it| it.is_in_doubt) {
             let (sql, scope) = (self.host.sql(), self.host.scope());
-            let rooms = rooms::list(sql, scope).await?.into_iter().collect();
+            let rooms = rooms::list(sql, scope).await?.into_iter().gather();
             let failures = failures::find(sql, scope).await?;
             let mut state = State {
                 rooms,

@@ -13,7 +13,10 @@ use std::{
 
 use lru::LruCache;
 use ruma::{OwnedRoomId, OwnedUserId};
-use skerry_core::presence::{MAX_STATUSES, Status};
+use skerry_core::{
+    gather::Gather as _,
+    presence::{MAX_STATUSES, Status},
+};
 
 use super::Destination;
 use crate::{
@@ -165,7 +168,7 @@ impl Destination {
                 let told = std::mem::take(&mut state.statuses.to_tell);
                 state.statuses.is_telling = !told.is_empty();
                 let remembered = state.statuses.rooms.iter().map(|(room_id, ())| room_id);
-                let rooms: BTreeSet<_> = remembered.chain(state.rooms.keys()).cloned().collect();
+                let rooms: BTreeSet<_> = remembered.chain(state.rooms.keys()).cloned().gather();
                 (rooms, told)
             };
             if told.is_empty() {

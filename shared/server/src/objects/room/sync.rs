@@ -10,7 +10,7 @@ mod unread;
 use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::{UserId, events::room::member::MembershipState};
-use skerry_core::{engine::StateAt, filter::Matcher};
+use skerry_core::{engine::StateAt, filter::Matcher, gather::Gather as _};
 
 use self::{lazy::Lazy, unread::Reader};
 use crate::{
@@ -173,7 +173,7 @@ impl Room {
             self.list_state(at, space).await?
         } else {
             let changed = changes.iter().filter(|it| it.position <= upto);
-            let latest: BTreeMap<_, _> = changed.map(|it| (&it.key, it.event)).collect();
+            let latest: BTreeMap<_, _> = changed.map(|it| (&it.key, it.event)).gather();
             let nums: Vec<_> = latest.into_values().flatten().collect();
             events::list(self.sql(), self.scope(), &nums).await?
         };

@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use ruma::api::error::{ErrorKind, WrongRoomKeysVersionErrorData};
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::key_backup::{
-    Key, MAX_AUTH_DATA_BYTES, MAX_BYTES, MAX_DELETED, MAX_VERSIONS, PAGE_BYTES, PAGE_KEYS,
+use skerry_core::{
+    gather::Gather as _,
+    key_backup::{
+        Key, MAX_AUTH_DATA_BYTES, MAX_BYTES, MAX_DELETED, MAX_VERSIONS, PAGE_BYTES, PAGE_KEYS,
+    },
 };
 
 use super::{Due, State, User, limits};
@@ -174,7 +177,7 @@ impl User {
         let (sql, scope) = (self.sql(), self.scope());
         let known = backup_keys::list_ranks(sql, scope, backup.key_set, &ids).await?;
         let known: BTreeMap<_, _> =
-            known.into_iter().map(|(id, rank, bytes)| (id, (rank, bytes))).collect();
+            known.into_iter().map(|(id, rank, bytes)| (id, (rank, bytes))).gather();
         let mut new = backup.clone();
         let mut changed = Vec::new();
         for (id, key) in ids.into_iter().zip(it.keys.iter().map(|it| &it.key)) {

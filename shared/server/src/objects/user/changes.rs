@@ -8,6 +8,7 @@ use ruma::{
 use serde::Serialize;
 use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 use skerry_core::{
+    gather::Gather as _,
     presence::Status,
     sync_token::SyncToken,
     user_stream::{self, Ask, Change, Page, ReadPlan, RoomRead},
@@ -197,7 +198,7 @@ impl User {
             .chain(&mut changes.left)
             .filter(is_new)
             .map(|it| (it.room_id.to_string(), (it.room_id.clone(), &mut it.account_data)))
-            .collect();
+            .gather();
         if new.is_empty() {
             return Ok(());
         }

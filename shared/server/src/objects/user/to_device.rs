@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use ruma::{DeviceId, OwnedDeviceId};
 use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
+    gather::Gather as _,
     sync_token::SyncToken,
     to_device::{Inboxes, Message, PAGE_BYTES, PAGE_MESSAGES, Size, cut, fitting},
 };
@@ -76,7 +77,7 @@ impl User {
     async fn new_messages(&self, messages: Vec<Message>) -> Result<Vec<(String, Message)>> {
         let keys: Vec<_> = messages.iter().map(Message::key).collect();
         let seen = to_device::list_seen(self.sql(), self.scope(), &keys).await?;
-        let mut seen: BTreeSet<_> = seen.into_iter().collect();
+        let mut seen: BTreeSet<_> = seen.into_iter().gather();
         let each = keys.into_iter().zip(messages);
         Ok(each.filter(|(key, _)| seen.insert(key.clone())).collect())
     }

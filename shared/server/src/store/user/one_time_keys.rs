@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ruma::{DeviceId, OwnedDeviceId};
-use skerry_core::device_keys::upload::OneTimeKey;
+use skerry_core::{device_keys::upload::OneTimeKey, gather::Gather as _};
 
 use crate::{
     Result,
@@ -47,7 +47,7 @@ pub async fn count(
     .bind(scope)
     .bind(device_id.as_str());
     let read = |mut row: Row| Ok((row.take(0)?, row.take(1)?));
-    sql.rows(stmt).await?.into_iter().map(read).collect()
+    sql.rows(stmt).await?.into_iter().map(read).try_gather()
 }
 
 /// The key that was uploaded first of those that nobody has claimed.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as JsonValue;
+use skerry_core::gather::Gather as _;
 
 use crate::{
     Result,
@@ -13,7 +14,7 @@ use crate::{
 pub async fn list(sql: &dyn Sql, scope: i64) -> Result<BTreeMap<String, JsonValue>> {
     let stmt = Stmt::new("SELECT field, value FROM user_profile WHERE scope = ?").bind(scope);
     let field = |mut row: Row| Ok((row.take(0)?, serde_json::from_str(&row.take::<String>(1)?)?));
-    sql.rows(stmt).await?.into_iter().map(field).collect()
+    sql.rows(stmt).await?.into_iter().map(field).try_gather()
 }
 
 /// Sets one field.

@@ -10,6 +10,7 @@ use ruma::{
     encryption::OneTimeKey, serde::Raw,
 };
 use serde_json::value::RawValue as RawJsonValue;
+use skerry_core::gather::Gather as _;
 
 use super::{Devices, MAX_DEVICES, USERS_AT_ONCE, part, remote};
 use crate::{
@@ -36,8 +37,8 @@ pub(super) async fn claim_keys(
     let remote = async { Ok(remote::claim(&cx, remote, request.timeout).await) };
     let (local, (remote, failures)) = try_join(local, remote).await?;
     let given = local.into_iter().chain(remote).filter(|(_, keys)| !keys.is_empty());
-    let given = given.map(|(user_id, keys)| Ok((user_id, to_given(keys)?)));
-    let mut response = claim_keys::v3::Response::new(given.collect::<Result<_>>()?);
+    let given = given.map(|(user_id, keys)| -> Result<_> { Ok((user_id, to_given(keys)?)) });
+    let mut response = claim_keys::v3::Response::new(given.try_gather()?);
     response.failures = failures;
     Ok(response)
 }
@@ -70,7 +71,7 @@ pub(in crate::api) fn to_given(keys: ClaimedKeys) -> Result<Given> {
     let of_device = |(device_id, key): (_, skerry_core::device_keys::upload::OneTimeKey)| {
         let name = OneTimeKeyId::parse(key.name()).map_err(Error::internal)?;
         let key = Raw::from_json(RawJsonValue::from_string(key.json)?);
-        Ok((device_id, BTreeMap::from([(name, key)])))
+        Ok((device_id, [(name, key)].into_iter().gather()))
     };
-    keys.into_iter().map(of_device).collect()
+    keys.into_iter().map(of_device).try_gather()
 }

@@ -9,9 +9,12 @@ use ruma::{
     OwnedUserId, UserId, api::client::keys::get_keys, encryption::CrossSigningKey, serde::Raw,
 };
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::device_keys::{
-    answers::with_signatures,
-    cross_signing::{self, MASTER},
+use skerry_core::{
+    device_keys::{
+        answers::with_signatures,
+        cross_signing::{self, MASTER},
+    },
+    gather::Gather as _,
 };
 
 use super::{Asked, USERS_AT_ONCE, part, remote};
@@ -38,7 +41,7 @@ pub(super) async fn get_keys(
     for (user_id, keys) in found {
         let UserKeys { devices, cross_signing, .. } = keys;
         let devices = devices.into_iter().map(|(it, keys)| (it, Raw::from_json(keys)));
-        response.device_keys.insert(user_id.clone(), devices.collect());
+        response.device_keys.insert(user_id.clone(), devices.gather());
         let slots = [
             (cross_signing.master, &mut response.master_keys),
             (cross_signing.self_signing, &mut response.self_signing_keys),
@@ -69,7 +72,7 @@ pub(super) async fn find(
     let local = ask_each(cx, local.into_iter().map(question).collect(), USERS_AT_ONCE);
     let (local, (remote, failures)) = join(local, remote::query(cx, reader, remote, timeout)).await;
     let local = local.into_iter().map(|it| it.map(|(user_id, keys)| (user_id, *keys)));
-    Ok((local.chain(remote.into_iter().map(Ok)).collect::<Result<_>>()?, failures))
+    Ok((local.chain(remote.into_iter().map(Ok)).try_gather()?, failures))
 }
 
 /// Adds what the caller has signed of others' master keys.

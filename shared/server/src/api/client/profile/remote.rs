@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ruma::{UserId, api::federation::query::get_profile_information, profile::ProfileFieldName};
-use skerry_core::{profile, rate_limits::Bucket};
+use skerry_core::{gather::Gather as _, profile, rate_limits::Bucket};
 
 use crate::{
     Result,
@@ -32,5 +32,5 @@ pub(super) async fn find(
     let mut request = get_profile_information::v1::Request::new(user_id.to_owned());
     request.field = field;
     let answer = cx.peers().ask(user_id.server_name(), request, LIMITS).await;
-    Ok(profile::of_other_server(answer.map_err(not_found)?).collect())
+    Ok(profile::of_other_server(answer.map_err(not_found)?).gather())
 }

@@ -23,6 +23,7 @@ use serde_json::value::{RawValue as RawJsonValue, to_raw_value};
 use skerry_core::{
     canonical_alias::AliasError,
     create_room::{self, CreateRoomError, Plan, Profile, StateItem},
+    gather::Gather as _,
     pdu::{self, BuildError},
     rate_limits::Bucket,
 };
@@ -120,7 +121,7 @@ async fn profiles(
         let profile = member_profile::find_invitee(cx, user_id).await?;
         Ok::<_, Error>((user_id.clone(), profile))
     });
-    let mut profiles: BTreeMap<_, _> = try_join_all(invited).await?.into_iter().collect();
+    let mut profiles: BTreeMap<_, _> = try_join_all(invited).await?.into_iter().gather();
     profiles.insert(creator.to_owned(), member_profile::find(cx, creator).await?);
     Ok(profiles)
 }

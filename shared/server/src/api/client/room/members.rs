@@ -10,6 +10,7 @@ use ruma::{
     serde::Raw,
 };
 use serde_json::{Map as JsonMap, json};
+use skerry_core::gather::Gather as _;
 
 use super::{ask, page_token};
 use crate::{
@@ -60,5 +61,5 @@ async fn joined_members(
         let member = json!({ "display_name": display_name, "avatar_url": avatar_url });
         (user_id.to_string(), member)
     });
-    Ok(Json::of(&json!({ "joined": joined.collect::<JsonMap<_, _>>() }))?)
+    Ok(Json::of(&json!({ "joined": joined.gather::<JsonMap<_, _>>() }))?)
 }

@@ -20,6 +20,7 @@ use ruma::{
 };
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue as RawJsonValue;
+use skerry_core::gather::Gather as _;
 
 use crate::api::patched::{Body, Patch};
 
@@ -68,10 +69,10 @@ impl Serialize for Complete {
             next_batch: &response.next_batch,
             presence: events(&response.presence.events),
             rooms: Rooms {
-                invite: invite.collect(),
-                join: rooms.join.iter().map(|(room_id, room)| (&**room_id, joined(room))).collect(),
-                knock: knock.collect(),
-                leave: rooms.leave.iter().map(|(room_id, room)| (&**room_id, left(room))).collect(),
+                invite: invite.gather(),
+                join: rooms.join.iter().map(|(room_id, room)| (&**room_id, joined(room))).gather(),
+                knock: knock.gather(),
+                leave: rooms.leave.iter().map(|(room_id, room)| (&**room_id, left(room))).gather(),
             },
             to_device: events(&response.to_device.events),
         };

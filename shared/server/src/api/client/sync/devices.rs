@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, stream};
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
+use skerry_core::gather::Gather as _;
 
 use super::ROOMS_AT_ONCE;
 use crate::{
@@ -31,7 +32,7 @@ pub(in super::super) struct Devices {
 impl Devices {
     /// Of these keys are to be asked for anew, whatever rooms say.
     pub(in super::super) fn new(changed: Vec<OwnedUserId>) -> Self {
-        Self { changed: changed.into_iter().collect(), left: BTreeSet::new() }
+        Self { changed: changed.into_iter().gather(), left: BTreeSet::new() }
     }
 
     /// What a room says.
@@ -49,10 +50,10 @@ impl Devices {
         self.left.retain(|it| !self.changed.contains(it));
         if !self.left.is_empty() {
             let left = self.left.into_iter().collect();
-            self.left = not_shared(cx, caller, left).await?.into_iter().collect();
+            self.left = not_shared(cx, caller, left).await?.into_iter().gather();
         }
         let (changed, left) = (self.changed.into_iter(), self.left.into_iter());
-        Ok(DeviceChanges { changed: changed.collect(), left: left.collect() })
+        Ok(DeviceChanges { changed: changed.gather(), left: left.gather() })
     }
 }
 

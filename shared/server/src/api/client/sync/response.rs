@@ -1,9 +1,6 @@
 //! Putting a `/sync` response together.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use js_int::UInt;
 use ruma::{
@@ -18,7 +15,7 @@ use ruma::{
     serde::Raw,
 };
 use serde_json::{json, value::to_raw_value};
-use skerry_core::{presence::Status, sync_token::SyncToken};
+use skerry_core::{gather::Gather as _, presence::Status, sync_token::SyncToken};
 
 use super::{super::push, complete::Complete, options::SyncOptions, read_rooms::ReadRoom};
 use crate::{
@@ -39,7 +36,7 @@ impl Builder {
         let mut response = Response::new(String::new());
         let KeyCounts { one_time_keys, unused_fallback } = counts;
         // Clients take a missing count for an old server's.
-        let counts = BTreeMap::from([(OneTimeKeyAlgorithm::SignedCurve25519, UInt::MIN)]);
+        let counts = [(OneTimeKeyAlgorithm::SignedCurve25519, UInt::MIN)].into_iter().gather();
         response.device_one_time_keys_count = counts;
         let counts = one_time_keys.into_iter();
         let counts = counts.map(|(it, count)| (it.into(), UInt::new_saturating(count)));
@@ -177,7 +174,7 @@ fn joined_room(
     room.summary = summary(&mut sync);
     room.unread_notifications = unread(sync.unread);
     room.unread_thread_notifications =
-        sync.unread_threads.into_iter().map(|(root, count)| (root, unread(count))).collect();
+        sync.unread_threads.into_iter().map(|(root, count)| (root, unread(count))).gather();
     room.ephemeral.events = raw(sync.ephemeral);
     Ok(room)
 }

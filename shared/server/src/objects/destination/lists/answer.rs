@@ -7,7 +7,10 @@ use std::{
 
 use futures_util::future::{join, join_all};
 use ruma::{OwnedUserId, UserId};
-use skerry_core::device_keys::lists::{DeviceList, MAX_AGE_MS};
+use skerry_core::{
+    device_keys::lists::{DeviceList, MAX_AGE_MS},
+    gather::Gather as _,
+};
 use tokio::sync::watch;
 
 use super::{Fetching, MAX_GIVEN_BYTES, Row};
@@ -70,7 +73,7 @@ impl Destination {
             .await?
             .into_iter()
             .map(|row| (row.tracked.user_id.clone(), row))
-            .collect();
+            .gather();
         let is_left_alone = state.is_left_alone(now_ms) || state.tickets.retry.is_waiting(now_ms);
         let (mut current, mut wanted) = (BTreeMap::new(), BTreeMap::new());
         let mut under_way = BTreeMap::new();
@@ -110,7 +113,7 @@ impl Destination {
         let users = wanted.users.iter();
         let users: BTreeMap<_, _> = users
             .map(|(user_id, row)| (user_id.clone(), row.as_ref().is_some_and(is_stale)))
-            .collect();
+            .gather();
         let rooms = self.until(deadline_ms, self.find_shared_rooms(reader, new));
         let (mut fetched, rooms) = join(self.fetch_lists(users, deadline_ms, true), rooms).await;
         match self.keep_lists(&wanted, &fetched, &rooms.unwrap_or_default()).await {
@@ -125,7 +128,7 @@ impl Destination {
             let row = row.filter(|it| it.tracked.stale_ms.is_none());
             (user_id, fetched.or(row.map(|it| it.list)))
         });
-        given.collect()
+        given.gather()
     }
 }
 
@@ -136,7 +139,7 @@ fn take_excess(tracked: &mut Vec<Tracked>) -> BTreeSet<OwnedUserId> {
         bytes += it.bytes;
         bytes > MAX_GIVEN_BYTES
     });
-    excess.map(|it| it.user_id).collect()
+    excess.map(|it| it.user_id).gather()
 }
 
 fn take(answer: &mut DeviceLists, fetched: BTreeMap<OwnedUserId, Option<DeviceList>>) {

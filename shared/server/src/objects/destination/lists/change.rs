@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{OwnedUserId, UserId};
-use skerry_core::device_keys::{
-    changes::{Change, UserChange},
-    lists::{Effect, MAX_LIST_BYTES},
+use skerry_core::{
+    device_keys::{
+        changes::{Change, UserChange},
+        lists::{Effect, MAX_LIST_BYTES},
+    },
+    gather::Gather as _,
 };
 
 use super::Row;
@@ -39,7 +42,7 @@ impl Destination {
         let user_ids: Vec<&UserId> = changes.keys().map(|it| &**it).collect();
         let tracked = store::list(sql, scope, &user_ids).await?;
         let rows = self.rows_of(tracked).await?.into_iter();
-        let mut rows: BTreeMap<_, _> = rows.map(|it| (it.tracked.user_id.clone(), it)).collect();
+        let mut rows: BTreeMap<_, _> = rows.map(|it| (it.tracked.user_id.clone(), it)).gather();
         let (mut stmts, mut told, mut changed) = (Vec::new(), BTreeSet::new(), Changed::default());
         for (user_id, changes) in &changes {
             let effect = match rows.remove(user_id) {

@@ -8,7 +8,10 @@ use ruma::{
     api::federation::{device::get_devices, keys::get_keys},
     events::room::member::MembershipState,
 };
-use skerry_core::device_keys::lists::{DeviceList, MAX_LIST_BYTES};
+use skerry_core::{
+    device_keys::lists::{DeviceList, MAX_LIST_BYTES},
+    gather::Gather as _,
+};
 
 use super::MAX_GIVEN_BYTES;
 use crate::{
@@ -119,7 +122,7 @@ impl Destination {
         let (mut fetched, mut bytes) = (BTreeMap::new(), 0);
         for users in users.chunks(USERS_PER_REQUEST) {
             let Some(limits) = self.limits_until(deadline_ms, MAX_ANSWER_BYTES) else { break };
-            let asked = users.iter().map(|it| (it.clone(), Vec::new())).collect();
+            let asked = users.iter().map(|it| (it.clone(), Vec::new())).gather();
             let request = get_keys::v1::Request::new(asked);
             let answer = match peers.ask(&self.name, request, limits).await {
                 Ok(answer) => answer,

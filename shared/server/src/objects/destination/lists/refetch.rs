@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::{OwnedUserId, UserId};
-use skerry_core::device_keys::lists::FETCHED_FOR_MS;
+use skerry_core::{device_keys::lists::FETCHED_FOR_MS, gather::Gather as _};
 
 use super::{Fetching, Row};
 use crate::{Result, objects::destination::Destination, store::destination::device_lists as store};
@@ -34,7 +34,7 @@ impl Destination {
     async fn refetch_all(&self) -> Result<()> {
         let (mut behind, mut has_failed, mut has_told) = (None, false, false);
         while let Some(page) = self.begin_page(&mut behind).await? {
-            let users = page.users.keys().map(|it| (it.clone(), true)).collect();
+            let users = page.users.keys().map(|it| (it.clone(), true)).gather();
             let deadline_ms = self.host.clock().now_ms() + WAIT_MS;
             let fetched = self.fetch_lists(users, deadline_ms, false).await;
             has_told |= self.keep_lists(&page, &fetched, &BTreeMap::new()).await?;
@@ -85,7 +85,7 @@ impl Destination {
         }
         let is_free = |it: &Row| state.tickets.under_way(&it.tracked.user_id).is_none();
         let rows = self.rows_of(stale).await?.into_iter().filter(is_free);
-        let rows = rows.map(|it| (it.tracked.user_id.clone(), Some(it))).collect();
+        let rows = rows.map(|it| (it.tracked.user_id.clone(), Some(it))).gather();
         Ok(Some(state.tickets.begin(rows)))
     }
 

@@ -8,7 +8,10 @@ use std::{
 
 use futures_util::future::join;
 use ruma::events::room::member::MembershipState;
-use skerry_core::dummy_event::{self, Watch};
+use skerry_core::{
+    dummy_event::{self, Watch},
+    gather::Gather as _,
+};
 use tokio::sync::RwLockWriteGuard;
 
 use crate::{
@@ -95,7 +98,7 @@ impl Room {
     async fn write_all(&self, writes: Writes) -> Result<Vec<Changed>> {
         let Writes { mut stmts, memberships, servers, agenda_ms } = writes;
         let came = servers.clone();
-        let servers: BTreeSet<_> = servers.into_iter().map(Reader::Server).collect();
+        let servers: BTreeSet<_> = servers.into_iter().map(Reader::Server).gather();
         for server in &servers {
             if self.deliveries().activity.read(server) {
                 stmts.push(readers::insert(self.scope(), server));

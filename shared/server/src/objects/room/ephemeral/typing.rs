@@ -1,9 +1,10 @@
 //! Who is typing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ruma::events::room::member::MembershipState;
 use serde_json::{json, value::to_raw_value};
+use skerry_core::gather::Gather as _;
 
 use crate::{
     Result,
@@ -26,7 +27,7 @@ impl Room {
             self.check_joined(&room, &user_id).await?;
         }
         let now_ms = self.now_ms();
-        let typing = BTreeMap::from([(user_id.clone(), typing_for_ms.is_some())]);
+        let typing = [(user_id.clone(), typing_for_ms.is_some())].into_iter().gather();
         let (is_change, is_repeated) = {
             let mut memory = self.typing();
             match typing_for_ms {
@@ -76,7 +77,7 @@ impl Room {
             let ended = self.typing().expire(self.now_ms());
             if !ended.is_empty() {
                 let local = ended.into_iter().filter(|it| it.server_name() == self.server.name);
-                let typing = local.map(|user_id| (user_id, false)).collect();
+                let typing = local.map(|user_id| (user_id, false)).gather();
                 self.announce(EphemeralNews { typing, ..EphemeralNews::default() });
             }
         }

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use skerry_core::engine::{KeyId, Num, StateAt, Withdrawal};
+use skerry_core::{
+    engine::{KeyId, Num, StateAt, Withdrawal},
+    gather::Gather as _,
+};
 
 /// What a delta takes in memory, in bytes: about.
 const DELTA_BYTES: usize = 32;
@@ -53,7 +56,7 @@ impl Chains {
         let first = stretch.deltas.partition_point(|it| it.0 <= after);
         let rest = stretch.deltas.get(first..).unwrap_or_default().iter();
         let within = rest.take_while(|it| it.0 <= upto);
-        let latest: BTreeMap<_, _> = within.map(|(_, key, event)| (*key, *event)).collect();
+        let latest: BTreeMap<_, _> = within.map(|(_, key, event)| (*key, *event)).gather();
         Some(latest.into_iter().collect())
     }
 

@@ -14,6 +14,7 @@ use skerry_core::{
         Edges, Event, Incomplete, KeyId, Keys, Num, StateAt, Undecided, Unverified, View,
         Withdrawal,
     },
+    gather::Gather as _,
 };
 
 use super::{
@@ -126,7 +127,7 @@ impl EngineMemory {
         let keys = &mut self.keys;
         let unverified =
             events.into_iter().map(|(id, key, of)| Unverified::new(id, &key, of, keys));
-        self.unverified = unverified.collect();
+        self.unverified = unverified.gather();
     }
 
     /// What could not be verified.

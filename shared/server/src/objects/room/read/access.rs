@@ -8,6 +8,7 @@ use ruma::{
 };
 use skerry_core::{
     engine::StateAt,
+    gather::Gather as _,
     visibility::{Access, Timeline},
 };
 
@@ -90,7 +91,7 @@ impl Room {
     ) -> Result<bool> {
         let Some(states) = event.states else { return Ok(false) };
         // A change of membership or visibility is seen by whom either side of it allows.
-        for at in BTreeSet::from([states.before, states.after]) {
+        for at in [states.before, states.after].into_iter().gather::<BTreeSet<_>>() {
             if self.state_allows(audience, at, event.position, found).await? {
                 return Ok(true);
             }

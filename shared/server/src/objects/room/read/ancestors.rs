@@ -8,7 +8,7 @@ use std::{
 use ruma::OwnedEventId;
 use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::redact::redacted;
+use skerry_core::{gather::Gather as _, redact::redacted};
 
 use crate::{
     Error, Result,
@@ -101,7 +101,7 @@ struct Walk {
 
 impl Walk {
     fn new(from: Vec<OwnedEventId>, known: Vec<OwnedEventId>, has_pairs: bool) -> Self {
-        let wanted: BTreeSet<_> = from.into_iter().take(limits::ANCESTORS_FROM).collect();
+        let wanted: BTreeSet<_> = from.into_iter().take(limits::ANCESTORS_FROM).gather();
         let seen = known.into_iter().chain(wanted.iter().cloned()).collect();
         Self { found: BTreeMap::new(), wanted, seen, at_hand: HashMap::new(), has_pairs }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, ServerName, UserId};
+use skerry_core::gather::Gather as _;
 
 use crate::{
     Result,
@@ -46,7 +47,7 @@ impl Room {
             false => false,
         };
         let left = others.into_iter().filter(|(_, step)| step.leaves);
-        let user_ids: BTreeSet<_> = left.map(|(user_id, _)| user_id).collect();
+        let user_ids: BTreeSet<_> = left.map(|(user_id, _)| user_id).gather();
         Ok(Departures { user_ids: user_ids.into_iter().collect(), are_all })
     }
 

@@ -10,7 +10,7 @@ use ruma::{
     api::client::filter::{LazyLoadOptions, RoomEventFilter},
 };
 use serde_json::Value as JsonValue;
-use skerry_core::engine::StateAt;
+use skerry_core::{engine::StateAt, gather::Gather as _};
 
 use crate::{
     Error, Result,
@@ -82,7 +82,7 @@ impl Room {
         if !matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. }) {
             return Ok(Vec::new());
         }
-        let senders: BTreeSet<_> = events.iter().map(|it| it.sender.clone()).collect();
+        let senders: BTreeSet<_> = events.iter().map(|it| it.sender.clone()).gather();
         let keys: Vec<_> = senders.into_iter().map(|it| ("m.room.member".to_owned(), it)).collect();
         let events = self.events_of(*at, &keys).await?;
         self.render(audience, &events).await

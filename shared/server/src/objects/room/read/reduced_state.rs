@@ -9,6 +9,7 @@ use ruma::{OwnedServerName, ServerName};
 use skerry_core::{
     Pdu,
     engine::{Num, StateAt},
+    gather::Gather as _,
 };
 
 use crate::{
@@ -56,7 +57,7 @@ impl Room {
 
     /// Who joins, and the members whose names stand for that of a room without one.
     async fn needed_members(&self, room: &Loaded, join: &Pdu) -> Result<BTreeSet<String>> {
-        let mut needed = BTreeSet::from([join.sender.to_string()]);
+        let mut needed: BTreeSet<_> = [join.sender.to_string()].into_iter().gather();
         if !self.is_named(room).await? {
             needed.extend(self.heroes(&join.sender).await?.iter().map(ToString::to_string));
         }

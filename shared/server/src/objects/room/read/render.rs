@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue as RawJsonValue;
 use skerry_core::{
     client_event::{self, Rendered, Unsigned},
+    gather::Gather as _,
     visibility::Timeline,
 };
 
@@ -41,7 +42,7 @@ impl Room {
         };
         let (sql, scope, now) = (self.sql(), self.scope(), self.now_ms());
         let others: BTreeSet<_> =
-            events.iter().flat_map(|it| [it.replaces, it.redacted_by]).flatten().collect();
+            events.iter().flat_map(|it| [it.replaces, it.redacted_by]).flatten().gather();
         let others: Vec<_> = others.into_iter().collect();
         let others: HashMap<_, _> =
             events::list(sql, scope, &others).await?.into_iter().map(|it| (it.num, it)).collect();

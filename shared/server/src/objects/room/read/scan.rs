@@ -7,6 +7,7 @@ use ruma::api::client::filter::RoomEventFilter;
 use skerry_core::{
     engine::Num,
     filter::{self, Matcher},
+    gather::Gather as _,
     pdu::MAX_PDU_BYTES,
 };
 
@@ -134,14 +135,14 @@ impl Room {
         budget: usize,
     ) -> Result<Option<usize>> {
         let new = events.get(told.events..).unwrap_or_default();
-        let others: BTreeSet<Num> = new.iter().flat_map(others_of).collect();
+        let others: BTreeSet<Num> = new.iter().flat_map(others_of).gather();
         let own: usize = new.iter().map(|it| it.json.len()).sum();
         if told.bytes + own + others.len().saturating_mul(MAX_PDU_BYTES) <= budget {
             return Ok(None);
         }
         let others: Vec<_> = others.into_iter().collect();
         let sizes = sizes::list(self.sql(), self.scope(), &others).await?;
-        let sizes: BTreeMap<Num, usize> = sizes.into_iter().collect();
+        let sizes: BTreeMap<Num, usize> = sizes.into_iter().gather();
         for event in new {
             let others = others_of(event).filter_map(|it| sizes.get(&it));
             let size = event.json.len() + others.sum::<usize>();

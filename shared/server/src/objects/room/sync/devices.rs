@@ -9,6 +9,7 @@ use std::{
 };
 
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+use skerry_core::gather::Gather as _;
 
 use crate::{
     Result,
@@ -96,7 +97,7 @@ impl Room {
     ) -> Result<(BTreeSet<OwnedUserId>, BTreeSet<OwnedUserId>)> {
         let of_members =
             || changes.iter().filter(|it| it.key.0 == MEMBER && it.key.1 != user_id.as_str());
-        let nums: BTreeSet<_> = of_members().flat_map(|it| [it.event, it.previous]).collect();
+        let nums: BTreeSet<_> = of_members().flat_map(|it| [it.event, it.previous]).gather();
         let nums: Vec<_> = nums.into_iter().flatten().collect();
         let (mut came, mut went) = (BTreeSet::new(), BTreeSet::new());
         if nums.is_empty() {
@@ -107,7 +108,7 @@ impl Room {
             .into_iter()
             .filter(|it| membership_in(&it.json) == MembershipState::Join)
             .map(|it| it.num)
-            .collect();
+            .gather();
         let is_join = |num: Option<_>| num.is_some_and(|it| joined.contains(&it));
         // Whether each was joined at first, always, and at last.
         let mut of_user: BTreeMap<&str, (bool, bool, bool)> = BTreeMap::new();

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, UserId, api::client::filter::LazyLoadOptions};
-use skerry_core::authorize::StateKey;
+use skerry_core::{authorize::StateKey, gather::Gather as _};
 
 use crate::{messages::room::SyncRoom, store::room::events::StoredEvent};
 
@@ -34,7 +34,7 @@ impl<'a> Lazy<'a> {
             return Self { is_on: false, is_whole: true, needed: BTreeSet::new(), timeline };
         };
         let is_whole = command.from.is_none() || command.full_state;
-        let mut needed: BTreeSet<_> = timeline.iter().map(|it| it.sender.as_str()).collect();
+        let mut needed: BTreeSet<_> = timeline.iter().map(|it| it.sender.as_str()).gather();
         // The specification wants the heroes' events wherever the heroes are.
         needed.extend(heroes.iter().map(|it| it.as_str()));
         if is_whole {
@@ -64,7 +64,7 @@ impl<'a> Lazy<'a> {
             .iter()
             .filter(|it| it.event_type == "m.room.member")
             .filter_map(|it| it.state_key.as_deref())
-            .collect();
+            .gather();
         self.needed
             .difference(&present)
             .map(|it| ("m.room.member".to_owned(), (*it).to_owned()))

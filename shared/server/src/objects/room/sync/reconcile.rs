@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skerry_core::{authorize::StateKey, engine::Num};
+use skerry_core::{authorize::StateKey, engine::Num, gather::Gather as _};
 
 use crate::{
     Result,
@@ -57,7 +57,7 @@ impl Room {
             }
         };
         let changes = changes.iter().filter(|it| it.position >= first);
-        let holds: BTreeMap<_, _> = changes.map(|it| (it.key.clone(), it.event)).collect();
+        let holds: BTreeMap<_, _> = changes.map(|it| (it.key.clone(), it.event)).gather();
         let events: Vec<_> = scan
             .events
             .iter()
@@ -96,7 +96,7 @@ fn reconciliation(
     timeline: &[Option<(Num, StateKey)>],
     holds: &BTreeMap<StateKey, Option<Num>>,
 ) -> Reconciliation {
-    let present: BTreeSet<_> = timeline.iter().flatten().map(|(num, _)| *num).collect();
+    let present: BTreeSet<_> = timeline.iter().flatten().map(|(num, _)| *num).gather();
     let mut reconciliation = Reconciliation::default();
     let mut reached: BTreeSet<&StateKey> = BTreeSet::new();
     for (num, key) in timeline.iter().flatten() {

@@ -13,6 +13,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::{Either, select};
 use ruma::{OwnedServerName, RoomId, RoomVersionId, ServerName};
+use skerry_core::gather::Gather as _;
 
 use super::{
     answer::{Answer, StateEvent},
@@ -221,5 +222,5 @@ impl Ready {
 
 /// Who has signed these, each once.
 fn servers<'s>(of: impl IntoIterator<Item = &'s Signers>) -> BTreeSet<&'s ServerName> {
-    of.into_iter().flat_map(|it| it.keys()).map(|it| &**it).collect()
+    of.into_iter().flat_map(|it| it.keys()).map(|it| &**it).gather()
 }
