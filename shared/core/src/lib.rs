@@ -47,6 +47,7 @@ pub mod sessions;
 pub mod shown_state;
 pub mod signed_text;
 pub mod signing_key;
+pub mod sliding_sync;
 pub mod slots;
 pub mod state_content;
 pub mod state_res;
