@@ -84,6 +84,7 @@ pub(crate) fn a_membership(
         sender: ann(),
         stripped_state: Vec::new(),
         shown: None,
+        facts: None,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod receipt;
 pub mod room;
 pub mod secret;
 pub mod session;
+pub mod sliding_sync;
 pub mod sync;
 pub mod tag;
 pub mod to_device;
@@ -44,6 +45,7 @@ pub fn routes(routes: Routes) -> Routes {
         receipt::routes,
         room::routes,
         session::routes,
+        sliding_sync::routes,
         sync::routes,
         tag::routes,
         to_device::routes,

@@ -63,6 +63,7 @@ const ENDPOINTS: &[(&str, &str, &[Bucket])] = &[
     ("POST", "account/password", &[Bucket::Account]),
     ("POST", "account/deactivate", &[Bucket::Account]),
     ("GET", "sync", &[Bucket::Syncs]),
+    ("POST", "org.matrix.simplified_msc3575/sync", &[Bucket::Syncs]),
 ];
 
 /// The buckets of an endpoint. Each has one.

@@ -4,12 +4,14 @@ mod create;
 mod devices;
 mod directory;
 mod ephemeral;
+mod facts;
 mod federation;
 mod membership;
 mod read;
 mod receive;
 mod repair;
 mod send;
+mod sliding;
 mod sync;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ pub use self::{
         Audience, HasServer, NewReceipt, NoteStatuses, ReceiptKind, ReceiveEdus, SetReceipts,
         SetTyping,
     },
+    facts::RoomFacts,
     federation::{
         Departures, GetAncestors, GetAuthChain, GetOutgoing, GetPdu, GetStateBefore, GetStateIds,
         GetStatePdus, MakeMembership, Outgoing, SendMembership, Sent, StateBefore, Template,
@@ -42,6 +45,7 @@ pub use self::{
     receive::{Expect, GivenState, Join, Kind, Outcome, Receive, Received, Stage},
     repair::{Change, Difference, RefetchState, Refetched},
     send::{Redact, Send, SentBy},
+    sliding::{GetFacts, Hero, RoomSlide, ShownRoom, SlideRoom},
     sync::{RoomSync, SyncRoom, UnreadCount},
 };
 use super::{RawJson, Recipient, asks};
@@ -98,6 +102,8 @@ asks! { ToRoom:
     GetStateIds => Vec<OwnedEventId>, repeatable;
     GetStatePdus => Vec<RawJson>, repeatable;
     SyncRoom => Box<RoomSync>, repeatable;
+    SlideRoom => Box<RoomSlide>, repeatable;
+    GetFacts => RoomFacts, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
     Summarize => Box<Summary>, repeatable;
     ListServers => Vec<OwnedServerName>, repeatable;

@@ -7,6 +7,7 @@ mod dehydrated;
 mod errands;
 mod keys;
 mod remote;
+mod sliding;
 mod to_device;
 
 use std::collections::BTreeMap;
@@ -40,8 +41,14 @@ pub use self::keys::{
     SignedMaster, UploadKeys, UserKeys,
 };
 pub use self::remote::{Ending, GetRemoteRoom, RemoteMembership, RemoteRoom, TurnDown};
+pub use self::sliding::{
+    AskSliding, ConnectionRead, Place, ReadGivenRoom, SlidingChanges, SlidingRoom,
+};
 pub use self::to_device::{DeliverToDevice, Inbox, Recorded};
-use super::{RawJson, Recipient, asks, room::Position};
+use super::{
+    RawJson, Recipient, asks,
+    room::{Position, RoomFacts},
+};
 
 /// A position in a user's own stream: grows by one with every change and every recorded read.
 pub type StreamPosition = u64;
@@ -263,6 +270,9 @@ pub struct Membership {
     /// What a join repeats of the profile; none: it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<ShownProfile>,
+    /// What lists look at, of a room that was joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<RoomFacts>,
 }
 
 /// What a membership event repeats of a profile.

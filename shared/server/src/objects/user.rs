@@ -12,6 +12,7 @@ mod backups;
 mod changes;
 mod clean;
 mod commit;
+mod connections;
 mod dehydrated;
 mod devices;
 mod due;
@@ -27,9 +28,11 @@ mod presence;
 mod profile;
 mod registration;
 mod remote_rooms;
+mod room_index;
 mod rooms;
 mod sent_members;
 mod sessions;
+mod sliding;
 mod to_device;
 mod turned_down;
 
@@ -42,9 +45,11 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use self::{
     account::LoadedAccount,
+    connections::Connections,
     due::Due,
     ephemeral::EphemeralNews,
     presence::{OwnPresence, Statuses},
+    room_index::RoomIndex,
     sent_members::SentMembers,
     to_device::Waiting,
 };
@@ -98,6 +103,10 @@ struct State {
     keys_shown: keys::Shown,
     /// How many keys devices have left.
     key_counts: LruCache<OwnedDeviceId, KeyCounts>,
+    /// All rooms, as lists see them.
+    index: RoomIndex,
+    /// Connections of sliding sync that were used last.
+    connections: Connections,
 }
 
 impl std::fmt::Debug for User {
@@ -346,6 +355,8 @@ impl User {
             keys_seq: None,
             keys_shown: keys::Shown::default(),
             key_counts: LruCache::sparse(limits::COUNTED_DEVICES),
+            index: RoomIndex::default(),
+            connections: Connections::default(),
         })
     }
 }

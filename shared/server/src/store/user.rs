@@ -4,6 +4,7 @@ pub mod account;
 pub mod account_data;
 pub mod backup_keys;
 pub mod backups;
+pub mod connections;
 pub mod cross_signing;
 pub mod dehydrated;
 pub mod device_keys;

@@ -137,6 +137,7 @@ fn question(
         looked_at,
         limit: ROOMS_PER_RESPONSE,
         presence,
+        sliding: None,
     }
 }
 
@@ -187,6 +188,7 @@ async fn assemble(
                     room_id: room.change.room_id.clone(),
                     to: sync.to,
                     members: std::mem::take(&mut sync.members_sent),
+                    facts: sync.facts.take().filter(|_| room.is_joined),
                 });
             }
             devices.add(std::mem::take(&mut sync.devices));
@@ -200,8 +202,8 @@ async fn assemble(
     // The newest events of a room that is new to the client are of any time.
     let is_told = since.is_some() && cx.server.config.presence != Presence::Off;
     let active_ms = active_ms.filter(|_| is_told);
-    let read = Read { position, instance, device_id, rooms: read, active_ms };
-    let Recorded { token, inbox } = record(cx, caller, read, inbox).await?;
+    let read = Read { position, instance, device_id, rooms: read, active_ms, connection: None };
+    let Recorded { token, inbox, .. } = record(cx, caller, read, inbox).await?;
     let token = token.with_rest(rest).with_ephemeral(ephemeral).with_to_device(inbox.upto);
     builder.add_to_device(inbox.events);
     Ok((builder, token.with_made(made)))
@@ -218,7 +220,7 @@ fn is_more_than_ephemeral(sync: &RoomSync) -> bool {
 /// Records that the rooms were read. `inbox`: what waited before.
 async fn record(cx: &Cx, caller: &Caller, read: Read, inbox: Inbox) -> Result<Recorded> {
     if read.rooms.is_empty() {
-        return Ok(Recorded { token: SyncToken::at(read.position), inbox });
+        return Ok(Recorded { token: SyncToken::at(read.position), inbox, pos: None });
     }
     cx.ports.objects.ask(&*caller.user_id, read).await
 }

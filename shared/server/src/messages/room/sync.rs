@@ -6,7 +6,7 @@ use ruma::{OwnedEventId, OwnedUserId, api::client::filter::RoomEventFilter};
 use serde::{Deserialize, Serialize};
 use skerry_core::presence::Status;
 
-use super::{DeviceChanges, Position};
+use super::{DeviceChanges, Position, RoomFacts};
 use crate::messages::{Caller, RawJson};
 
 /// One room's part of a `/sync` response.
@@ -84,6 +84,9 @@ pub struct RoomSync {
     /// Of whom keys are to be asked for anew.
     #[serde(default)]
     pub devices: DeviceChanges,
+    /// What lists look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<RoomFacts>,
 }
 
 /// Unread counts.

@@ -8,8 +8,11 @@ use skerry_core::{
     user_stream::Instance,
 };
 
-use super::{Ending, Inbox, KeyCounts, StreamPosition};
-use crate::messages::{RawJson, room::Position};
+use super::{AskSliding, ConnectionRead, Ending, Inbox, KeyCounts, SlidingChanges, StreamPosition};
+use crate::messages::{
+    RawJson,
+    room::{Position, RoomFacts},
+};
 
 /// What changed since a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub struct GetChanges {
     /// What is said of the user by this request; none: nothing.
     #[serde(default)]
     pub presence: Option<AskedAs>,
+    /// It is asked by sliding sync, which has no `since` of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliding: Option<Box<AskSliding>>,
 }
 
 /// What somebody who asks for what is new says of the user.
@@ -56,6 +62,9 @@ pub struct Read {
     /// When the user last did something, as far as the rooms tell; none: nobody wants to know.
     #[serde(default)]
     pub active_ms: Option<u64>,
+    /// What a connection of sliding sync is given with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Box<ConnectionRead>>,
 }
 
 /// A room that was read.
@@ -67,6 +76,9 @@ pub struct ReadRoom {
     pub to: Position,
     /// Members whose event was sent with it (lazy loading).
     pub members: Vec<OwnedUserId>,
+    /// What lists look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<RoomFacts>,
 }
 
 /// The answer to [`GetChanges`]. Rooms of one kind stand in one list each.
@@ -115,6 +127,9 @@ pub struct Changes {
     /// How many keys the device has left.
     #[serde(default)]
     pub key_counts: KeyCounts,
+    /// To who asks by sliding sync: in place of the rooms above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliding: Option<Box<SlidingChanges>>,
 }
 
 /// A room with something new.
@@ -168,6 +183,7 @@ impl Changes {
             has_lost_statuses: false,
             key_changes: Vec::new(),
             key_counts: KeyCounts::default(),
+            sliding: None,
         }
     }
 
@@ -181,5 +197,6 @@ impl Changes {
             && self.statuses.is_empty()
             && self.inbox.events.is_empty()
             && self.key_changes.is_empty()
+            && self.sliding.as_ref().is_none_or(|it| it.is_empty())
     }
 }

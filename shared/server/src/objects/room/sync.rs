@@ -1,9 +1,11 @@
 //! One room's part of a `/sync` response.
 
+mod bump;
 mod devices;
 mod ending;
 mod lazy;
 mod reconcile;
+mod sliding;
 mod summary;
 mod unread;
 
@@ -119,6 +121,7 @@ impl Room {
         view: &View,
         sync: &mut RoomSync,
     ) -> Result<()> {
+        sync.facts = Some(self.facts(room).await?);
         if command.statuses {
             sync.statuses = self.statuses_of_members(room).await?;
         }

@@ -19,10 +19,11 @@ use crate::{
     Result,
     messages::{
         RawJson,
-        room::Position,
+        room::{Position, RoomFacts},
         user::{Changes, GetChanges, Read, Recorded, Reply, RoomChange, StreamPosition},
     },
-    objects::Answer,
+    objects::{Answer, agenda::AgendaPlan},
+    ports::Stmt,
     store::user::{
         account_data::{self, AccountData},
         rooms::{self, RecordedRead},
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// Account data as events, by room, each with the position of the stream at which it changed.
-type AccountDataEvents = BTreeMap<String, Vec<(StreamPosition, RawJson)>>;
+pub(super) type AccountDataEvents = BTreeMap<String, Vec<(StreamPosition, RawJson)>>;
 
 impl User {
     /// What changed since a token. Writes nothing, but that the client has what came with it.
@@ -40,7 +41,10 @@ impl User {
         if let Some(asked) = ask.presence.clone() {
             self.presence_of_asking(&mut state, &device_id, asked).await?;
         }
-        self.find_changes(&mut state, ask, device_id).await
+        match ask.sliding {
+            Some(asked) => self.sliding_changes(&mut state, *asked, device_id).await,
+            None => self.find_changes(&mut state, ask, device_id).await,
+        }
     }
 
     /// What changed since a token, and whether it is anything that a client waits for.
@@ -49,6 +53,16 @@ impl User {
         let device_id = self.authenticate(&mut state, &ask.access_hash).await?.caller.device_id;
         if let Some(asked) = ask.presence.clone() {
             self.presence_of_asking(&mut state, &device_id, asked).await?;
+        }
+        if let Some(asked) = ask.sliding {
+            let looked_at = ask.looked_at.zip(asked.looked_at);
+            let changes = self.sliding_changes(&mut state, *asked, device_id).await?;
+            let version = changes.sliding.as_ref().map_or(0, |it| it.version);
+            let is_looked_at = looked_at == Some((state.seq, version));
+            return Ok(match changes.is_empty() || is_looked_at {
+                true => Answer::NothingNew(Reply::GetChanges(changes)),
+                false => Answer::News(Reply::GetChanges(changes)),
+            });
         }
         let position = state.seq;
         let can_wait = !ask.full_state && ask.since.is_some_and(|it| it.newest() <= position);
@@ -71,7 +85,7 @@ impl User {
     }
 
     /// No changes for a device, up to now.
-    fn no_changes(&self, state: &State, device_id: OwnedDeviceId) -> Box<Changes> {
+    pub(super) fn no_changes(&self, state: &State, device_id: OwnedDeviceId) -> Box<Changes> {
         Box::new(Changes::none(
             state.seq,
             self.host.clock().instant_us(),
@@ -144,7 +158,7 @@ impl User {
     }
 
     /// The rooms that may have something new for a token.
-    async fn candidates(
+    pub(super) async fn candidates(
         &self,
         state: &State,
         since: Option<SyncToken>,
@@ -160,7 +174,7 @@ impl User {
         }
     }
 
-    async fn account_data_since(
+    pub(super) async fn account_data_since(
         &self,
         state: &mut State,
         since: Option<SyncToken>,
@@ -234,26 +248,58 @@ impl User {
             let plan = user_stream::plan_read(&room.entry, &room.marks, &read, seq);
             plans.extend(plan.map(|plan| (&*room.room_id, plan)));
         }
-        let mut token = SyncToken::at(base);
-        if !plans.is_empty() {
-            self.record(&mut state, &plans).await?;
-            token = SyncToken::after_read(base, seq);
+        let token = match plans.is_empty() {
+            true => SyncToken::at(base),
+            false => SyncToken::after_read(base, seq),
+        };
+        let connection = match &read.connection {
+            Some(it) => {
+                // What nobody remembers to have been read is given again.
+                let lost = if is_same_instance { &[][..] } else { &read.rooms };
+                Some(self.plan_connection(&mut state, &read.device_id, it, (token, lost)).await?)
+            }
+            None => None,
+        };
+        let stmts = connection.as_ref().map(|it| it.stmts.clone()).unwrap_or_default();
+        let facts = read.rooms.iter().filter_map(|it| Some((&*it.room_id, it.facts.as_ref()?)));
+        let facts: Vec<_> = facts.collect();
+        match plans.is_empty() {
+            true => self.write(&mut state, stmts, AgendaPlan::default()).await?,
+            false => self.record(&mut state, &plans, &facts, stmts).await?,
         }
+        let pos = connection.map(|it| state.connections.put(it));
         state.sent_members.insert(&read.device_id, read.rooms, token.newest());
         let inbox = self.inbox(&mut state, &read.device_id).await?;
-        Ok(Recorded { token, inbox })
+        Ok(Recorded { token, inbox, pos })
     }
 
-    async fn record(&self, state: &mut State, plans: &[(&RoomId, ReadPlan)]) -> Result<()> {
+    async fn record(
+        &self,
+        state: &mut State,
+        plans: &[(&RoomId, ReadPlan)],
+        facts: &[(&RoomId, &RoomFacts)],
+        connection: Vec<Stmt>,
+    ) -> Result<()> {
         let seq = state.seq + 1;
         let recorded = plans.iter().map(|(room_id, plan)| {
             let entry = &plan.entry;
             let (known_position, known_seq) = (entry.known_position, entry.known_seq);
-            RecordedRead(room_id, &plan.marks, entry.read_position, known_position, known_seq)
+            let facts = facts.iter().find(|(of, _)| of == room_id).map(|(_, facts)| *facts);
+            RecordedRead(
+                room_id,
+                &plan.marks,
+                entry.read_position,
+                known_position,
+                known_seq,
+                facts.map_or(0, |it| it.active_us),
+                facts.and_then(|it| it.room_type.as_deref()),
+                facts.map(|it| u8::from(it.is_encrypted)),
+            )
         });
         let recorded: Vec<_> = recorded.collect();
         let stmt = rooms::update_read_list(self.scope(), &recorded, seq)?;
-        self.commit_step(state, vec![stmt], None).await?;
+        let stmts = [stmt].into_iter().chain(connection).collect();
+        self.commit_step(state, stmts, None).await?;
         for (room_id, plan) in plans {
             let room_id = (*room_id).to_owned();
             state.heard.recorded(&room_id, plan);
@@ -323,7 +369,7 @@ fn unseen(events: Vec<(StreamPosition, RawJson)>, since: Option<StreamPosition>)
     events.into_iter().filter(|(seq, _)| is_unseen(*seq)).map(|(_, event)| event).collect()
 }
 
-fn to_event(it: &AccountData) -> Result<RawJson> {
+pub(super) fn to_event(it: &AccountData) -> Result<RawJson> {
     #[derive(Serialize)]
     struct Event<'a> {
         #[serde(rename = "type")]

@@ -15,8 +15,8 @@ use crate::{
     objects::agenda::AgendaPlan,
     store::user::{
         account::{self, Account},
-        account_data, cross_signing, dehydrated, device_keys, devices, filters, one_time_keys,
-        openid_tokens, presence, profile, to_device, tokens,
+        account_data, connections, cross_signing, dehydrated, device_keys, devices, filters,
+        one_time_keys, openid_tokens, presence, profile, to_device, tokens,
     },
 };
 
@@ -104,6 +104,7 @@ impl User {
             self.nothing_to_do(&Effect::UpdateProfile {}),
         ];
         stmts.extend(to_device::remove_all(scope));
+        stmts.push(connections::remove_all(scope));
         stmts.extend(self.drop_backups(&mut agenda).await?);
         stmts.extend(one_time_keys::remove_list(scope, &device_ids)?);
         stmts.extend(cross_signing::remove_all(scope));
@@ -113,6 +114,8 @@ impl User {
         }
         self.commit_with(&mut state, stmts, agenda).await?;
         state.ignored_users = None;
+        state.index.forget();
+        state.connections.forget_all();
         self.presence_is_over(&mut state);
         state.keys_seq = None;
         state.key_counts.clear();

@@ -20,7 +20,7 @@ use crate::{
     ports::Stmt,
     store::user::{
         account::{self, Account},
-        dehydrated, devices, to_device,
+        connections, dehydrated, devices, to_device,
     },
 };
 
@@ -177,6 +177,7 @@ impl User {
             }
             stmts.push(devices::remove_list(self.scope(), device_ids)?);
             stmts.push(to_device::remove_of(self.scope(), device_ids)?);
+            stmts.push(connections::remove_of(self.scope(), device_ids)?);
             stmts.extend(self.devices_gone(state, device_ids, &mut agenda).await?);
             self.commit_with(state, stmts, agenda).await?;
             self.sessions_changed(state, plan);
@@ -184,6 +185,7 @@ impl User {
                 loaded.dehydrated = None;
             }
             state.forget_inboxes(device_ids);
+            state.connections.forget(device_ids);
             self.host.wake();
         } else {
             self.write(state, stmts, agenda).await?;

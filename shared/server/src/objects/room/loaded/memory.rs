@@ -68,6 +68,9 @@ struct Inner {
     server_timelines: Cache<OwnedServerName, Arc<ServerTimeline>>,
     tallies: Cache<OwnedUserId, Tally>,
     recent: RecentEvents,
+    /// Up to where of the room it is known when people were last active in it, and when: an
+    /// instant.
+    bump: Option<(Position, u64)>,
 }
 
 impl Memory {
@@ -82,6 +85,7 @@ impl Memory {
             server_timelines: Cache::new(limits::CACHED_SERVERS, bytes),
             tallies: Cache::new(members, bytes),
             recent: RecentEvents::after(head),
+            bump: None,
         }))
     }
 
@@ -184,6 +188,16 @@ impl Memory {
     /// The room has a new newest event.
     pub(crate) fn append(&self, event: Recent) {
         self.inner().recent.append(event);
+    }
+
+    /// Up to where it is known when people were last active, and when.
+    pub(crate) fn bump(&self) -> Option<(Position, u64)> {
+        self.inner().bump
+    }
+
+    /// Up to a position people were last active at this instant.
+    pub(crate) fn remember_bump(&self, upto: Position, at_us: u64) {
+        self.inner().bump = Some((upto, at_us));
     }
 
     /// [`RecentEvents::newest`].
