@@ -31,6 +31,7 @@ mod reply;
 mod run;
 pub mod secrets;
 pub mod site;
+pub mod sliding;
 mod synapse;
 mod sync;
 mod user;
