@@ -19,6 +19,7 @@ mod user_object {
     mod keys;
     mod operations;
     mod outbox;
+    mod push_rules;
     mod remote_rooms;
     mod sessions;
     mod stand;

@@ -120,5 +120,6 @@ pub(crate) fn whole_room(caller: Caller) -> SyncRoom {
         federation_format: false,
         statuses: false,
         wants_devices: false,
+        push_rules: None,
     }
 }

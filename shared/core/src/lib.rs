@@ -35,6 +35,7 @@ pub mod pdu;
 pub mod policy;
 pub mod presence;
 pub mod profile;
+pub mod push_rules;
 pub mod rate_limits;
 pub mod receipt;
 pub mod redact;

@@ -133,7 +133,7 @@ fn extend(value: &mut JsonValue) {
 fn is_struct(fields: &Map<String, JsonValue>) -> bool {
     let is_key = |it: &String| {
         let names = ["accepted", "user", "server", "PHONE", "signed_curve25519"];
-        let names = [&names[..], &["device", "cross_signing", "claim_keys", "all"]].concat();
+        let names = [&names[..], &["device", "cross_signing", "claim_keys", "all", "put"]].concat();
         it.starts_with(['@', '$', '!']) || names.contains(&it.as_str())
     };
     fields.is_empty() || !fields.keys().any(is_key) || fields.len() > 1

@@ -140,6 +140,7 @@ mod presence;
 mod privacy;
 mod profiles;
 mod public_rooms;
+mod push_rules;
 mod races;
 mod rate_limits;
 mod read_markers;

@@ -6,6 +6,7 @@ mod changes;
 mod dehydrated;
 mod errands;
 mod keys;
+mod push_rules;
 mod remote;
 mod sliding;
 mod to_device;
@@ -40,6 +41,7 @@ pub use self::keys::{
     GetUserKeys, KeyCounts, KeysFor, RefusedSignatures, SetCrossSigning, SignaturesOfOthers,
     SignedMaster, UploadKeys, UserKeys,
 };
+pub use self::push_rules::{ChangePushRule, GetPushRules, PushRules};
 pub use self::remote::{Ending, GetRemoteRoom, RemoteMembership, RemoteRoom, TurnDown};
 pub use self::sliding::{
     AskSliding, ConnectionRead, Place, ReadGivenRoom, SlidingChanges, SlidingRoom,
@@ -86,6 +88,8 @@ asks! { ToUser:
     SetAccountData => (), repeatable;
     GetAccountData => Option<RawJson>, repeatable;
     SetTag => (), repeatable;
+    GetPushRules => Box<PushRules>, repeatable;
+    ChangePushRule => (), repeatable;
     CreateFilter => String, repeatable;
     GetFilter => Option<RawJson>, repeatable;
     GetProfile => Option<Profile>, repeatable;

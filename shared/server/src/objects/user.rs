@@ -26,6 +26,7 @@ mod outbox;
 pub mod password;
 mod presence;
 mod profile;
+mod push_rules;
 mod registration;
 mod remote_rooms;
 mod room_index;
@@ -49,6 +50,7 @@ use self::{
     due::Due,
     ephemeral::EphemeralNews,
     presence::{OwnPresence, Statuses},
+    push_rules::LoadedRules,
     room_index::RoomIndex,
     sent_members::SentMembers,
     to_device::Waiting,
@@ -101,6 +103,8 @@ struct State {
     /// When the keys changed last. None: it has not been asked for.
     keys_seq: Option<StreamPosition>,
     keys_shown: keys::Shown,
+    /// None: they have not been asked for.
+    push_rules: Option<LoadedRules>,
     /// How many keys devices have left.
     key_counts: LruCache<OwnedDeviceId, KeyCounts>,
     /// All rooms, as lists see them.
@@ -181,6 +185,10 @@ impl Object for User {
                 Reply::GetAccountData(Box::pin(self.get_account_data(*it)).await?)
             }
             Command::SetTag(it) => Reply::SetTag(Box::pin(self.set_tag(*it)).await?),
+            Command::GetPushRules(_) => Reply::GetPushRules(Box::pin(self.get_push_rules()).await?),
+            Command::ChangePushRule(it) => {
+                Reply::ChangePushRule(Box::pin(self.change_push_rule(*it)).await?)
+            }
             Command::CreateFilter(it) => {
                 Reply::CreateFilter(Box::pin(self.create_filter(&it.filter)).await?)
             }
@@ -354,6 +362,7 @@ impl User {
             waiting: None,
             keys_seq: None,
             keys_shown: keys::Shown::default(),
+            push_rules: None,
             key_counts: LruCache::sparse(limits::COUNTED_DEVICES),
             index: RoomIndex::default(),
             connections: Connections::default(),

@@ -64,6 +64,7 @@ pub const USER: &[Migration] = &[
     script!("user", "0008_dehydrated_device", "0001_user"),
     script!("user", "0009_dropped_messages", "0001_user"),
     script!("user", "0010_sliding_sync", "0001_user"),
+    script!("user", "0011_push_rules", "0001_user"),
 ];
 
 /// The private store of a `Destination`.

@@ -16,6 +16,7 @@ pub mod openid_tokens;
 pub mod outbox;
 pub mod presence;
 pub mod profile;
+pub mod push_rules;
 pub mod rooms;
 pub mod to_device;
 pub mod tokens;

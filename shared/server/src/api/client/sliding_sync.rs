@@ -166,17 +166,21 @@ async fn assemble(
     let room_account_data = std::mem::take(&mut sliding.account_data);
     let key_changes = std::mem::take(&mut changes.key_changes);
     let inbox = std::mem::take(&mut changes.inbox);
-    let has_global = !account_data.is_empty() || !key_changes.is_empty();
+    let push_rules = std::mem::take(&mut changes.push_rules);
+    let has_new_rules = changes.has_new_push_rules;
+    let has_global = !account_data.is_empty() || !key_changes.is_empty() || has_new_rules;
     let is_recorded = begins.is_some() || has_global || !room_account_data.is_empty();
     builder.add_key_counts(std::mem::take(&mut changes.key_counts));
-    builder.add_account_data(caller, begins.is_some(), account_data, room_account_data)?;
+    let new_rules = (begins.is_some() || has_new_rules).then_some(&push_rules);
+    builder.add_account_data(caller, new_rules, account_data, room_account_data)?;
     let looked_up_us = changes.looked_up_us;
     let (position, instance, ephemeral) = (changes.position, changes.instance, changes.ephemeral);
     let given_us = sliding.given_us;
     let live_after_us = if sliding.is_initial { None } else { Some(given_us) };
     let pos = std::mem::take(&mut sliding.pos);
     let ignored_users = std::mem::take(&mut changes.ignored_users);
-    let read = read_rooms(cx, caller, (&ignored_users, live_after_us), sliding).await?;
+    let read =
+        read_rooms(cx, caller, (&ignored_users, &push_rules), live_after_us, sliding).await?;
     let ReadRooms { rooms, recorded, given, devices, active_ms, searched_kib } = read;
     charge_search(cx, caller, searched_kib);
     let mut changed = Devices::new(key_changes);

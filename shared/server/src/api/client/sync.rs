@@ -162,7 +162,9 @@ async fn assemble(
     let mut devices = Devices::new(std::mem::take(&mut changes.key_changes));
     let account_data = std::mem::take(&mut changes.account_data);
     let inbox = std::mem::take(&mut changes.inbox);
-    builder.add_account_data(options, caller, since.is_none(), account_data)?;
+    let are_rules_new = since.is_none() || changes.has_new_push_rules;
+    let rules = are_rules_new.then_some(&changes.push_rules);
+    builder.add_account_data(options, caller, rules, account_data)?;
     for (room_id, stripped_state) in std::mem::take(&mut changes.invited) {
         if options.passes_room(&room_id) {
             builder.add_invited(room_id, stripped_state);

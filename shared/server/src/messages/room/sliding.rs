@@ -2,7 +2,7 @@
 
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
-use skerry_core::sliding_sync::RequiredState;
+use skerry_core::{push_rules::CountingRules, sliding_sync::RequiredState};
 
 use super::{DeviceChanges, Position, RoomFacts, UnreadCount};
 use crate::messages::{Caller, RawJson};
@@ -40,6 +40,9 @@ pub struct SlideRoom {
     pub devices_from: Option<Position>,
     /// Users whose events are not shown to the caller, but for state, in order.
     pub ignored_users: Vec<OwnedUserId>,
+    /// The rules by which events count for the caller in this room; none: the server-default ones.
+    #[serde(default)]
+    pub push_rules: Option<CountingRules>,
 }
 
 /// The answer to [`SlideRoom`].

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ruma::{OwnedEventId, OwnedUserId, api::client::filter::RoomEventFilter};
 use serde::{Deserialize, Serialize};
-use skerry_core::presence::Status;
+use skerry_core::{presence::Status, push_rules::CountingRules};
 
 use super::{DeviceChanges, Position, RoomFacts};
 use crate::messages::{Caller, RawJson};
@@ -43,6 +43,9 @@ pub struct SyncRoom {
     /// Whether the client is to know whose devices have changed.
     #[serde(default)]
     pub wants_devices: bool,
+    /// The rules by which events count for the caller in this room; none: the server-default ones.
+    #[serde(default)]
+    pub push_rules: Option<CountingRules>,
 }
 
 /// The answer to [`SyncRoom`].

@@ -8,7 +8,9 @@ use skerry_core::{
     user_stream::Instance,
 };
 
-use super::{AskSliding, ConnectionRead, Ending, Inbox, KeyCounts, SlidingChanges, StreamPosition};
+use super::{
+    AskSliding, ConnectionRead, Ending, Inbox, KeyCounts, PushRules, SlidingChanges, StreamPosition,
+};
 use crate::messages::{
     RawJson,
     room::{Position, RoomFacts},
@@ -130,6 +132,12 @@ pub struct Changes {
     /// To who asks by sliding sync: in place of the rooms above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sliding: Option<Box<SlidingChanges>>,
+    /// The user's push rules.
+    #[serde(default)]
+    pub push_rules: PushRules,
+    /// The client does not know them yet.
+    #[serde(default)]
+    pub has_new_push_rules: bool,
 }
 
 /// A room with something new.
@@ -184,6 +192,8 @@ impl Changes {
             key_changes: Vec::new(),
             key_counts: KeyCounts::default(),
             sliding: None,
+            push_rules: PushRules::default(),
+            has_new_push_rules: false,
         }
     }
 
@@ -198,5 +208,6 @@ impl Changes {
             && self.inbox.events.is_empty()
             && self.key_changes.is_empty()
             && self.sliding.as_ref().is_none_or(|it| it.is_empty())
+            && !self.has_new_push_rules
     }
 }

@@ -61,6 +61,11 @@ pub const NEAR_SCANS: usize = 4;
 pub const UNREAD_EVENTS: u64 = 1_000;
 /// The newest events among which those are looked for: what notifies nobody can be many.
 pub const UNREAD_SCANNED_EVENTS: u64 = 5_000;
+/// Unread events that are looked at by the rules of one member, in bytes as they are stored, about:
+/// the newest. Where rules are the server-default ones, none is.
+pub const RULED_BYTES: usize = 4 << 20;
+/// Of those events, so many are read at a time.
+pub const RULED_PAGE: u64 = 200;
 /// Threads of which a user's receipts are kept; of the others they are as if never set.
 pub const RECEIPT_THREADS: usize = 500;
 /// Receipts in one `/sync` response.

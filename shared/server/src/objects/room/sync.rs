@@ -5,6 +5,7 @@ mod devices;
 mod ending;
 mod lazy;
 mod reconcile;
+mod ruled;
 mod sliding;
 mod summary;
 mod unread;
@@ -127,7 +128,8 @@ impl Room {
         }
         let user_id = &command.caller.user_id;
         let joined_at = start_of_stay(&view.timeline.memberships);
-        let reader = Reader::new(user_id, &command.ignored_users);
+        let rules = command.push_rules.as_ref();
+        let reader = Reader::new(user_id, &command.ignored_users).with_rules(rules);
         (sync.unread, sync.unread_threads) =
             self.unread(room, reader, joined_at, command.thread_counts).await?;
         let from = command.from.unwrap_or(0);

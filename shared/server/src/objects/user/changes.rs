@@ -101,6 +101,7 @@ impl User {
         ask: GetChanges,
         device_id: OwnedDeviceId,
     ) -> Result<Box<Changes>> {
+        let push_rules = self.push_rules(state).await?.clone();
         let position = state.seq;
         // A token beyond the stream is another server's, or from before a backup was restored.
         let since = ask.since.filter(|it| it.newest() <= position);
@@ -124,6 +125,8 @@ impl User {
         changes.has_lost_statuses = since.is_some_and(|it| state.ephemeral.given(it).is_none());
         changes.inbox = inbox;
         (changes.key_changes, changes.key_counts) = (key_changes, key_counts);
+        changes.has_new_push_rules = since.is_some_and(|it| push_rules.revision > it.base);
+        changes.push_rules = push_rules;
         let global = account_data.remove(account_data::GLOBAL).unwrap_or_default();
         changes.account_data = unseen(global, since.map(|it| it.base));
         let mut candidates = Vec::with_capacity(rooms.len());

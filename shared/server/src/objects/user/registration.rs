@@ -16,7 +16,7 @@ use crate::{
     store::user::{
         account::{self, Account},
         account_data, connections, cross_signing, dehydrated, device_keys, devices, filters,
-        one_time_keys, openid_tokens, presence, profile, to_device, tokens,
+        one_time_keys, openid_tokens, presence, profile, push_rules, to_device, tokens,
     },
 };
 
@@ -97,6 +97,7 @@ impl User {
             dehydrated::remove(scope),
             profile::remove_all(scope),
             account_data::remove_all(scope),
+            push_rules::remove(scope),
             filters::remove_all(scope),
             device_keys::remove_all(scope),
             openid_tokens::remove_all(scope),
@@ -113,7 +114,7 @@ impl User {
             stmts.push(self.outbox_entry(&state, effect, &mut agenda)?);
         }
         self.commit_with(&mut state, stmts, agenda).await?;
-        state.ignored_users = None;
+        (state.ignored_users, state.push_rules) = (None, None);
         state.index.forget();
         state.connections.forget_all();
         self.presence_is_over(&mut state);

@@ -91,6 +91,8 @@ impl User {
         pos: Option<Pos>,
         device_id: OwnedDeviceId,
     ) -> Result<Box<Changes>> {
+        // Where the server-default rules have changed, this is news.
+        let push_rules = self.push_rules(state).await?.clone();
         let now_ms = self.host.clock().now_ms();
         state.ephemeral.asked(&device_id, now_ms);
         let extensions = &asked.request.extensions;
@@ -107,6 +109,9 @@ impl User {
             changes.key_changes = self.key_changes_since(state, since).await?;
             changes.key_counts = self.key_counts(state, &device_id).await?;
         }
+        changes.has_new_push_rules = extensions.account_data.enabled
+            && since.is_some_and(|it| push_rules.revision > it.base);
+        changes.push_rules = push_rules;
         changes.ignored_users = self.ignored_users(state).await?.clone();
         self.refresh_index(state).await?;
         if let Some(places) = &asked.places {

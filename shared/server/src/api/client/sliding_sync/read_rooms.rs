@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
-use skerry_core::sliding_sync::{GivenRoom, RequiredState};
+use skerry_core::{
+    push_rules::CountingRules,
+    sliding_sync::{GivenRoom, RequiredState},
+};
 
 use super::super::sync::{RESPONSE_BYTES, ROOMS_AT_ONCE};
 use crate::{
@@ -13,7 +16,7 @@ use crate::{
     messages::{
         Caller, RawJson,
         room::{DeviceChanges, Position, RoomSlide, SlideRoom},
-        user::{ReadGivenRoom, ReadRoom, SlidingChanges, SlidingRoom},
+        user::{PushRules, ReadGivenRoom, ReadRoom, SlidingChanges, SlidingRoom},
     },
 };
 
@@ -51,6 +54,8 @@ struct Common<'a> {
     caller: &'a Caller,
     ignored_users: &'a [OwnedUserId],
     live_after_us: Option<u64>,
+    /// Counts by these rules; none: by the server-default ones.
+    push_rules: Option<&'a CountingRules>,
 }
 
 /// Reads the rooms. One that refuses a member is left out: the user lost access since their object
@@ -58,10 +63,13 @@ struct Common<'a> {
 pub(super) async fn read_rooms(
     cx: &Cx,
     caller: &Caller,
-    (ignored_users, live_after_us): (&[OwnedUserId], Option<u64>),
+    (ignored_users, push_rules): (&[OwnedUserId], &PushRules),
+    live_after_us: Option<u64>,
     sliding: SlidingChanges,
 ) -> Result<ReadRooms> {
-    let common = Common { caller, ignored_users, live_after_us };
+    let push_rules = push_rules.counting(&caller.user_id);
+    let push_rules = push_rules.as_ref();
+    let common = Common { caller, ignored_users, live_after_us, push_rules };
     let SlidingChanges { rooms, devices, .. } = sliding;
     let mut devices: BTreeMap<OwnedRoomId, Option<Position>> = devices.into_iter().collect();
     // Who is to hear of devices gets all of these, however much that is.
@@ -119,6 +127,7 @@ async fn read_room(
         receipts: room.receipts,
         receipts_from: room.receipts_from,
         typing: room.typing,
+        push_rules: common.push_rules.and_then(|it| it.in_room(&room.room_id)),
         ..devices_of(common, devices)
     };
     match cx.ports.objects.ask(&*room.room_id, question).await {
@@ -146,7 +155,7 @@ async fn read_devices(
 
 /// The question for devices alone, if these are wanted.
 fn devices_of(common: Common<'_>, devices: Option<Since>) -> SlideRoom {
-    let Common { caller, ignored_users, live_after_us } = common;
+    let Common { caller, ignored_users, live_after_us, .. } = common;
     SlideRoom {
         caller: caller.clone(),
         wants_room: false,
@@ -162,6 +171,7 @@ fn devices_of(common: Common<'_>, devices: Option<Since>) -> SlideRoom {
         devices: devices.is_some(),
         devices_from: devices.and_then(|it| it.0),
         ignored_users: ignored_users.to_vec(),
+        push_rules: None,
     }
 }
 

@@ -8,17 +8,18 @@ use serde::Serialize;
 use serde_json::{Value as JsonValue, json, value::to_raw_value};
 use skerry_core::{
     client_event::{self, Rendered, Unsigned},
+    push_rules,
     sliding_sync::Request,
 };
 
-use super::{super::push, read_rooms::Read};
+use super::read_rooms::Read;
 use crate::{
     Result,
     api::patched::Json,
     messages::{
         Caller, RawJson,
         room::{DeviceChanges, Hero, RoomSlide},
-        user::{Ending, Inbox, KeyCounts, SlidingRoom},
+        user::{Ending, Inbox, KeyCounts, PushRules, SlidingRoom},
     },
 };
 
@@ -206,17 +207,17 @@ impl<'a> Builder<'a> {
         to_device.events = inbox.events;
     }
 
-    /// Adds account data. A client that begins gets the push rules with it.
+    /// Adds account data, the push rules with it where the client does not know them.
     pub(super) fn add_account_data(
         &mut self,
         caller: &Caller,
-        is_initial: bool,
+        rules: Option<&PushRules>,
         mut global: Vec<RawJson>,
         rooms: BTreeMap<OwnedRoomId, Vec<RawJson>>,
     ) -> Result<()> {
         let Some(account_data) = &mut self.response.extensions.account_data else { return Ok(()) };
-        if is_initial {
-            let content = json!({ "global": push::rules(&caller.user_id)? });
+        if let Some(PushRules { rules, .. }) = rules {
+            let content = json!({ "global": push_rules::render(&rules.all(&caller.user_id))? });
             let event = json!({ "type": "m.push_rules", "content": content });
             global.push(to_raw_value(&event)?);
         }

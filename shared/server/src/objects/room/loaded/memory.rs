@@ -36,8 +36,9 @@ pub(crate) struct Tally {
     pub(crate) everywhere: Position,
     /// Read up to here by thread, `main` among them.
     pub(crate) by_thread: BTreeMap<String, Position>,
-    /// Which users' events were not counted, because the member ignores them: a hash of the list.
-    pub(crate) ignored_hash: u64,
+    /// By which of the member's rules it was counted, and whose events were not, because the
+    /// member ignores them: a hash.
+    pub(crate) reader_hash: u64,
     pub(crate) main: UnreadCount,
     pub(crate) threads: BTreeMap<String, UnreadCount>,
 }

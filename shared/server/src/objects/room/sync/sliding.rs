@@ -98,7 +98,8 @@ impl Room {
             let reads = SyncRoom { from: it.from, ..reads };
             self.add_what_members_see(&room, &it, (&reads, &changes), &mut slide).await?;
             let joined_at = start_of_stay(&view.timeline.memberships);
-            let reader = Reader::new(user_id, &it.ignored_users);
+            let rules = it.push_rules.as_ref();
+            let reader = Reader::new(user_id, &it.ignored_users).with_rules(rules);
             (slide.unread, _) = self.unread(&room, reader, joined_at, false).await?;
             let of = if it.receipts_from.is_none() { Some(&seen) } else { None };
             let after = it.receipts_from.unwrap_or(0);
@@ -235,5 +236,6 @@ fn as_sync(it: &SlideRoom) -> SyncRoom {
         federation_format: false,
         statuses: false,
         wants_devices: false,
+        push_rules: None,
     }
 }
