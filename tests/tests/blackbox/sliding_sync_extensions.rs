@@ -1,7 +1,7 @@
 //! Extensions of sliding sync: what comes besides rooms.
 
 use skerry_tests::{
-    Server, User, Value, json, path,
+    Server, User, Value, encode, json, path,
     sliding::{Slid, Sliding, list},
 };
 
@@ -11,6 +11,7 @@ both_hosts![
     what_is_not_enabled_is_not_there,
     account_data_comes_when_it_changes,
     room_account_data_comes_with_its_room,
+    push_rules_come_when_they_change_and_rooms_count_by_them,
     receipts_come_with_their_rooms,
     typing_comes_and_goes,
     extensions_keep_to_their_lists_and_rooms,
@@ -279,4 +280,31 @@ async fn who_comes_into_an_encrypted_room_is_told(server: &Server) {
             left.iter().any(|it| *it == carol.id).then_some(())
         })
         .await;
+}
+
+async fn push_rules_come_when_they_change_and_rooms_count_by_them(server: &Server) {
+    let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
+    let room = alice.public_room(&[&bob]).await;
+    let mut body = list(&json!([[0, 10]]), 10, &json!([]));
+    body["extensions"] = enabled(&["account_data"]);
+    let mut client = settled(&bob, body).await;
+    let rule = format!("/pushrules/global/room/{}", encode(&room));
+    let poll = client.lost(POLL_MS);
+    let mute = async { bob.put(&rule).json(&json!({ "actions": [] })).ok().await };
+    let (woken, _) = tokio::join!(poll, mute);
+    let of_rooms = |slid: &Slid| {
+        let global = slid.extension("account_data")["global"].as_array().cloned();
+        let event = global.unwrap_or_default().into_iter().find(|it| it["type"] == "m.push_rules");
+        event.map(|it| it["content"]["global"]["room"].clone())
+    };
+    assert_eq!(of_rooms(&woken).expect("the rules")[0]["rule_id"], room.as_str());
+    assert!(of_rooms(&client.next(0).await).is_some(), "the answer was lost");
+    assert!(client.next(0).await.is_empty(), "once");
+    let said = alice.say(&room, "of no interest").await;
+    let shown = client.until_event(&room, &said).await;
+    assert_eq!(shown["notification_count"], 0);
+    bob.delete(&rule).ok().await;
+    let said = alice.say(&room, "of interest").await;
+    let shown = client.until_event(&room, &said).await;
+    assert_eq!(shown["notification_count"], 2);
 }
