@@ -139,6 +139,7 @@ pub(crate) const WHOLE_READS: &[(&str, &str)] = &[
     ("room::timestamps::find_join", "all members, once: a server came to an encrypted room"),
     ("room::timestamps::list", PASSED_OVER),
     ("room::unread::list", "UNREAD_SCANNED_EVENTS"),
+    ("room::unread::list_last_own", "UNREAD_SCANNED_EVENTS"),
     ("room::unread::list_whole", "UNREAD_SCANNED_EVENTS"),
     ("room::unverified::begin", STAGED),
     ("room::unverified::count", UNVERIFIED),

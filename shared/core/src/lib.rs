@@ -30,6 +30,7 @@ pub mod json_parts;
 pub mod key_backup;
 pub mod membership;
 pub mod near;
+pub mod notifications;
 pub mod notify;
 pub mod pdu;
 pub mod policy;

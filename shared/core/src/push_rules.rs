@@ -185,6 +185,13 @@ impl UserRules {
     }
 }
 
+impl From<UserRules> for CountingRules {
+    /// All of them, with all that their actions say.
+    fn from(rules: UserRules) -> Self {
+        Self::whole(rules)
+    }
+}
+
 /// The rules as clients get them: with every kind of them.
 ///
 /// # Errors

@@ -130,6 +130,7 @@ mod members;
 mod membership;
 mod memory;
 mod messages;
+mod notifications;
 mod odd_requests;
 mod open_endpoints;
 mod openid;

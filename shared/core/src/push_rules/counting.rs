@@ -41,6 +41,11 @@ impl CountingRules {
         Self { rules: UserRules(without_sounds(rules)), revision }.unless_default()
     }
 
+    /// All rules, with all that their actions say.
+    pub(super) fn whole(rules: UserRules) -> Self {
+        Self { rules, revision: 0 }
+    }
+
     fn unless_default(self) -> Option<Self> {
         (!self.rules.is_default()).then_some(self)
     }

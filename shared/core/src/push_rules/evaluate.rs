@@ -8,8 +8,8 @@ use ruma::{
     EventId, RoomId, UInt, UserId,
     power_levels::NotificationPowerLevelsKey,
     push::{
-        AnyPushRuleRef, PushCondition, PushConditionPowerLevelsCtx, RoomMemberCountIs, Ruleset,
-        ScalarJsonValue,
+        Action, AnyPushRuleRef, PushCondition, PushConditionPowerLevelsCtx, RoomMemberCountIs,
+        Ruleset, ScalarJsonValue,
     },
 };
 use serde_json::Value as JsonValue;
@@ -72,6 +72,7 @@ pub struct Evaluator {
 #[derive(Debug)]
 struct Rule {
     conditions: Vec<Condition>,
+    actions: Vec<Action>,
     level: Level,
 }
 
@@ -91,20 +92,24 @@ enum Condition {
 }
 
 impl Evaluator {
-    /// The rules of a user, for one room.
-    pub fn new(rules: &CountingRules, user_id: &UserId, room_id: &RoomId) -> Self {
-        Self::of(&rules.all(user_id), room_id)
+    /// The rules of a user, for one room; none: the server-default ones.
+    pub fn new(rules: Option<&CountingRules>, user_id: &UserId, room_id: &RoomId) -> Self {
+        match rules {
+            Some(rules) => Self::of(&rules.all(user_id), room_id),
+            None => Self::of(&Ruleset::server_default(user_id), room_id),
+        }
     }
 
     /// All of these rules, for one room.
-    pub(super) fn of(rules: &Ruleset, room_id: &RoomId) -> Self {
+    fn of(rules: &Ruleset, room_id: &RoomId) -> Self {
         let mut compiled = Vec::new();
         for rule in rules {
             let Some(conditions) = conditions(rule, room_id).filter(|_| rule.enabled()) else {
                 continue;
             };
             let is_last = conditions.is_empty();
-            compiled.push(Rule { conditions, level: Level::of(rule.actions()) });
+            let actions = rule.actions().to_vec();
+            compiled.push(Rule { conditions, level: Level::of(&actions), actions });
             if is_last {
                 break;
             }
@@ -139,21 +144,41 @@ impl Evaluator {
     /// What an event of somebody else comes to. None: the budget is used up.
     pub fn evaluate(
         &self,
-        (event_id, json): (&EventId, &str),
+        event: (&EventId, &str),
         context: &Context<'_>,
         budget: &mut Budget,
     ) -> Option<Level> {
-        if let Some(level) = self.constant() {
-            return Some(level);
+        self.matching(event, context, budget).map(|(level, _)| level)
+    }
+
+    /// The actions that follow from an event of somebody else. None: the budget is used up.
+    pub fn actions(
+        &self,
+        event: (&EventId, &str),
+        context: &Context<'_>,
+        budget: &mut Budget,
+    ) -> Option<Vec<Action>> {
+        self.matching(event, context, budget).map(|(_, actions)| actions.to_vec())
+    }
+
+    /// What the first rule says that matches. None: the budget is used up.
+    fn matching(
+        &self,
+        (event_id, json): (&EventId, &str),
+        context: &Context<'_>,
+        budget: &mut Budget,
+    ) -> Option<(Level, &[Action])> {
+        if let Some(rule) = self.rules.first().filter(|it| it.conditions.is_empty()) {
+            return Some((rule.level, &rule.actions));
         }
         // What cannot be read has no properties.
         let event = Event { event_id, json: serde_json::from_str(json).unwrap_or_default() };
         for rule in &self.rules {
             if matches(rule, &event, context, budget)? {
-                return Some(rule.level);
+                return Some((rule.level, &rule.actions));
             }
         }
-        Some(Level::Nothing)
+        Some((Level::Nothing, &[]))
     }
 }
 

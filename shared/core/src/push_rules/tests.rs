@@ -261,10 +261,7 @@ fn level(rules: &UserRules, event: &JsonValue, members: u64) -> Level {
     let counting = rules.counting(ann(), 1).and_then(|it| it.in_room(room_id));
     let wire = serde_json::to_string(&counting).unwrap();
     let counting: Option<CountingRules> = serde_json::from_str(&wire).unwrap();
-    let evaluator = match counting {
-        Some(counting) => Evaluator::new(&counting, ann(), room_id),
-        None => Evaluator::of(&Ruleset::server_default(ann()), room_id),
-    };
+    let evaluator = Evaluator::new(counting.as_ref(), ann(), room_id);
     let at = (event_id!("$event"), &*event.to_string());
     evaluator.evaluate(at, &context, &mut Budget::default()).unwrap()
 }
@@ -370,11 +367,11 @@ fn what_is_relevant_in_a_room() {
     assert_eq!(level(&quiet, &message("hello"), 3), Level::Nothing);
     assert_eq!(level(&quiet, &message("hello"), 2), Level::Notify, "that is another rule");
     let muted = put(&rules, "room", "!room:a.example", json!({ "actions": [] })).unwrap();
-    let evaluator = Evaluator::new(&in_room(&muted).unwrap(), ann(), room_id);
+    let evaluator = Evaluator::new(in_room(&muted).as_ref(), ann(), room_id);
     assert_eq!(evaluator.constant(), None, "mentions come first");
     let master = (&RuleKind::Override, ".m.rule.master");
     let master = muted.change(ann(), master, Change::SetEnabled(true)).unwrap();
-    let evaluator = Evaluator::new(&in_room(&master).unwrap(), ann(), room_id);
+    let evaluator = Evaluator::new(in_room(&master).as_ref(), ann(), room_id);
     assert_eq!(evaluator.constant(), Some(Level::Nothing));
 }
 
@@ -443,7 +440,7 @@ fn t1b_only_so_much_is_compared() {
     }
     let room_id = room_id!("!room:a.example");
     let context = Context { room_id, member_count: 3, display_name: None, power_levels: None };
-    let evaluator = Evaluator::new(&rules.counting(ann(), 1).unwrap(), ann(), room_id);
+    let evaluator = Evaluator::new(rules.counting(ann(), 1).as_ref(), ann(), room_id);
     let event = message(&"x".repeat(6_000)).to_string();
     let mut budget = Budget::of(1 << 20);
     let events = (0..1_000).take_while(|_| {

@@ -10,6 +10,7 @@ pub mod device;
 pub mod discovery;
 pub mod filter;
 pub mod keys;
+pub mod notifications;
 pub mod presence;
 pub mod profile;
 pub mod push;
@@ -38,6 +39,7 @@ pub fn routes(routes: Routes) -> Routes {
         discovery::routes,
         filter::routes,
         keys::routes,
+        notifications::routes,
         presence::routes,
         profile::routes,
         push::routes,

@@ -7,6 +7,7 @@ mod ephemeral;
 mod facts;
 mod federation;
 mod membership;
+mod notifications;
 mod read;
 mod receive;
 mod repair;
@@ -38,6 +39,7 @@ pub use self::{
         ChangeMembership, Exchange, Forget, Invitation, InviteKey, IsJoined, MakeExchange,
         MakeInvite, MembershipAction, UpdateProfile,
     },
+    notifications::{ListNotifications, Notification, Notifications},
     read::{
         Context, Direction, EventNear, GetContext, GetEvent, GetEventNear, GetJoinedMembers,
         GetMembers, GetMessages, GetPositionBefore, GetState, GetStateEvent, Page, RoomProfile,
@@ -104,6 +106,7 @@ asks! { ToRoom:
     SyncRoom => Box<RoomSync>, repeatable;
     SlideRoom => Box<RoomSlide>, repeatable;
     GetFacts => RoomFacts, repeatable;
+    ListNotifications => Box<Notifications>, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
     Summarize => Box<Summary>, repeatable;
     ListServers => Vec<OwnedServerName>, repeatable;

@@ -45,7 +45,7 @@ fn query(parameters: &[(&'static str, &str)]) -> Example {
 /// any version of the API.
 type Row = (&'static str, &'static str, fn(&Cast) -> Vec<Example>);
 
-const TABLE: [Row; 65] = [
+const TABLE: [Row; 66] = [
     ("POST", "/register", register),
     ("GET", "/register/available", |_| vec![query(&[("username", "somebody")])]),
     ("GET", "/validity", |_| vec![query(&[("token", "some")])]),
@@ -125,6 +125,9 @@ const TABLE: [Row; 65] = [
     }),
     ("PUT", "/directory/room/{room_alias}", |it| vec![body(json!({ "room_id": it.own_room }))]),
     ("PUT", "/directory/list/room/{room_id}", |_| vec![body(json!({ "visibility": "public" }))]),
+    ("GET", "/notifications", |_| {
+        vec![query(&[("limit", "5"), ("only", "highlight"), ("from", "1700000000000000")])]
+    }),
     ("GET", "/publicRooms", |it| {
         vec![query(&[("limit", "5"), ("since", &it.places.public), ("server", "localhost")])]
     }),

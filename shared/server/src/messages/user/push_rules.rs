@@ -31,7 +31,12 @@ pub struct PushRules {
 }
 
 impl PushRules {
-    /// What rooms have to know of them.
+    /// All of them, with what their actions say.
+    pub fn whole(self) -> CountingRules {
+        self.rules.into()
+    }
+
+    /// What rooms have to know of them to count.
     pub fn counting(&self, user_id: &UserId) -> Option<CountingRules> {
         self.rules.counting(user_id, self.revision)
     }

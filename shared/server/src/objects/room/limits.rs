@@ -66,6 +66,8 @@ pub const UNREAD_SCANNED_EVENTS: u64 = 5_000;
 pub const RULED_BYTES: usize = 4 << 20;
 /// Of those events, so many are read at a time.
 pub const RULED_PAGE: u64 = 200;
+/// Events that are looked at for a page of the list of notifications, about.
+pub const NOTIFICATION_EVENTS: usize = 100;
 /// Threads of which a user's receipts are kept; of the others they are as if never set.
 pub const RECEIPT_THREADS: usize = 500;
 /// Receipts in one `/sync` response.

@@ -4,6 +4,7 @@ mod bump;
 mod devices;
 mod ending;
 mod lazy;
+mod notifications;
 mod reconcile;
 mod ruled;
 mod sliding;

@@ -69,6 +69,8 @@ pub struct Whole {
     pub event_id: OwnedEventId,
     /// The event.
     pub json: String,
+    /// When it was stored.
+    pub stored_us: u64,
 }
 
 /// Events between two positions that may count for a user by any rules, newest first: those of
@@ -83,7 +85,7 @@ pub async fn list_whole(
     limit: u64,
 ) -> Result<Vec<Whole>> {
     let stmt = Stmt::new(
-        "SELECT num, sender, notifies, mentions, thread, event_id, json FROM room_events \
+        "SELECT num, sender, notifies, mentions, thread, event_id, json, stored_us FROM room_events \
          WHERE scope = ? AND num > ? AND num < ? AND moved_to IS NULL AND verdict = 0 \
          AND state_chain IS NOT NULL AND redacted_by IS NULL \
          AND type <> 'org.matrix.dummy_event' \
@@ -98,7 +100,8 @@ pub async fn list_whole(
     .bind(limit);
     let read = |mut row: Row| {
         let event_id = EventId::parse(row.take::<String>(5)?).map_err(Error::internal)?;
-        Ok(Whole { event_id, json: row.take(6)?, unread: unread(&mut row)? })
+        let (json, stored_us) = (row.take(6)?, row.take(7)?);
+        Ok(Whole { event_id, json, stored_us, unread: unread(&mut row)? })
     };
     sql.rows(stmt).await?.into_iter().map(read).collect()
 }
@@ -111,4 +114,27 @@ fn unread(row: &mut Row) -> Result<Unread> {
         mentions: row.take(3)?,
         thread: row.take(4)?,
     })
+}
+
+/// The last events of a user by thread, among the newest: outside threads, and in each. As
+/// [`list`] has them.
+pub async fn list_last_own(
+    sql: &dyn Sql,
+    scope: i64,
+    after: Position,
+    user_id: &UserId,
+    scanned: u64,
+) -> Result<Vec<(Option<String>, Position)>> {
+    let stmt = Stmt::new(
+        "SELECT thread, max(num) FROM (SELECT num, sender, type, state_key, thread \
+         FROM room_events WHERE scope = ? AND num > ? ORDER BY num DESC LIMIT ?) \
+         WHERE sender = ? AND type <> 'org.matrix.dummy_event' \
+         AND (type <> 'm.room.member' OR state_key <> sender) GROUP BY thread",
+    )
+    .bind(scope)
+    .bind(after)
+    .bind(scanned)
+    .bind(user_id.as_str());
+    let read = |mut row: Row| Ok((row.take(0)?, row.take(1)?));
+    sql.rows(stmt).await?.into_iter().map(read).collect()
 }

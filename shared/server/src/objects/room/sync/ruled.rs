@@ -35,12 +35,13 @@ impl Room {
                 unread: it.unread.clone(),
                 event_id: it.stored.event_id.clone(),
                 json: it.stored.json.clone(),
+                stored_us: 0,
             })
         });
         if known.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
-        let evaluator = Evaluator::new(rules, reader.user_id, &self.id);
+        let evaluator = Evaluator::new(Some(rules), reader.user_id, &self.id);
         if evaluator.constant() == Some(Level::Nothing) {
             return Ok(Vec::new());
         }
@@ -90,7 +91,7 @@ impl Room {
     }
 
     /// What rules ask of the room.
-    async fn asked_of_room(
+    pub(super) async fn asked_of_room(
         &self,
         room: &Loaded,
         reader: Reader<'_>,
@@ -115,9 +116,9 @@ fn display_name(content: &str) -> Option<String> {
 
 /// What has to be known of the room.
 #[derive(Clone, Copy)]
-struct Asked {
-    display_name: bool,
-    powers: bool,
+pub(super) struct Asked {
+    pub(super) display_name: bool,
+    pub(super) powers: bool,
 }
 
 impl Asked {
@@ -139,7 +140,7 @@ fn evaluated(
 ) -> Vec<Unread> {
     let mut budget = Budget::default();
     let mut counted = Vec::with_capacity(events.len());
-    for Whole { unread, event_id, json } in events {
+    for Whole { unread, event_id, json, .. } in events {
         if unread.sender == reader.user_id.as_str() {
             // What came before it has been read.
             let is_all_read = unread.thread.is_none();

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The thread of events that are in none.
-const MAIN: &str = "main";
+pub(super) const MAIN: &str = "main";
 
 /// Whose counts they are.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ impl Room {
     }
 
     /// A tally that has counted nothing yet.
-    async fn new_tally(&self, reader: Reader<'_>, since: Position) -> Result<Tally> {
+    pub(super) async fn new_tally(&self, reader: Reader<'_>, since: Position) -> Result<Tally> {
         let reader_hash = reader.hash;
         let mut tally = Tally { everywhere: since, reader_hash, ..Tally::default() };
         for receipt in receipts::list_by_user(self.sql(), self.scope(), reader.user_id).await? {
