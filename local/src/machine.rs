@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
 use skerry::{
     Error, Result,
-    ports::{Clock, Instants, Random},
+    ports::{Clock, Instants, Random, Timer},
 };
 
 /// The system's wall clock.
@@ -36,5 +37,16 @@ pub struct SystemRandom;
 impl Random for SystemRandom {
     fn fill(&self, buffer: &mut [u8]) -> Result<()> {
         getrandom::fill(buffer).map_err(Error::internal)
+    }
+}
+
+/// The runtime's timer.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemTimer;
+
+#[async_trait]
+impl Timer for SystemTimer {
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
     }
 }

@@ -17,7 +17,7 @@ use skerry::{
     bootstrap::{FirstToken, FirstTokenOutcome, RELOAD_KEYS_MS, bootstrap, reload_keys},
     limiters::OneProcess,
     objects::absent_rooms::WithAbsentRooms,
-    ports::{self, Dns, Ports, Sql},
+    ports::{self, Blobs, Dns, Ports, Sql},
     server::{Registration, Server},
 };
 use tokio::{
@@ -36,8 +36,9 @@ use tracing_subscriber::{
 
 use crate::{
     dns::NameServers,
+    files::Files,
     http::NativeHttp,
-    machine::{SystemClock, SystemRandom},
+    machine::{SystemClock, SystemRandom, SystemTimer},
     options::{LogFormat, Options},
     registry::{LocalObjects, Registry},
     serve::{Http, Limits},
@@ -105,7 +106,8 @@ pub async fn run(options: Options) -> Result<()> {
         server.clone(),
     )
     .await?;
-    let ports = ports(&registry, sqlite.clone(), http, dns);
+    let blobs = Arc::new(Files::open(&data_dir)?);
+    let ports = ports(&registry, sqlite.clone(), http, dns, blobs);
 
     let address = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8008)));
     let listener = TcpListener::bind(address)
@@ -147,6 +149,7 @@ fn ports(
     global: Arc<dyn Sql>,
     http: Arc<dyn ports::Http>,
     dns: Arc<dyn Dns>,
+    blobs: Arc<dyn Blobs>,
 ) -> Ports {
     let clock = Arc::new(SystemClock);
     let objects = LocalObjects(registry.clone());
@@ -162,6 +165,8 @@ fn ports(
         random: Arc::new(SystemRandom),
         http,
         dns,
+        blobs,
+        timer: Arc::new(SystemTimer),
     }
 }
 

@@ -1,13 +1,14 @@
 //! The clock and the randomness of the platform.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, time::Duration};
 
+use async_trait::async_trait;
 use skerry::{
     Error, Result,
-    ports::{Clock, Instants, Random},
+    ports::{Clock, Instants, Random, Timer},
 };
 use skerry_core::slots::{Bounds, Slots};
-use worker::Date;
+use worker::{Date, Delay, send::SendFuture};
 
 /// The wall clock. It stands still between I/O.
 #[derive(Clone, Copy)]
@@ -33,6 +34,17 @@ pub(crate) struct EdgeRandom;
 impl Random for EdgeRandom {
     fn fill(&self, buffer: &mut [u8]) -> Result<()> {
         getrandom::fill(buffer).map_err(|error| Error::internal(error.to_string()))
+    }
+}
+
+/// The platform's timer.
+#[derive(Clone, Copy)]
+pub(crate) struct EdgeTimer;
+
+#[async_trait]
+impl Timer for EdgeTimer {
+    async fn sleep(&self, duration: Duration) {
+        SendFuture::new(Delay::from(duration)).await;
     }
 }
 

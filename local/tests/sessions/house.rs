@@ -17,7 +17,8 @@ use skerry::{
 };
 use skerry_core::rate_limits::RateLimits;
 use skerry_local::{
-    machine::SystemRandom,
+    files::Files,
+    machine::{SystemRandom, SystemTimer},
     registry::{LocalObjects, Registry},
     sqlite::Sqlite,
     store,
@@ -51,6 +52,7 @@ pub(crate) fn config(registration: Registration) -> Config {
         notaries: Vec::new(),
         presence: Presence::Off,
         limit_profile: false,
+        media: skerry_core::media::MediaLimits::default(),
         session_cache_ms: CACHE_MS,
         rate_limits: RateLimits::off(),
     }
@@ -102,6 +104,8 @@ impl House {
             random: Arc::new(SystemRandom),
             http: Arc::new(Offline),
             dns: Arc::new(Offline),
+            blobs: Arc::new(Files::open(directory.path()).unwrap()),
+            timer: Arc::new(SystemTimer),
         };
         let cx = Cx { ports, server, peers: Arc::default() };
         (Self { _directory: directory, clock, router: api::router(), cx }, first_token)

@@ -30,6 +30,7 @@ pub(crate) fn server(name: &str, signing_key: SigningKey) -> Arc<Server> {
         notaries: Vec::new(),
         presence: Presence::Off,
         limit_profile: false,
+        media: skerry_core::media::MediaLimits::default(),
     };
     let keys = OwnKeys { current: signing_key, next: Vec::new(), old: Vec::new() };
     Arc::new(Server::new(name.try_into().unwrap(), keys, config))

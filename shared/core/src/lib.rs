@@ -28,6 +28,7 @@ pub mod invite;
 pub mod join_order;
 pub mod json_parts;
 pub mod key_backup;
+pub mod media;
 pub mod membership;
 pub mod near;
 pub mod notifications;

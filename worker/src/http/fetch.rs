@@ -8,12 +8,11 @@ use futures_util::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use skerry::ports::http::{self as port, Body, ByteStream, Fault, HttpError, Request, Response};
-use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen::JsValue;
 use worker::{
-    AbortController, Fetch, FixedLengthStream, Headers, RequestInit, RequestRedirect,
+    AbortController, Fetch, Headers, RequestInit, RequestRedirect,
     js_sys::Uint8Array,
     send::{SendFuture, SendWrapper},
-    worker_sys,
 };
 
 use super::{failure, timer::timer};
@@ -78,9 +77,7 @@ fn out_body(body: Body) -> Result<Option<JsValue>, HttpError> {
         Body::Whole(bytes) if bytes.is_empty() => None,
         Body::Whole(bytes) => Some(Uint8Array::from(&*bytes).into()),
         Body::Parts(Some(length), parts) => {
-            let parts = FixedLengthStream::wrap(parts.map(platform), length);
-            let parts = worker_sys::FixedLengthStream::from(parts);
-            Some(parts.unchecked_ref::<web_sys::TransformStream>().readable().into())
+            Some(crate::body::of_length(parts.map(platform), length).into())
         }
         Body::Parts(None, parts) => {
             let parts = worker::Body::from_stream(parts.map(platform))
