@@ -41,7 +41,8 @@ fn binding(bucket: Bucket) -> Option<&'static str> {
         | Bucket::Memberships
         | Bucket::Directory
         | Bucket::Refresh
-        | Bucket::UserNames => Some("LIMIT_MANY"),
+        | Bucket::UserNames
+        | Bucket::Uploads => Some("LIMIT_MANY"),
         _ => None,
     }
 }

@@ -126,6 +126,8 @@ mod large_rooms;
 mod lazy_loading;
 mod login;
 mod marked_texts;
+mod media;
+mod media_limits;
 mod members;
 mod membership;
 mod memory;

@@ -10,6 +10,7 @@ pub mod device;
 pub mod discovery;
 pub mod filter;
 pub mod keys;
+pub mod media;
 pub mod notifications;
 pub mod presence;
 pub mod profile;
@@ -39,6 +40,7 @@ pub fn routes(routes: Routes) -> Routes {
         discovery::routes,
         filter::routes,
         keys::routes,
+        media::routes,
         notifications::routes,
         presence::routes,
         profile::routes,

@@ -68,6 +68,11 @@ const ENDPOINTS: &[(&str, &str, &[Bucket])] = &[
     ("POST", "account/deactivate", &[Bucket::Account]),
     ("GET", "sync", &[Bucket::Syncs]),
     ("POST", "org.matrix.simplified_msc3575/sync", &[Bucket::Syncs]),
+    ("POST", "media/upload", &[Bucket::Uploads]),
+    ("PUT", "media/upload/{}/{}", &[Bucket::Uploads]),
+    ("POST", "media/create", &[Bucket::Uploads]),
+    ("GET", "media/download/{}/{}", &[Bucket::Media]),
+    ("GET", "media/download/{}/{}/{}", &[Bucket::Media]),
 ];
 
 /// The buckets of an endpoint. Each has one.
@@ -84,9 +89,12 @@ pub(super) fn buckets(method: &Method, paths: &[String], access: Access) -> &'st
     }
 }
 
-/// Whether a path is that of an endpoint in any version.
+/// Whether a path is that of an endpoint in any version. Media was once beside the other API, and
+/// uploads still are.
 fn is_of(path: &str, endpoint: &str) -> bool {
-    let Some(path) = path.strip_prefix("/_matrix/client/") else { return false };
+    let beside = path.strip_prefix("/_matrix/media/").zip(endpoint.strip_prefix("media/"));
+    let below = path.strip_prefix("/_matrix/client/").map(|path| (path, endpoint));
+    let Some((path, endpoint)) = beside.or(below) else { return false };
     let path = path.split_once('/').map_or("", |(_, rest)| rest);
     let (segments, expected) = (path.split('/'), endpoint.split('/'));
     segments.clone().count() == expected.clone().count()

@@ -37,7 +37,10 @@ macro_rules! script {
 }
 
 /// The global store.
-pub const GLOBAL: &[Migration] = &[script!("global", "0001_global", "0001_global")];
+pub const GLOBAL: &[Migration] = &[
+    script!("global", "0001_global", "0001_global"),
+    script!("global", "0002_media", "0001_global"),
+];
 
 /// What the private store of every object has, of whatever kind.
 pub const OBJECT: &[Migration] = &[script!("object", "0001_object", "0001_object")];

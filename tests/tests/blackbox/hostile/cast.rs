@@ -137,6 +137,8 @@ impl Cast {
             "rule_id" if rng.percent(30) => ".m.rule.message".to_owned(),
             "rule_id" if rng.percent(30) => self.fitting("room_id", rng),
             "rule_id" => one_of(rng, &["a", "b", "c"]).to_string(),
+            "server_name" => one_of(rng, &["localhost", "localhost", "other.example"]).to_string(),
+            "media_id" => one_of(rng, &["AQwafuaFswefuhsfAFAgsw", "-_"]).to_string(),
             "tag" => one_of(rng, &["m.favourite", "m.lowpriority", "u.some"]).to_string(),
             "place" => {
                 let Places { since, before, end, public } = &self.places;
