@@ -95,6 +95,7 @@ mod federation_knocks;
 mod federation_late_keys;
 mod federation_liars;
 mod federation_malformed;
+mod federation_media;
 mod federation_names;
 mod federation_outsiders;
 mod federation_policy;

@@ -6,6 +6,7 @@ mod gaps;
 mod invites;
 mod joins;
 mod keys;
+mod media;
 mod messages;
 mod outages;
 mod presence;

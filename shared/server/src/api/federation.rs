@@ -13,6 +13,7 @@ mod first_version;
 mod hierarchy;
 mod invites;
 mod keys;
+mod media;
 mod membership;
 mod openid;
 mod public_rooms;
@@ -36,6 +37,7 @@ pub fn routes(routes: Routes) -> Routes {
         invites::routes,
         hierarchy::routes,
         keys::routes,
+        media::routes,
         membership::routes,
         openid::routes,
         public_rooms::routes,
