@@ -141,6 +141,7 @@ pub(crate) const WHOLE_READS: &[(&str, &str)] = &[
     ("room::stored_us::find_position_before", ONE_ROW),
     ("room::timestamps::find_join", "all members, once: a server came to an encrypted room"),
     ("room::timestamps::list", PASSED_OVER),
+    ("room::unread::find_before", ONE_ROW),
     ("room::unread::list", "UNREAD_SCANNED_EVENTS"),
     ("room::unread::list_last_own", "UNREAD_SCANNED_EVENTS"),
     ("room::unread::list_whole", "UNREAD_SCANNED_EVENTS"),

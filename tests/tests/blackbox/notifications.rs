@@ -171,12 +171,15 @@ async fn t11_who_is_ignored_is_not_listed(server: &Server) {
     let (alice, bob) = (User::register(server, "alice").await, User::register(server, "bob").await);
     let carol = User::register(server, "carol").await;
     let room = alice.public_room(&[&bob, &carol]).await;
+    let old = alice.say(&room, "old").await;
     carol.send(&room, "m.room.message", &calling(&bob)).await;
+    carol.say_many(&room, 130).await;
     let seen = alice.say(&room, "seen").await;
     let ignored = json!({ "ignored_users": { (carol.id.as_str()): {} } });
     let list_of_ignored = path(["user", &bob.id, "account_data", "m.ignored_user_list"]);
     bob.put(list_of_ignored).json(&ignored).ok().await;
-    assert_eq!(listed(&list(&bob).await), [(room, seen)]);
+    assert_eq!(listed(&list(&bob).await), [(room.clone(), seen.clone()), (room, old.clone())]);
+    assert_eq!(all_pages(&bob, 1).await, [seen, old]);
 }
 
 async fn a_token_of_something_else_is_refused(server: &Server) {

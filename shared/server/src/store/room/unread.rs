@@ -138,3 +138,17 @@ pub async fn list_last_own(
     let read = |mut row: Row| Ok((row.take(0)?, row.take(1)?));
     sql.rows(stmt).await?.into_iter().map(read).collect()
 }
+
+/// The last event before a position, and when it was stored.
+pub async fn find_before(
+    sql: &dyn Sql,
+    scope: i64,
+    before: Position,
+) -> Result<Option<(Position, u64)>> {
+    let stmt = Stmt::new(
+        "SELECT num, stored_us FROM room_events WHERE scope = ? AND num < ? \
+         ORDER BY num DESC LIMIT 1",
+    );
+    let row = sql.row(stmt.bind(scope).bind(before)).await?;
+    row.map(|mut row| Ok((row.take(0)?, row.take(1)?))).transpose()
+}

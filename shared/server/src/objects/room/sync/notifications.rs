@@ -120,20 +120,31 @@ impl Room {
         if search.evaluator.constant() == Some(Level::Nothing) {
             return Ok(search);
         }
-        loop {
-            let (range, page) = ((joined_at, search.before), limits::NOTIFICATION_EVENTS);
+        for _ in 0..limits::NOTIFICATION_RANGES {
+            // What cannot notify is passed over without a look, and may be much.
+            let after = search.before.saturating_sub(limits::NOTIFICATION_POSITIONS).max(joined_at);
+            let (range, page) = ((after, search.before), limits::NOTIFICATION_EVENTS);
             let events =
                 unread::list_whole(sql, scope, range, user_id, ignored, page as u64).await?;
-            let is_last = events.len() < page;
+            let is_whole = events.len() < page;
             for event in events {
                 if !search.look_at(event, &context, reader) {
                     return Ok(search);
                 }
             }
-            if is_last {
-                return Ok(search);
+            if is_whole {
+                let next = unread::find_before(sql, scope, after + 1).await?;
+                let Some((position, at_us)) = next.filter(|(it, _)| *it > joined_at) else {
+                    search.looked_back_to_us = None;
+                    return Ok(search);
+                };
+                search.before = position + 1;
+                search.looked_back_to_us = Some(at_us + 1);
+            } else {
+                search.looked_back_to_us = search.last_us;
             }
         }
+        Ok(search)
     }
 
     /// How far a member has read: by receipts, and by what they have sent.
