@@ -9,6 +9,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#push-rules
 
+pub mod as_text;
 mod counting;
 pub mod evaluate;
 mod glob;
@@ -26,7 +27,7 @@ use ruma::{
     },
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as JsonValue, json};
+use serde_json::{Value as JsonValue, json, value::to_raw_value};
 
 pub use self::counting::CountingRules;
 
@@ -54,7 +55,7 @@ const KINDS: [&str; 5] = ["content", "override", "room", "sender", "underride"];
 /// added, and the server-default ones that they have changed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct UserRules(Ruleset);
+pub struct UserRules(#[serde(with = "as_text")] Ruleset);
 
 /// A change of a user's rules.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -175,7 +176,7 @@ impl UserRules {
 
     /// The bytes of all of it, as JSON.
     pub fn bytes(&self) -> usize {
-        serde_json::to_string(&self.0).map_or(usize::MAX, |it| it.len())
+        to_raw_value(&self.0).map_or(usize::MAX, |it| it.get().len())
     }
 
     /// What of them decides which events count, if anything does that the server-default rules
@@ -198,7 +199,7 @@ impl From<UserRules> for CountingRules {
 ///
 /// Rules that cannot be written as JSON.
 pub fn render(rules: &Ruleset) -> serde_json::Result<JsonValue> {
-    let mut rendered = serde_json::to_value(rules)?;
+    let mut rendered: JsonValue = serde_json::from_str(to_raw_value(rules)?.get())?;
     if let Some(rules) = rendered.as_object_mut() {
         for kind in KINDS {
             rules.entry(kind).or_insert_with(|| json!([]));
@@ -210,7 +211,8 @@ pub fn render(rules: &Ruleset) -> serde_json::Result<JsonValue> {
 /// Whether a rule is among these as it is.
 fn is_in(rule: AnyPushRuleRef<'_>, rules: &Ruleset) -> bool {
     let Some(other) = rules.get(kind_of(rule), rule.rule_id()) else { return false };
-    rule.enabled() == other.enabled() && json!(rule.actions()) == json!(other.actions())
+    let actions = |it: AnyPushRuleRef<'_>| to_raw_value(it.actions()).map(|it| it.to_string()).ok();
+    rule.enabled() == other.enabled() && actions(rule) == actions(other)
 }
 
 fn kind_of(rule: AnyPushRuleRef<'_>) -> RuleKind {

@@ -4,7 +4,6 @@ use ruma::{
     event_id, events::TimelineEventType, events::room::power_levels::RoomPowerLevels,
     push::PushConditionPowerLevelsCtx, room_id, room_version_rules::AuthorizationRules, user_id,
 };
-use serde_json::value::to_raw_value;
 
 use super::{
     evaluate::{Budget, Context, Evaluator, Level},

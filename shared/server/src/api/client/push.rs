@@ -2,6 +2,8 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#push-rules-api
 
+use std::collections::BTreeMap;
+
 use ruma::{
     api::{
         client::push::{
@@ -13,7 +15,7 @@ use ruma::{
     },
     push::{NewPushRule, Ruleset},
 };
-use serde_json::json;
+use serde_json::{json, value::to_raw_value};
 use skerry_core::push_rules::{Change, NewRule, render};
 
 use super::super::{
@@ -65,10 +67,9 @@ pub async fn get_pushrules_global_scope(
 pub async fn get_pushrule(
     cx: Cx,
     caller: Caller,
-    request: get_pushrule::v3::Request,
-) -> Result<get_pushrule::v3::Response> {
-    let rule = rule(&cx, &caller, request.kind, &request.rule_id).await?;
-    Ok(get_pushrule::v3::Response::new(rule))
+    Patched { request, .. }: Patched<get_pushrule::v3::Request, AnsweredAsJson>,
+) -> Result<Json> {
+    Ok(Json::of(&rule(&cx, &caller, request.kind, &request.rule_id).await?)?)
 }
 
 /// `PUT /_matrix/client/*/pushrules/global/{kind}/{ruleId}`
@@ -109,10 +110,10 @@ pub async fn delete_pushrule(
 pub async fn get_pushrule_actions(
     cx: Cx,
     caller: Caller,
-    request: get_pushrule_actions::v3::Request,
-) -> Result<get_pushrule_actions::v3::Response> {
+    Patched { request, .. }: Patched<get_pushrule_actions::v3::Request, AnsweredAsJson>,
+) -> Result<Json> {
     let rule = rule(&cx, &caller, request.kind, &request.rule_id).await?;
-    Ok(get_pushrule_actions::v3::Response::new(rule.actions))
+    Ok(Json::of(&BTreeMap::from([("actions", to_raw_value(&rule.actions)?)]))?)
 }
 
 /// `PUT /_matrix/client/*/pushrules/global/{kind}/{ruleId}/actions`

@@ -2,7 +2,7 @@
 
 use ruma::{OwnedUserId, push::Action};
 use serde::{Deserialize, Serialize};
-use skerry_core::push_rules::CountingRules;
+use skerry_core::push_rules::{CountingRules, as_text};
 
 use crate::messages::{Caller, RawJson};
 
@@ -40,6 +40,7 @@ pub struct Notification {
     /// The event, as clients get it.
     pub event: RawJson,
     /// What the user's rules say of it.
+    #[serde(with = "as_text")]
     pub actions: Vec<Action>,
     /// Whether the user has read it.
     pub is_read: bool,

@@ -2,7 +2,7 @@
 
 use ruma::api::client::push::RuleKind;
 use serde::{Deserialize, Serialize};
-use skerry_core::push_rules::{Change, CountingRules, UserRules};
+use skerry_core::push_rules::{Change, CountingRules, UserRules, as_text};
 
 use super::{StreamPosition, UserId};
 
@@ -18,6 +18,7 @@ pub struct ChangePushRule {
     /// Its ID.
     pub rule_id: String,
     /// What is changed.
+    #[serde(with = "as_text")]
     pub change: Change,
 }
 
