@@ -124,7 +124,7 @@ buckets! {
     CreateRoom = "create-room", User, "6/m:20";
     /// changes of a profile: each goes into all rooms of the user
     Profile = "profile", User, "10/m:20";
-    /// account data, tags
+    /// account data, tags, push rules
     AccountData = "account-data", User, "5/s:100";
     /// filters that are stored
     Filters = "filters", User, "30/m:30";

@@ -123,7 +123,7 @@ mod tests {
                 put,
                 "/_matrix/client/v3/pushrules/global/{6}/{7}",
                 Access::Required,
-                &[Bucket::Writes],
+                &[Bucket::AccountData],
             ),
             (get, "/_matrix/client/versions", Access::Anyone, &[Bucket::Open]),
             (get, "/.well-known/matrix/client", Access::Anyone, &[Bucket::Open]),
