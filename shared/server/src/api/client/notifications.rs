@@ -8,7 +8,10 @@ use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedRoomId, UInt, api::client::push::get_notifications,
     events::room::member::MembershipState, serde::Raw,
 };
-use skerry_core::notifications::{self, DEFAULT_LIMIT, MAX_LIMIT, RoomPage};
+use skerry_core::{
+    integer,
+    notifications::{self, DEFAULT_LIMIT, MAX_LIMIT, RoomPage},
+};
 
 use super::{
     super::{Cx, counted::charge_search, mount::Routes},
@@ -39,8 +42,8 @@ pub async fn get_notifications(
     request: get_notifications::v3::Request,
 ) -> Result<get_notifications::v3::Response> {
     let get_notifications::v3::Request { from, limit, only, .. } = request;
-    let no_token = |_| Error::invalid_param("`from` is no token of this endpoint");
-    let before_us = from.map(|it| it.parse()).transpose().map_err(no_token)?;
+    let no_token = || Error::invalid_param("`from` is no token of this endpoint");
+    let before_us = from.map(|it| integer::parse(&it).ok_or_else(no_token)).transpose()?;
     let limit = limit.map_or(DEFAULT_LIMIT, u64::from).clamp(1, MAX_LIMIT);
     let rules = cx.ports.objects.ask(&*caller.user_id, GetPushRules {}).await?.whole();
     let ignored_users = cx.ports.objects.ask(&*caller.user_id, ListIgnored {}).await?;
