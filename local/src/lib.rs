@@ -5,7 +5,6 @@
 
 pub mod dns;
 pub mod doctor;
-pub mod files;
 pub mod http;
 pub mod machine;
 pub mod memory;

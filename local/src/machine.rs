@@ -2,10 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
 use skerry::{
     Error, Result,
-    ports::{Clock, Instants, Random, Timer},
+    ports::{Clock, Instants, Random},
 };
 
 /// The system's wall clock.
@@ -37,16 +36,5 @@ pub struct SystemRandom;
 impl Random for SystemRandom {
     fn fill(&self, buffer: &mut [u8]) -> Result<()> {
         getrandom::fill(buffer).map_err(Error::internal)
-    }
-}
-
-/// The runtime's timer.
-#[derive(Clone, Copy, Debug)]
-pub struct SystemTimer;
-
-#[async_trait]
-impl Timer for SystemTimer {
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
     }
 }

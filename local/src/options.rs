@@ -16,7 +16,6 @@ use skerry::server::{
 };
 use skerry_core::{
     create_room::EncryptionByDefault,
-    media::MediaLimitsError,
     rate_limits::{Proxies, ProxiesError, RateLimits, RateLimitsError},
 };
 use url::Url;
@@ -90,10 +89,6 @@ pub struct Options {
     /// `messages=20/s:500,joins=off` [default: see the README]
     #[arg(long, env = "SKERRY_RATE_LIMITS")]
     pub rate_limits: Option<String>,
-    /// How much media there may be: what differs from the defaults, such as
-    /// `upload=100M,user-day=2G` [default: see the README]
-    #[arg(long, env = "SKERRY_MEDIA_LIMITS")]
-    pub media_limits: Option<String>,
     /// How the log looks [default: text]
     #[arg(long, env = "SKERRY_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -209,9 +204,6 @@ pub enum OptionsError {
     /// These are no rate limits.
     #[error(transparent)]
     RateLimits(#[from] RateLimitsError),
-    /// These are no limits of media.
-    #[error(transparent)]
-    MediaLimits(#[from] MediaLimitsError),
     /// These are no proxies.
     #[error(transparent)]
     Proxies(#[from] ProxiesError),
@@ -276,7 +268,6 @@ impl Options {
             presence: self.presence.or(other.presence),
             limit_profile: self.limit_profile || other.limit_profile,
             rate_limits: self.rate_limits.or(other.rate_limits),
-            media_limits: self.media_limits.or(other.media_limits),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
             command: self.command,
@@ -319,7 +310,6 @@ impl Options {
             limit_profile: self.limit_profile,
             session_cache_ms: ONE_PROCESS_SESSION_CACHE_MS,
             rate_limits: RateLimits::of(name, self.rate_limits.as_deref().unwrap_or_default())?,
-            media: self.media_limits.as_deref().unwrap_or_default().parse()?,
         })
     }
 }
@@ -389,7 +379,6 @@ mod tests {
             ["--registration-token", "swordfish"],
             ["--rate-limits", "mesages=off"],
             ["--rate-limits", "messages=often"],
-            ["--media-limits", "upload=much"],
         ];
         for [option, value] in cases {
             let options = Options::parse_from(["skerry", option, value]);

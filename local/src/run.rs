@@ -17,7 +17,7 @@ use skerry::{
     bootstrap::{FirstToken, FirstTokenOutcome, RELOAD_KEYS_MS, bootstrap, reload_keys},
     limiters::OneProcess,
     objects::absent_rooms::WithAbsentRooms,
-    ports::{self, Blobs, Dns, Ports, Sql},
+    ports::{self, Dns, Ports, Sql},
     server::{Registration, Server},
 };
 use tokio::{
@@ -36,9 +36,8 @@ use tracing_subscriber::{
 
 use crate::{
     dns::NameServers,
-    files::Files,
     http::NativeHttp,
-    machine::{SystemClock, SystemRandom, SystemTimer},
+    machine::{SystemClock, SystemRandom},
     options::{LogFormat, Options},
     registry::{LocalObjects, Registry},
     serve::{Http, Limits},
@@ -106,8 +105,7 @@ pub async fn run(options: Options) -> Result<()> {
         server.clone(),
     )
     .await?;
-    let blobs = Arc::new(Files::open(&data_dir)?);
-    let ports = ports(&registry, sqlite.clone(), http, dns, blobs);
+    let ports = ports(&registry, sqlite.clone(), http, dns);
 
     let address = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8008)));
     let listener = TcpListener::bind(address)
@@ -149,7 +147,6 @@ fn ports(
     global: Arc<dyn Sql>,
     http: Arc<dyn ports::Http>,
     dns: Arc<dyn Dns>,
-    blobs: Arc<dyn Blobs>,
 ) -> Ports {
     let clock = Arc::new(SystemClock);
     let objects = LocalObjects(registry.clone());
@@ -165,8 +162,6 @@ fn ports(
         random: Arc::new(SystemRandom),
         http,
         dns,
-        blobs,
-        timer: Arc::new(SystemTimer),
     }
 }
 

@@ -68,7 +68,6 @@ async fn alarms_of_objects_that_are_stuck_delay_no_others() {
         notaries: Vec::new(),
         presence: Presence::Off,
         limit_profile: false,
-        media: skerry_core::media::MediaLimits::default(),
         session_cache_ms: 1_000,
         rate_limits: RateLimits::off(),
     };

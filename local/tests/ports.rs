@@ -10,21 +10,17 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
 use http::Method;
 
 use skerry::{
     Error, Result,
     ports::{
-        BlobName, Blobs as _, Dns, Http as _, Sql, Stmt,
+        Dns, Http as _, Sql, Stmt,
         conformance::{self, sql::Without},
         http::{Addresses, Fault, Request},
     },
 };
-use skerry_local::{
-    dns::NameServers, files::Files, http::NativeHttp, machine::SystemRandom, sqlite::Sqlite,
-};
+use skerry_local::{dns::NameServers, http::NativeHttp, sqlite::Sqlite};
 use skerry_tests::{
     site::Site,
     zone::{RecordType, Zone},
@@ -141,68 +137,6 @@ async fn the_database_is_for_its_owner_alone() {
     for file in ["skerry.db", "skerry.db-wal", "skerry.db-shm"] {
         assert_eq!(mode(data.join(file)), 0o600, "{file}");
     }
-}
-
-#[tokio::test]
-async fn files_conform() {
-    let directory = directory();
-    let files = Files::open(directory.path()).unwrap();
-    conformance::blobs::run(&files, || BlobName::random(&SystemRandom)).await.unwrap();
-    let left = all_below(&directory.path().join("media"));
-    let files = left.iter().filter(|it| it.is_file()).count();
-    assert_eq!(files, 0, "{left:?}");
-}
-
-#[tokio::test]
-async fn files_are_for_their_owner_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let directory = directory();
-    let files = Files::open(directory.path()).unwrap();
-    let name = BlobName::random(&SystemRandom).unwrap();
-    let bytes = stream::iter([Ok(Bytes::from_static(b"something"))]);
-    files.put(&name, Box::pin(bytes)).await.unwrap();
-    let all = all_below(&directory.path().join("media"));
-    assert_eq!(all.len(), 2, "{all:?}");
-    for path in all {
-        let expected = if path.is_dir() { 0o700 } else { 0o600 };
-        let mode = path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, expected, "{}", path.display());
-    }
-}
-
-/// What is below a directory.
-fn all_below(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(directory).unwrap().map(|it| it.unwrap().path());
-    let below = |path: std::path::PathBuf| {
-        let inner = if path.is_dir() { all_below(&path) } else { Vec::new() };
-        [path].into_iter().chain(inner)
-    };
-    entries.flat_map(below).collect()
-}
-
-/// A blob that nobody waits for any more, and one that the process has left unfinished.
-#[tokio::test]
-async fn of_a_blob_that_is_not_finished_nothing_is_left() {
-    let directory = directory();
-    let files = Files::open(directory.path()).unwrap();
-    let name = BlobName::parse("abcdef".to_owned()).unwrap();
-    let endless = stream::repeat_with(|| Ok(vec![7; 100_000].into()));
-    let never = stream::once(std::future::pending());
-    let mut putting = Box::pin(files.put(&name, Box::pin(endless.take(10).chain(never))));
-    let unfinished = directory.path().join("media/ab/abcdef.part");
-    while !unfinished.metadata().is_ok_and(|it| it.len() > 500_000) {
-        let _ = tokio::time::timeout(Duration::from_millis(5), &mut putting).await;
-    }
-    assert!(files.get(&name, 0..1).await.unwrap().is_none());
-    drop(putting);
-    while unfinished.exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    std::fs::write(&unfinished, "left by a crash").unwrap();
-    assert!(files.get(&name, 0..1).await.unwrap().is_none());
-    files.remove(&name).await.unwrap();
-    assert!(!unfinished.exists());
 }
 
 /// The site of the suite, and the adapters that ask it.

@@ -19,7 +19,6 @@ mod user_object {
     mod keys;
     mod operations;
     mod outbox;
-    mod push_rules;
     mod remote_rooms;
     mod sessions;
     mod stand;

@@ -108,37 +108,6 @@ async function signal(alice, bob, roomId) {
   step("typing and a read receipt arrived");
 }
 
-async function heed(alice, bob, roomId) {
-  const room = bob.getRoom(roomId);
-  const counts = () => ["total", "highlight"].map((it) => room.getUnreadNotificationCount(it));
-  const events = ["Room.UnreadNotifications", "Room.timeline", "Room.receipt"];
-  const untilCounts = (what, total, highlight) =>
-    until(what, bob, events, () => counts()[0] === total && counts()[1] === highlight);
-  const say = async (body) => {
-    const { event_id: id } = await alice.sendTextMessage(roomId, body);
-    return received(bob, roomId, id);
-  };
-  await untilCounts("nothing unread", 0, 0);
-  await bob.setRoomMutePushRule("global", roomId, true);
-  await say("Nothing that matters");
-  assert.deepEqual(counts(), [0, 0]);
-  await bob.setRoomMutePushRule("global", roomId, false);
-  step("bob muted the room, and heard nothing of a message");
-
-  const actions = ["notify", { set_tweak: "highlight" }];
-  await bob.addPushRule("global", "content", "ships", { pattern: "ship?", actions });
-  const ruled = () => bob.getAccountData("m.push_rules")?.getContent().global.content;
-  const known = () => ruled()?.some((rule) => rule.rule_id === "ships");
-  await until("the rule", bob, ["accountData"], known);
-  const last = await say("Ships ahead");
-  await untilCounts("a highlight", 2, 1);
-  await bob.sendReadReceipt(last);
-  await untilCounts("nothing unread again", 0, 0);
-  await bob.setPushRuleEnabled("global", "content", "ships", false);
-  await bob.deletePushRule("global", "content", "ships");
-  step("bob's keyword was highlighted, and read");
-}
-
 async function pageBack(alice, bob, roomId) {
   const sent = [];
   for (let number = 0; number < HISTORY; number++) {
@@ -180,7 +149,6 @@ async function story() {
   const roomId = await meet(alice, bob);
   await talk(alice, bob, roomId);
   await signal(alice, bob, roomId);
-  await heed(alice, bob, roomId);
   await pageBack(alice, bob, roomId);
   await leave(started);
 }

@@ -148,12 +148,8 @@ impl Request {
         if let Some(token) = &self.client.token {
             request = request.bearer_auth(token);
         }
-        let is_typed = self.headers.iter().any(|(name, _)| name == "content-type");
         if let Some(body) = self.body {
-            request = request.body(body);
-            if !is_typed {
-                request = request.header("content-type", "application/json");
-            }
+            request = request.header("content-type", "application/json").body(body);
         }
         for (name, value) in self.headers {
             request = request.header(name, value);
@@ -164,11 +160,10 @@ impl Request {
             (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         });
         let headers = headers.collect();
-        let bytes = response.bytes().await?.to_vec();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = response.text().await?;
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         secrets::note_answer(&json);
-        Ok(Reply { asked, status, headers, bytes, text, json })
+        Ok(Reply { asked, status, headers, text, json })
     }
 
     /// Sends it and asserts a 200 with JSON.

@@ -99,8 +99,6 @@ pub struct Options {
     pub limit_profile: bool,
     /// How often what may be asked. Tests do it as often as they like, unless that is the test.
     pub rate_limits: String,
-    /// How much media there may be: what differs from the defaults.
-    pub media_limits: String,
     /// Proxies that say where requests come from; the Worker believes whoever asks it here.
     pub trusted_proxies: Vec<String>,
     /// Certificate and key (PEM), with which it speaks TLS.
@@ -130,7 +128,6 @@ impl Default for Options {
             encryption_by_default: None,
             limit_profile: false,
             rate_limits: "off".to_owned(),
-            media_limits: String::new(),
             trusted_proxies: Vec::new(),
             certificate: None,
             binary: None,
@@ -323,8 +320,9 @@ fn native_command(options: &Options, data: &Path) -> Command {
     for host in &options.private_servers {
         command.args(["--private-servers", host]);
     }
-    command.args(["--notaries", &notaries(options), "--presence", &options.presence]);
-    command.args(["--rate-limits", &options.rate_limits, "--media-limits", &options.media_limits]);
+    command.args(["--notaries", &notaries(options)]);
+    command.args(["--rate-limits", &options.rate_limits]);
+    command.args(["--presence", &options.presence]);
     if options.limit_profile {
         command.arg("--limit-profile");
     }
@@ -362,7 +360,6 @@ fn worker_command(options: &Options, data: &Path) -> Command {
     command.args(variable("SERVER_NAME", &options.server_name));
     command.args(variable("REGISTRATION", &options.registration));
     command.args(variable("RATE_LIMITS", &options.rate_limits));
-    command.args(variable("MEDIA_LIMITS", &options.media_limits));
     command.args(variable("PRESENCE", &options.presence));
     command.args(variable("LIMIT_PROFILE", &options.limit_profile.to_string()));
     command.args(variable("NOTARIES", &notaries(options)));

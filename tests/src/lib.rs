@@ -31,7 +31,6 @@ mod reply;
 mod run;
 pub mod secrets;
 pub mod site;
-pub mod sliding;
 mod synapse;
 mod sync;
 mod user;

@@ -82,7 +82,7 @@ fn reply(asked: String, mut answer: &[u8]) -> Reply {
     let body = if is_chunked { without_chunks(body) } else { body.to_owned() };
     let text = String::from_utf8_lossy(&body).into_owned();
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Reply { asked, status: status.unwrap_or_default(), headers, bytes: body, text, json }
+    Reply { asked, status: status.unwrap_or_default(), headers, text, json }
 }
 
 fn without_chunks(mut body: &[u8]) -> Vec<u8> {

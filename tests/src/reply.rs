@@ -11,8 +11,6 @@ pub struct Reply {
     pub status: u16,
     /// Header names in lower case with their values, in order.
     pub headers: Vec<(String, String)>,
-    /// The body.
-    pub bytes: Vec<u8>,
     /// The body as text.
     pub text: String,
     /// The body as JSON; `Null` when it is not JSON.

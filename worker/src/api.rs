@@ -25,16 +25,13 @@ use crate::{
     http::EdgeHttp,
     js::map_worker_error,
     limits::{Charges, EdgeLimiter},
-    machine::{EdgeClock, EdgeRandom, EdgeTimer},
+    machine::{EdgeClock, EdgeRandom},
     objects::EdgeObjects,
-    r2::R2,
     server, sessions,
 };
 
 /// The largest answer that is no stream.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// Files that are larger are no answer that is complete before it goes out.
-const MAX_GATHERED_BYTES: u64 = 1024 * 1024;
 /// The header in which the platform names the client's address.
 const CLIENT_ADDRESS: &str = "CF-Connecting-IP";
 
@@ -89,8 +86,6 @@ async fn cx(env: &Env) -> Result<Cx> {
         random: Arc::new(EdgeRandom),
         http: Arc::new(EdgeHttp),
         dns: Arc::new(EdgeDns::new(env.clone())),
-        blobs: Arc::new(R2::new(env.clone())),
-        timer: Arc::new(EdgeTimer),
     };
     Ok(Cx { ports, server, peers: sessions::peers_of_this_isolate() })
 }
@@ -112,19 +107,15 @@ fn from_platform(request: &Request) -> Option<http::Request<Body>> {
 }
 
 /// An answer is complete before it goes out, since a stream would be half as fast: but for one that
-/// may be too large to be held. Of one whose length is known the client is told it.
+/// may be too large to be held.
 async fn to_platform(response: axum::response::Response) -> Result<Response> {
     let (parts, body) = response.into_parts();
     let headers = Headers::from(&parts.headers);
     let builder = Response::builder().with_status(parts.status.as_u16()).with_headers(headers);
-    let length = body.size_hint().exact();
-    if length.is_none_or(|it| it > MAX_GATHERED_BYTES) {
+    if body.size_hint().exact().is_none() {
         let pieces = body.into_data_stream().map_ok(Vec::from);
         let pieces = pieces.map_err(|error| worker::Error::RustError(error.to_string()));
-        return match length {
-            Some(length) => Ok(builder.stream(body::of_length(pieces, length))),
-            None => builder.from_stream(pieces).map_err(map_worker_error),
-        };
+        return builder.from_stream(pieces).map_err(map_worker_error);
     }
     let body = to_bytes(body, MAX_ANSWER_BYTES).await.map_err(Error::internal)?;
     // An answer such as 204 must not have a body, not even an empty one.

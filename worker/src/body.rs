@@ -1,16 +1,14 @@
-//! The body of a request from outside. Nothing of it is read before the router asks for it. And
-//! streams of a known length.
+//! The body of a request from outside. Nothing of it is read before the router asks for it.
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
 use skerry::api::MAX_BODY_BYTES;
 use wasm_bindgen::prelude::*;
 use worker::{
-    FixedLengthStream, Method, Request,
+    Method, Request,
     js_sys::{Object, Promise, Reflect, Uint8Array},
     send::{SendFuture, SendWrapper},
     wasm_bindgen_futures::JsFuture,
-    worker_sys,
 };
 
 /// How many bytes are read at a time of a body of unknown length. The platform gathers them: each
@@ -64,15 +62,6 @@ pub(crate) fn of(request: &Request) -> Body {
             }))
         }
     }
-}
-
-/// A stream of the platform's, of which is known how long it is.
-pub(crate) fn of_length(
-    pieces: impl futures_util::Stream<Item = worker::Result<Vec<u8>>> + 'static,
-    length: u64,
-) -> web_sys::ReadableStream {
-    let stream = worker_sys::FixedLengthStream::from(FixedLengthStream::wrap(pieces, length));
-    stream.unchecked_ref::<web_sys::TransformStream>().readable()
 }
 
 /// How far a stream is read.

@@ -18,7 +18,6 @@ mod log;
 mod machine;
 mod object_sql;
 mod objects;
-mod r2;
 mod server;
 mod sessions;
 mod shell;

@@ -41,8 +41,7 @@ fn binding(bucket: Bucket) -> Option<&'static str> {
         | Bucket::Memberships
         | Bucket::Directory
         | Bucket::Refresh
-        | Bucket::UserNames
-        | Bucket::Uploads => Some("LIMIT_MANY"),
+        | Bucket::UserNames => Some("LIMIT_MANY"),
         _ => None,
     }
 }

@@ -1,14 +1,13 @@
 //! The clock and the randomness of the platform.
 
-use std::{cell::RefCell, time::Duration};
+use std::cell::RefCell;
 
-use async_trait::async_trait;
 use skerry::{
     Error, Result,
-    ports::{Clock, Instants, Random, Timer},
+    ports::{Clock, Instants, Random},
 };
 use skerry_core::slots::{Bounds, Slots};
-use worker::{Date, Delay, send::SendFuture};
+use worker::Date;
 
 /// The wall clock. It stands still between I/O.
 #[derive(Clone, Copy)]
@@ -34,17 +33,6 @@ pub(crate) struct EdgeRandom;
 impl Random for EdgeRandom {
     fn fill(&self, buffer: &mut [u8]) -> Result<()> {
         getrandom::fill(buffer).map_err(|error| Error::internal(error.to_string()))
-    }
-}
-
-/// The platform's timer.
-#[derive(Clone, Copy)]
-pub(crate) struct EdgeTimer;
-
-#[async_trait]
-impl Timer for EdgeTimer {
-    async fn sleep(&self, duration: Duration) {
-        SendFuture::new(Delay::from(duration)).await;
     }
 }
 

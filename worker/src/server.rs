@@ -16,11 +16,7 @@ use skerry::{
         Registration, Server, hash_registration_token, notaries,
     },
 };
-use skerry_core::{
-    create_room::EncryptionByDefault,
-    media::{MediaLimits, MediaLimitsError},
-    rate_limits::RateLimits,
-};
+use skerry_core::{create_room::EncryptionByDefault, rate_limits::RateLimits};
 use worker::{Env, console_log};
 
 use crate::machine::{EdgeClock, EdgeRandom};
@@ -117,7 +113,6 @@ fn config(env: &Env, name: &OwnedServerName) -> Result<Config> {
         limit_profile: limit_profile(env)?,
         session_cache_ms: MANY_PROCESSES_SESSION_CACHE_MS,
         rate_limits: rate_limits(env)?,
-        media: media_limits(env)?,
     })
 }
 
@@ -144,11 +139,6 @@ fn limit_profile(env: &Env) -> Result<bool> {
         Some("false") | None => Ok(false),
         Some(_) => Err(Error::internal("LIMIT_PROFILE is neither true nor false")),
     }
-}
-
-fn media_limits(env: &Env) -> Result<MediaLimits> {
-    let limits = variable(env, "MEDIA_LIMITS").unwrap_or_default().parse();
-    limits.map_err(|it: MediaLimitsError| Error::internal(format!("MEDIA_LIMITS: {it}")))
 }
 
 /// The rate limits that the operator has chosen.

@@ -7,7 +7,6 @@
 //! | `GET /_skerry/test/memory/{roomId}` | bytes of Wasm memory where the `Room` object is |
 //! | `GET /_skerry/test/constructed/{userId}` | how often the `User` object was constructed |
 //! | `POST /_skerry/test/conformance/{d1\|object}` | runs the conformance suite of the SQL port |
-//! | `POST /_skerry/test/conformance/r2` | runs that of the blobs port |
 //! | `POST /_skerry/test/conformance/dns` | runs that of the DNS port |
 //! | `POST /_skerry/test/conformance/{site as JSON}` | runs that of the HTTP port |
 
@@ -15,7 +14,7 @@ use serde_json::json;
 use skerry::{
     Error, Result,
     ports::{
-        BlobName, Sql, Stmt,
+        Sql, Stmt,
         conformance::{self, sql::Without},
     },
 };
@@ -29,9 +28,7 @@ use crate::{
     http::EdgeHttp,
     js::map_worker_error,
     limits::Charges,
-    machine::EdgeRandom,
     objects::{EdgeObjects, ROOM, USER},
-    r2::R2,
     wire,
 };
 
@@ -52,11 +49,6 @@ pub(crate) async fn answer(request: &Request, env: &Env) -> Option<worker::Resul
             forward(&objects, USER, "@conformance:localhost", route).await
         }
         (Method::Post, "conformance") if argument == "d1" => conformance_of_d1(env).await,
-        (Method::Post, "conformance") if argument == "r2" => {
-            let name = || BlobName::random(&EdgeRandom);
-            let result = conformance::blobs::run(&R2::new(env.clone()), name).await;
-            report(result).map_err(map_worker_error)
-        }
         (Method::Post, "conformance") if argument == "dns" => {
             let result = conformance::dns::run(&EdgeDns::new(env.clone())).await;
             report(result).map_err(map_worker_error)

@@ -17,8 +17,7 @@ use skerry::{
 };
 use skerry_core::rate_limits::RateLimits;
 use skerry_local::{
-    files::Files,
-    machine::{SystemRandom, SystemTimer},
+    machine::SystemRandom,
     registry::{LocalObjects, Registry},
     sqlite::Sqlite,
     store,
@@ -52,7 +51,6 @@ pub(crate) fn config(registration: Registration) -> Config {
         notaries: Vec::new(),
         presence: Presence::Off,
         limit_profile: false,
-        media: skerry_core::media::MediaLimits::default(),
         session_cache_ms: CACHE_MS,
         rate_limits: RateLimits::off(),
     }
@@ -104,8 +102,6 @@ impl House {
             random: Arc::new(SystemRandom),
             http: Arc::new(Offline),
             dns: Arc::new(Offline),
-            blobs: Arc::new(Files::open(directory.path()).unwrap()),
-            timer: Arc::new(SystemTimer),
         };
         let cx = Cx { ports, server, peers: Arc::default() };
         (Self { _directory: directory, clock, router: api::router(), cx }, first_token)

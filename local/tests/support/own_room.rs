@@ -30,7 +30,6 @@ pub(crate) fn server(name: &str, signing_key: SigningKey) -> Arc<Server> {
         notaries: Vec::new(),
         presence: Presence::Off,
         limit_profile: false,
-        media: skerry_core::media::MediaLimits::default(),
     };
     let keys = OwnKeys { current: signing_key, next: Vec::new(), old: Vec::new() };
     Arc::new(Server::new(name.try_into().unwrap(), keys, config))
@@ -121,6 +120,5 @@ pub(crate) fn whole_room(caller: Caller) -> SyncRoom {
         federation_format: false,
         statuses: false,
         wants_devices: false,
-        push_rules: None,
     }
 }

@@ -84,7 +84,6 @@ pub(crate) fn a_membership(
         sender: ann(),
         stripped_state: Vec::new(),
         shown: None,
-        facts: None,
     }
 }
 
@@ -99,7 +98,6 @@ pub(crate) async fn lived_in() -> World {
     let content = raw(&json!({ "a": 1 }));
     let set = SetAccountData { room_id: None, event_type: "m.direct".to_owned(), content };
     world.ask(set).await;
-    world.ask(super::push_rules::enabled(".m.rule.master", true)).await;
     for (room_id, membership) in [
         (room_id!("!a:localhost"), MembershipState::Join),
         (room_id!("!b:localhost"), MembershipState::Invite),
@@ -135,7 +133,6 @@ pub(crate) async fn stored(world: &World) -> Vec<String> {
         "SELECT json_array('device', device_id, display_name) FROM user_devices",
         "SELECT json_array('profile', field, value) FROM user_profile",
         "SELECT json_array('account data', type) FROM user_account_data",
-        "SELECT json_array('push rules', rules) FROM user_push_rules",
         "SELECT json_array('filter', filter_id) FROM user_filters",
         "SELECT json_array('outbox', kind, about) FROM user_outbox",
         "SELECT json_array('backup', version) FROM user_backups",

@@ -126,7 +126,6 @@ pub(crate) fn get_changes(access_hash: &str, since: Option<SyncToken>) -> GetCha
         looked_at: None,
         limit: 100,
         presence: None,
-        sliding: None,
     }
 }
 

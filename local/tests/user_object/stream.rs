@@ -31,7 +31,6 @@ impl World {
             sender: owned_user_id!("@eve:localhost"),
             stripped_state: Vec::new(),
             shown: None,
-            facts: None,
         };
         self.ask(membership).await;
     }
@@ -51,13 +50,11 @@ impl World {
     }
 
     pub(crate) async fn read(&self, position: u64, to: Position) -> SyncToken {
-        let room = ReadRoom { room_id: a_room().to_owned(), to, members: Vec::new(), facts: None };
+        let room = ReadRoom { room_id: a_room().to_owned(), to, members: Vec::new() };
         let device_id = owned_device_id!("D");
         let instance = self.changes(None).await.instance;
         let rooms = vec![room];
-        self.ask(Read { position, instance, device_id, rooms, active_ms: None, connection: None })
-            .await
-            .token
+        self.ask(Read { position, instance, device_id, rooms, active_ms: None }).await.token
     }
 
     pub(crate) async fn position(&self) -> u64 {

@@ -94,7 +94,6 @@ async fn a_read_gives_what_waits_by_then() {
         device_id: "D".into(),
         rooms: Vec::new(),
         active_ms: None,
-        connection: None,
     };
     let recorded = world.ask(read).await;
     assert_eq!((changes.inbox.events.len(), recorded.inbox.events.len()), (1, 2));

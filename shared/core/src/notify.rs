@@ -43,9 +43,9 @@ struct Mentions {
 }
 
 /// Whether an event with this content may mention the whole room. False: it does not. So that
-/// nobody finds out for every event whether its sender has the power to. The content, or the
-/// whole event, as JSON.
-pub fn may_mention_room(text: &str) -> bool {
+/// nobody finds out for every event whether its sender has the power to.
+pub fn may_mention_room(content: &RawJsonValue) -> bool {
+    let text = content.get();
     // An escape may be part of the name of the field.
     text.contains("\\u") || text.contains("\"m.mentions\"") && text.contains("\"room\"")
 }
@@ -55,32 +55,31 @@ pub fn may_mention_room(text: &str) -> bool {
 pub fn evaluate(
     event_type: &TimelineEventType,
     content: &RawJsonValue,
-    state_key: Option<&str>,
+    is_state: bool,
     may_notify_room: impl FnOnce() -> bool,
 ) -> Notifies {
-    // `.m.rule.member_event`; invitations are told otherwise. Nobody can look at a dummy event.
-    let is_member = *event_type == TimelineEventType::RoomMember;
-    if is_member || dummy_event::is_hidden(&event_type.to_string()) {
+    if is_state {
+        // `.m.rule.tombstone` highlights; other state events match no rule that notifies.
+        let highlight_all = *event_type == TimelineEventType::RoomTombstone;
+        return Notifies { all: highlight_all, highlight_all, ..Notifies::default() };
+    }
+    if dummy_event::is_hidden(&event_type.to_string()) {
+        // Nobody can look at it.
         return Notifies::default();
     }
-    let is_tombstone = *event_type == TimelineEventType::RoomTombstone && state_key == Some("");
-    let notifying = matches!(
-        event_type,
-        TimelineEventType::RoomMessage
-            | TimelineEventType::RoomEncrypted
-            | TimelineEventType::CallInvite
-    );
+    let notifying =
+        matches!(event_type, TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted);
     // Content of an unexpected shape matches no condition.
     let content: Content = serde_json::from_str(content.get()).unwrap_or_default();
     // `.m.rule.suppress_notices` stands before the mentions, `.m.rule.suppress_edits` after them.
-    let is_notice = content.msgtype.is_some_and(|it| it.eq_ignore_ascii_case("m.notice"));
+    let is_notice = content.msgtype.as_deref() == Some("m.notice");
     let relation = content.relates_to.unwrap_or_default();
     let thread = relation.thread_root().map(ToOwned::to_owned);
-    if is_notice {
+    if is_notice && *event_type == TimelineEventType::RoomMessage {
         return Notifies { thread, ..Notifies::default() };
     }
     let mentions = content.mentions.unwrap_or_default();
-    let highlight_all = is_tombstone || (mentions.room && may_notify_room());
+    let highlight_all = mentions.room && may_notify_room();
     let mut highlights = mentions.user_ids;
     highlights.truncate(MAX_MENTIONS);
     let all = highlight_all || (notifying && !relation.is_edit());
@@ -98,8 +97,6 @@ mod tests {
         let cases = [
             ("a message", "m.room.message", json!({"msgtype": "m.text"}), true, false),
             ("an encrypted one", "m.room.encrypted", json!({}), true, false),
-            ("a call", "m.call.invite", json!({}), true, false),
-            ("a member", "m.room.member", json!({"m.mentions": {"room": true}}), false, false),
             (
                 "a notice that mentions",
                 "m.room.message",
@@ -134,10 +131,10 @@ mod tests {
         ];
         for (name, event_type, content, all, highlight_all) in cases {
             let content = to_raw_value(&content).unwrap();
-            let got = evaluate(&event_type.into(), &content, None, || true);
+            let got = evaluate(&event_type.into(), &content, false, || true);
             assert_eq!((got.all, got.highlight_all), (all, highlight_all), "{name}");
             let mentions = content.get().contains("\"room\"");
-            assert_eq!(may_mention_room(content.get()), mentions, "{name}");
+            assert_eq!(may_mention_room(&content), mentions, "{name}");
         }
     }
 
@@ -150,7 +147,7 @@ mod tests {
         let got = evaluate(
             &TimelineEventType::RoomMessage,
             &to_raw_value(&content).unwrap(),
-            None,
+            false,
             || false,
         );
         assert_eq!(got.highlights, ["@a:b"]);
@@ -163,7 +160,7 @@ mod tests {
             &json!({"m.relates_to": {"rel_type": "m.replace"}, "m.mentions": {"room": true}}),
         )
         .unwrap();
-        let got = evaluate(&TimelineEventType::RoomMessage, &content, None, || false);
+        let got = evaluate(&TimelineEventType::RoomMessage, &content, false, || false);
         assert!(!got.all && !got.highlight_all);
     }
 }

@@ -124,7 +124,7 @@ buckets! {
     CreateRoom = "create-room", User, "6/m:20";
     /// changes of a profile: each goes into all rooms of the user
     Profile = "profile", User, "10/m:20";
-    /// account data, tags, push rules
+    /// account data, tags
     AccountData = "account-data", User, "5/s:100";
     /// filters that are stored
     Filters = "filters", User, "30/m:30";
@@ -146,14 +146,6 @@ buckets! {
     Reads = "reads", User, "50/s:500";
     /// KiB of answers to what is read, and of history that is searched for them
     Answers = "answers", User, "2000/s:100000";
-    /// files that are downloaded, thumbnails
-    Media = "media", User, "20/s:400";
-    /// KiB of files that are downloaded
-    MediaAnswers = "media-answers", User, "20000/s:1000000";
-    /// KiB of files that are fetched from other servers
-    MediaFetched = "media-fetched", User, "1000/s:500000";
-    /// files that are uploaded, identifiers that are made for them
-    Uploads = "uploads", User, "2/s:60";
     /// all else that is written
     Writes = "writes", User, "10/s:100";
     /// requests of other servers, before it is known whose they are

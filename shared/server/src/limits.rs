@@ -28,10 +28,7 @@ impl Limits {
     /// All buckets are full.
     pub fn new(rates: RateLimits) -> Self {
         let table = |bucket: &Bucket| match bucket {
-            Bucket::Answers
-            | Bucket::FederationAnswers
-            | Bucket::MediaAnswers
-            | Bucket::MediaFetched => Table::owing(),
+            Bucket::Answers | Bucket::FederationAnswers => Table::owing(),
             _ => Table::default(),
         };
         let tables = Bucket::ALL.iter().map(|it| Mutex::new(table(it))).collect();

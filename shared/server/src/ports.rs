@@ -4,7 +4,6 @@
 //! a platform. A port method is a whole atomic step, because D1 and Durable Object storage have
 //! no transaction that could be held open.
 
-pub mod blobs;
 pub mod conformance;
 pub mod dns;
 pub mod http;
@@ -21,7 +20,6 @@ use ruma::{RoomId, ServerName, UserId};
 use skerry_core::{identifier::MAX_ID_BYTES, rate_limits::Bucket};
 
 pub use self::{
-    blobs::{BlobName, BlobStream, Blobs},
     dns::Dns,
     http::Http,
     instants::Instants,
@@ -65,13 +63,6 @@ pub trait Random: Send + Sync {
         self.fill(&mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
-}
-
-/// Waits.
-#[async_trait]
-pub trait Timer: Send + Sync {
-    /// Ends after so long.
-    async fn sleep(&self, duration: Duration);
 }
 
 /// Counts requests against the rate limits, as far as they meet no object.
@@ -326,8 +317,4 @@ pub struct Ports {
     pub http: Arc<dyn Http>,
     /// Name servers.
     pub dns: Arc<dyn Dns>,
-    /// The files of media.
-    pub blobs: Arc<dyn Blobs>,
-    /// For requests that wait.
-    pub timer: Arc<dyn Timer>,
 }

@@ -5,8 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ruma::{IdParseError, OwnedServerName, ServerName, UserId};
 pub use skerry_core::server_keys::own::OwnKeys;
 use skerry_core::{
-    address::Addresses, create_room::EncryptionByDefault, media::MediaLimits,
-    rate_limits::RateLimits, token,
+    address::Addresses, create_room::EncryptionByDefault, rate_limits::RateLimits, token,
 };
 
 /// One homeserver. Shared by the API layer and all objects.
@@ -72,8 +71,6 @@ pub struct Config {
     pub presence: Presence,
     /// Profiles are shown to those alone who share a room with their user.
     pub limit_profile: bool,
-    /// How much media there may be.
-    pub media: MediaLimits,
 }
 
 impl Config {

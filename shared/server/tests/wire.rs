@@ -128,13 +128,13 @@ fn extend(value: &mut JsonValue) {
     }
 }
 
-/// Whether an object of JSON is a struct, and not a map by users, events, rooms, lists, devices or
-/// algorithms, nor a value of an enum.
+/// Whether an object of JSON is a struct, and not a map by users, events, devices or algorithms,
+/// nor a value of an enum.
 fn is_struct(fields: &Map<String, JsonValue>) -> bool {
     let is_key = |it: &String| {
         let names = ["accepted", "user", "server", "PHONE", "signed_curve25519"];
-        let names = [&names[..], &["device", "cross_signing", "claim_keys", "all", "put"]].concat();
-        it.starts_with(['@', '$', '!']) || names.contains(&it.as_str())
+        let names = [&names[..], &["device", "cross_signing", "claim_keys"]].concat();
+        it.starts_with(['@', '$']) || names.contains(&it.as_str())
     };
     fields.is_empty() || !fields.keys().any(is_key) || fields.len() > 1
 }

@@ -7,7 +7,7 @@ use skerry::{
     bootstrap::{FirstToken, bootstrap},
     limiters::OneProcess,
     objects::absent_rooms::WithAbsentRooms,
-    ports::{Clock as _, Offline, Ports},
+    ports::{Clock as _, Ports},
     server::{
         Config, DEFAULT_ACCESS_TOKEN_LIFETIME_MS, ONE_PROCESS_SESSION_CACHE_MS, Presence,
         Registration,
@@ -15,7 +15,6 @@ use skerry::{
 };
 use skerry_core::rate_limits::RateLimits;
 use skerry_local::{
-    machine::SystemTimer,
     registry::{LocalObjects, Registry},
     sqlite::InMemory,
 };
@@ -63,7 +62,6 @@ fn config() -> Config {
         notaries: Vec::new(),
         presence: Presence::Off,
         limit_profile: false,
-        media: skerry_core::media::MediaLimits::default(),
     }
 }
 
@@ -148,8 +146,6 @@ impl Server {
             random,
             http: wire.clone(),
             dns: wire,
-            blobs: Arc::new(Offline),
-            timer: Arc::new(SystemTimer),
         };
         let cx = Cx { ports, server, peers: Arc::default() };
         let process = Process { router: api::router(), cx, life: life.clone() };

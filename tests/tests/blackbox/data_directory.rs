@@ -28,8 +28,7 @@ async fn the_data_is_for_its_owner_alone(host: Host) {
     let mode = |path: &Path| path.metadata().expect("metadata").permissions().mode() & 0o777;
     assert_eq!(mode(server.data()), 0o700);
     for file in fs::read_dir(server.data()).expect("the data").flatten() {
-        let expected = if file.path().is_dir() { 0o700 } else { 0o600 };
-        assert_eq!(mode(&file.path()), expected, "{}", file.path().display());
+        assert_eq!(mode(&file.path()), 0o600, "{}", file.path().display());
     }
 }
 

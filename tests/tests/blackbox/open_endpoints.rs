@@ -7,7 +7,7 @@ both_hosts![every_endpoint_but_these_needs_a_token];
 
 /// Every endpoint that anyone may ask, in each of its versions. Whoever adds a line has thought of
 /// what strangers learn or change there, and how often they may.
-const OPEN: [&str; 40] = [
+const OPEN: [&str; 34] = [
     // Where the server is, and what it speaks.
     "GET /.well-known/matrix/client",
     "GET /.well-known/matrix/server",
@@ -36,13 +36,6 @@ const OPEN: [&str; 40] = [
     // Identity servers, which sign what they say of whom. Few invitations at a time, and each is
     // asked about where it is said to come from: as often as `open` lets an address.
     "PUT /_matrix/federation/v1/3pid/onbind",
-    // Media as it was given to everybody: there is none any more.
-    "GET /_matrix/media/r0/download/{}/{}",
-    "GET /_matrix/media/v3/download/{}/{}",
-    "GET /_matrix/media/r0/download/{}/{}/{}",
-    "GET /_matrix/media/v3/download/{}/{}/{}",
-    "GET /_matrix/media/r0/thumbnail/{}/{}",
-    "GET /_matrix/media/v3/thumbnail/{}/{}",
     // Profiles, public rooms and their addresses.
     "GET /_matrix/client/r0/profile/{}",
     "GET /_matrix/client/v3/profile/{}",

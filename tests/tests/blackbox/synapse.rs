@@ -6,7 +6,6 @@ mod gaps;
 mod invites;
 mod joins;
 mod keys;
-mod media;
 mod messages;
 mod outages;
 mod presence;

@@ -8,11 +8,12 @@ use futures_util::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use skerry::ports::http::{self as port, Body, ByteStream, Fault, HttpError, Request, Response};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast as _, JsValue};
 use worker::{
-    AbortController, Fetch, Headers, RequestInit, RequestRedirect,
+    AbortController, Fetch, FixedLengthStream, Headers, RequestInit, RequestRedirect,
     js_sys::Uint8Array,
     send::{SendFuture, SendWrapper},
+    worker_sys,
 };
 
 use super::{failure, timer::timer};
@@ -77,7 +78,9 @@ fn out_body(body: Body) -> Result<Option<JsValue>, HttpError> {
         Body::Whole(bytes) if bytes.is_empty() => None,
         Body::Whole(bytes) => Some(Uint8Array::from(&*bytes).into()),
         Body::Parts(Some(length), parts) => {
-            Some(crate::body::of_length(parts.map(platform), length).into())
+            let parts = FixedLengthStream::wrap(parts.map(platform), length);
+            let parts = worker_sys::FixedLengthStream::from(parts);
+            Some(parts.unchecked_ref::<web_sys::TransformStream>().readable().into())
         }
         Body::Parts(None, parts) => {
             let parts = worker::Body::from_stream(parts.map(platform))

@@ -80,13 +80,6 @@ impl<K: Ord + Clone> ChangedRooms<K> {
         self.complete_after
     }
 
-    /// The rooms of which anything changed after a position. None: it is older than what is
-    /// remembered.
-    pub fn after(&self, seq: u64) -> Option<Vec<K>> {
-        let recent = self.by_seq.iter().rev().take_while(|it| it.0 > seq);
-        (seq >= self.complete_after).then(|| recent.map(|it| it.1.clone()).collect())
-    }
-
     /// The rooms that may have something new for a token, and maybe some that have not. None: the
     /// token is older than what is remembered, or its client has not been given all rooms yet, and
     /// all rooms are to be looked up.

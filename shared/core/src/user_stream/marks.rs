@@ -30,12 +30,6 @@ impl Marks {
         covered.map(|(_, position)| *position).max()
     }
 
-    /// How far the room was read by whoever read it first, as far as that is known. None: nobody
-    /// has read it.
-    pub fn oldest(&self) -> Option<u64> {
-        self.0.first().map(|(_, position)| *position)
-    }
-
     /// How far the room was read by whoever read furthest. None: nobody has read it.
     pub fn furthest(&self) -> Option<u64> {
         self.0.iter().map(|(_, position)| *position).max()

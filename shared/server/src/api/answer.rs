@@ -4,17 +4,12 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients
 
-use std::{
-    error::Error as StdError,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::{error::Error as StdError, pin::Pin};
 
 use axum::{body::Body, response::Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body::{Frame, SizeHint};
 use ruma::api::{OutgoingResponse, OutgoingResponseExt as _};
 
 use crate::{Error, Result};
@@ -28,8 +23,6 @@ pub(super) enum Content {
     Whole(Bytes),
     /// In pieces, for what may be too large to be held. Where it fails, the answer breaks off.
     Pieces(Pieces),
-    /// A file of so many bytes, in pieces.
-    File(u64, Pieces),
 }
 
 /// Pieces of an answer, one after the other.
@@ -43,16 +36,7 @@ pub(super) fn buffer(response: impl OutgoingResponse) -> Result<Answer> {
 
 /// JSON that comes in pieces.
 pub(super) fn stream(pieces: Pieces) -> Answer {
-    json(Content::Pieces(pieces))
-}
-
-/// JSON that says nothing.
-pub(super) fn empty_object() -> Answer {
-    json(Content::Whole(Bytes::from_static(b"{}")))
-}
-
-fn json(content: Content) -> Answer {
-    let mut response = http::Response::new(content);
+    let mut response = http::Response::new(Content::Pieces(pieces));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
@@ -85,51 +69,9 @@ pub(super) fn answer(result: Result<Answer>) -> Response {
 fn body(content: Content) -> Body {
     match content {
         Content::Whole(bytes) => Body::from(bytes),
-        Content::Pieces(pieces) => Body::from_stream(watched(pieces)),
-        Content::File(size, pieces) => {
-            Body::new(FileBody { left: size, pieces: Box::pin(watched(pieces)) })
-        }
-    }
-}
-
-fn watched(pieces: Pieces) -> impl Stream<Item = Result<Bytes>> + Send {
-    pieces.inspect_err(|error| {
-        tracing::error!(error = %chain(error), "an answer broke off");
-    })
-}
-
-/// A body of which is known how long it is.
-struct FileBody {
-    left: u64,
-    pieces: Pieces,
-}
-
-impl http_body::Body for FileBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        let piece = ready!(self.pieces.as_mut().poll_next(context));
-        let piece = piece.unwrap_or_else(|| Err(Error::internal("a file is shorter than it was")));
-        Poll::Ready(Some(piece.map(|mut piece| {
-            piece.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
-            self.left -= u64::try_from(piece.len()).unwrap_or_default();
-            Frame::data(piece)
-        })))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        Content::Pieces(pieces) => Body::from_stream(pieces.inspect_err(|error| {
+            tracing::error!(error = %chain(error), "an answer broke off");
+        })),
     }
 }
 

@@ -10,8 +10,6 @@ pub mod device;
 pub mod discovery;
 pub mod filter;
 pub mod keys;
-pub mod media;
-pub mod notifications;
 pub mod presence;
 pub mod profile;
 pub mod push;
@@ -20,7 +18,6 @@ pub mod receipt;
 pub mod room;
 pub mod secret;
 pub mod session;
-pub mod sliding_sync;
 pub mod sync;
 pub mod tag;
 pub mod to_device;
@@ -40,8 +37,6 @@ pub fn routes(routes: Routes) -> Routes {
         discovery::routes,
         filter::routes,
         keys::routes,
-        media::routes,
-        notifications::routes,
         presence::routes,
         profile::routes,
         push::routes,
@@ -49,7 +44,6 @@ pub fn routes(routes: Routes) -> Routes {
         receipt::routes,
         room::routes,
         session::routes,
-        sliding_sync::routes,
         sync::routes,
         tag::routes,
         to_device::routes,

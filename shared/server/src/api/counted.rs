@@ -66,23 +66,13 @@ pub(super) struct Payer {
 }
 
 impl Payer {
-    /// That of whoever sends a request, for an answer or a file.
+    /// That of whoever sends a request.
     ///
     /// # Errors
     ///
     /// `M_LIMIT_EXCEEDED`, where they have had too much.
-    pub(super) fn of(cx: &Cx, counted: &Counted<'_>, is_file: bool) -> Result<Self> {
-        let bucket = if is_file { Bucket::MediaAnswers } else { Bucket::Answers };
-        Self::new(cx, bucket, counted.key(bucket.per()).into_owned())
-    }
-
-    /// That of a user who has a file fetched from another server.
-    ///
-    /// # Errors
-    ///
-    /// `M_LIMIT_EXCEEDED`, where they have had too much fetched.
-    pub(super) fn of_fetching(cx: &Cx, caller: &Caller) -> Result<Self> {
-        Self::new(cx, Bucket::MediaFetched, caller.user_id.to_string())
+    pub(super) fn of(cx: &Cx, counted: &Counted<'_>) -> Result<Self> {
+        Self::new(cx, Bucket::Answers, counted.key(Bucket::Answers.per()).into_owned())
     }
 
     /// That of another server.

@@ -13,7 +13,6 @@ mod first_version;
 mod hierarchy;
 mod invites;
 mod keys;
-mod media;
 mod membership;
 mod openid;
 mod public_rooms;
@@ -37,7 +36,6 @@ pub fn routes(routes: Routes) -> Routes {
         invites::routes,
         hierarchy::routes,
         keys::routes,
-        media::routes,
         membership::routes,
         openid::routes,
         public_rooms::routes,

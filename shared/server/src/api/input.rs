@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::{HeaderMap, Method, header, request::Parts};
+use http::{Method, header, request::Parts};
 use ruma::api::{IncomingRequest, error::ErrorKind};
 use skerry_core::{
     rate_limits::{Bucket, address_key},
@@ -61,16 +61,6 @@ pub(super) struct Gate {
     pub(super) access: Access,
     /// Where requests are counted.
     pub(super) buckets: &'static [Bucket],
-    /// Whether the body is for the endpoint to read.
-    pub(super) is_raw: bool,
-}
-
-/// What ruma does not read of a request, where that is for the endpoint to read.
-pub(super) struct Raw {
-    /// Its headers.
-    pub(super) headers: HeaderMap,
-    /// Its body, of which nothing has been read.
-    pub(super) body: Body,
 }
 
 /// A request that has been let in: authenticated as its endpoint asks, and within all limits.
@@ -85,8 +75,6 @@ pub(super) struct Input {
     parts: Parts,
     path_args: Vec<String>,
     body: Bytes,
-    /// The body, where that is for the endpoint to read.
-    unread: Body,
 }
 
 impl Input {
@@ -107,10 +95,9 @@ impl Input {
             path_args.push(String::new());
         }
         let max = if claim.is_some() { MAX_SERVER_BODY_BYTES } else { MAX_BODY_BYTES };
-        let (body, unread) = match (is_read(&parts.method), gate.is_raw) {
-            (true, _) => (Bytes::new(), Body::empty()),
-            (false, true) => (Bytes::new(), body),
-            (false, false) => (read_body(body, max).await?, Body::empty()),
+        let body = match is_read(&parts.method) {
+            true => Bytes::new(),
+            false => read_body(body, max).await?,
         };
         let (origin, payer) = match claim {
             Some(claim) => {
@@ -121,13 +108,7 @@ impl Input {
             None if body.is_empty() => (None, payer),
             None => json::check(&body).map(|()| (None, payer))?,
         };
-        Ok(Self { cx, caller, origin, payer, parts, path_args, body, unread })
-    }
-
-    /// What ruma does not read of the request.
-    pub(super) fn take_raw(&mut self) -> Raw {
-        let body = std::mem::take(&mut self.unread);
-        Raw { headers: self.parts.headers.clone(), body }
+        Ok(Self { cx, caller, origin, payer, parts, path_args, body })
     }
 
     /// The access token, which nobody has checked.
@@ -189,11 +170,6 @@ struct Passed {
 }
 
 impl Gate {
-    /// Whether what is answered is a file.
-    fn is_of_files(&self) -> bool {
-        self.buckets.contains(&Bucket::Media)
-    }
-
     /// Authenticates the sender, and counts the request. Who administers the server is not counted.
     async fn pass(self, cx: &mut Cx, parts: &Parts) -> Result<Passed> {
         let known = access::check(cx, self.access, parts).await?;
@@ -223,7 +199,7 @@ impl Gate {
             true => {
                 let remembered = remembered.as_ref().map(|it| &it.caller);
                 let caller = counted.caller.or(remembered);
-                Some(Payer::of(cx, &Counted { caller, ..counted }, self.is_of_files())?)
+                Some(Payer::of(cx, &Counted { caller, ..counted })?)
             }
             false => None,
         };

@@ -42,10 +42,6 @@ const ENDPOINTS: &[(&str, &str, &[Bucket])] = &[
     ("PUT", "user/{}/rooms/{}/account_data/{}", &[Bucket::AccountData]),
     ("PUT", "user/{}/rooms/{}/tags/{}", &[Bucket::AccountData]),
     ("DELETE", "user/{}/rooms/{}/tags/{}", &[Bucket::AccountData]),
-    ("PUT", "pushrules/global/{}/{}", &[Bucket::AccountData]),
-    ("DELETE", "pushrules/global/{}/{}", &[Bucket::AccountData]),
-    ("PUT", "pushrules/global/{}/{}/actions", &[Bucket::AccountData]),
-    ("PUT", "pushrules/global/{}/{}/enabled", &[Bucket::AccountData]),
     ("POST", "user/{}/filter", &[Bucket::Filters]),
     ("GET", "publicRooms", &[Bucket::Directory]),
     ("POST", "publicRooms", &[Bucket::Directory]),
@@ -67,12 +63,6 @@ const ENDPOINTS: &[(&str, &str, &[Bucket])] = &[
     ("POST", "account/password", &[Bucket::Account]),
     ("POST", "account/deactivate", &[Bucket::Account]),
     ("GET", "sync", &[Bucket::Syncs]),
-    ("POST", "org.matrix.simplified_msc3575/sync", &[Bucket::Syncs]),
-    ("POST", "media/upload", &[Bucket::Uploads]),
-    ("PUT", "media/upload/{}/{}", &[Bucket::Uploads]),
-    ("POST", "media/create", &[Bucket::Uploads]),
-    ("GET", "media/download/{}/{}", &[Bucket::Media]),
-    ("GET", "media/download/{}/{}/{}", &[Bucket::Media]),
 ];
 
 /// The buckets of an endpoint. Each has one.
@@ -89,12 +79,9 @@ pub(super) fn buckets(method: &Method, paths: &[String], access: Access) -> &'st
     }
 }
 
-/// Whether a path is that of an endpoint in any version. Media was once beside the other API, and
-/// uploads still are.
+/// Whether a path is that of an endpoint in any version.
 fn is_of(path: &str, endpoint: &str) -> bool {
-    let beside = path.strip_prefix("/_matrix/media/").zip(endpoint.strip_prefix("media/"));
-    let below = path.strip_prefix("/_matrix/client/").map(|path| (path, endpoint));
-    let Some((path, endpoint)) = beside.or(below) else { return false };
+    let Some(path) = path.strip_prefix("/_matrix/client/") else { return false };
     let path = path.split_once('/').map_or("", |(_, rest)| rest);
     let (segments, expected) = (path.split('/'), endpoint.split('/'));
     segments.clone().count() == expected.clone().count()
@@ -123,7 +110,7 @@ mod tests {
                 put,
                 "/_matrix/client/v3/pushrules/global/{6}/{7}",
                 Access::Required,
-                &[Bucket::AccountData],
+                &[Bucket::Writes],
             ),
             (get, "/_matrix/client/versions", Access::Anyone, &[Bucket::Open]),
             (get, "/.well-known/matrix/client", Access::Anyone, &[Bucket::Open]),

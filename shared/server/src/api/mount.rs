@@ -34,7 +34,6 @@ use super::{
     answer::{self, Answer, Content, Pieces},
     input::{Gate, Input},
     limits,
-    raw::RawHandler,
     sender::Sender,
 };
 use crate::Result;
@@ -74,14 +73,6 @@ impl Routes {
         Given: 'static,
     {
         self.add(&Endpoint::streaming(handler), paths::<H::Request>(), false)
-    }
-
-    /// Mounts an endpoint of files.
-    pub(super) fn mount_raw<Given, H: RawHandler<Given>>(self, handler: H) -> Self
-    where
-        Given: 'static,
-    {
-        self.add(&Endpoint::raw(handler), paths::<H::Request>(), false)
     }
 
     /// Mounts an endpoint whose last path argument may be empty: it is known without it too, with
@@ -196,14 +187,13 @@ where
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer>> + Send>>;
-type Run = Arc<dyn Fn(Input) -> Answering + Send + Sync>;
 
 /// A handler without its types.
 #[derive(Clone)]
 struct Endpoint {
     method: Method,
     gate: Gate,
-    run: Run,
+    run: Arc<dyn Fn(Input) -> Answering + Send + Sync>,
 }
 
 impl Endpoint {
@@ -231,25 +221,12 @@ impl Endpoint {
         Self::running::<H::Sender, H::Request>(Arc::new(move |input| Box::pin(run(input))))
     }
 
-    fn raw<Given: 'static, H: RawHandler<Given>>(handler: H) -> Self {
-        let run = move |mut input: Input| async move {
-            let sender = H::Sender::from_input(&mut input)?;
-            let raw = input.take_raw();
-            let (cx, request) = input.parse::<H::Request>();
-            match request {
-                Ok(request) => handler.handle(cx, sender, request, raw).await,
-                Err(error) => Err(sender.refusal(&cx, error).await),
-            }
-        };
-        let run: Run = Arc::new(move |input| Box::pin(run(input)));
-        let endpoint = Self::running::<H::Sender, H::Request>(run);
-        Self { gate: Gate { is_raw: true, ..endpoint.gate }, ..endpoint }
-    }
-
-    fn running<S: Sender, R: IncomingRequest>(run: Run) -> Self {
+    fn running<S: Sender, R: IncomingRequest>(
+        run: Arc<dyn Fn(Input) -> Answering + Send + Sync>,
+    ) -> Self {
         let (method, access) = (R::METHOD, S::ACCESS);
         let buckets = limits::buckets(&method, &paths::<R>(), access);
-        Self { method, gate: Gate { access, buckets, is_raw: false }, run }
+        Self { method, gate: Gate { access, buckets }, run }
     }
 
     /// Answers a request that was let in, and charges for the answer.
@@ -264,10 +241,6 @@ impl Endpoint {
             }
             Content::Pieces(pieces) => {
                 Content::Pieces(Box::pin(pieces.inspect_ok(move |it| payer.charge(it.len()))))
-            }
-            Content::File(size, pieces) => {
-                payer.charge(usize::try_from(size).unwrap_or(usize::MAX));
-                Content::File(size, pieces)
             }
         }))
     }

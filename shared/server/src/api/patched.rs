@@ -49,11 +49,6 @@ impl Body<'_> {
         serde_json::from_slice(&self.0)
     }
 
-    /// Leaves an empty object to ruma.
-    pub fn take_all(&mut self) {
-        self.0 = Cow::Borrowed(b"{}");
-    }
-
     /// Adds a field, unless the client has set it.
     ///
     /// # Errors

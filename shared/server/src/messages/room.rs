@@ -4,15 +4,12 @@ mod create;
 mod devices;
 mod directory;
 mod ephemeral;
-mod facts;
 mod federation;
 mod membership;
-mod notifications;
 mod read;
 mod receive;
 mod repair;
 mod send;
-mod sliding;
 mod sync;
 
 use std::collections::BTreeMap;
@@ -30,7 +27,6 @@ pub use self::{
         Audience, HasServer, NewReceipt, NoteStatuses, ReceiptKind, ReceiveEdus, SetReceipts,
         SetTyping,
     },
-    facts::RoomFacts,
     federation::{
         Departures, GetAncestors, GetAuthChain, GetOutgoing, GetPdu, GetStateBefore, GetStateIds,
         GetStatePdus, MakeMembership, Outgoing, SendMembership, Sent, StateBefore, Template,
@@ -39,7 +35,6 @@ pub use self::{
         ChangeMembership, Exchange, Forget, Invitation, InviteKey, IsJoined, MakeExchange,
         MakeInvite, MembershipAction, UpdateProfile,
     },
-    notifications::{ListNotifications, Notification, Notifications},
     read::{
         Context, Direction, EventNear, GetContext, GetEvent, GetEventNear, GetJoinedMembers,
         GetMembers, GetMessages, GetPositionBefore, GetState, GetStateEvent, Page, RoomProfile,
@@ -47,7 +42,6 @@ pub use self::{
     receive::{Expect, GivenState, Join, Kind, Outcome, Receive, Received, Stage},
     repair::{Change, Difference, RefetchState, Refetched},
     send::{Redact, Send, SentBy},
-    sliding::{GetFacts, Hero, RoomSlide, ShownRoom, SlideRoom},
     sync::{RoomSync, SyncRoom, UnreadCount},
 };
 use super::{RawJson, Recipient, asks};
@@ -104,9 +98,6 @@ asks! { ToRoom:
     GetStateIds => Vec<OwnedEventId>, repeatable;
     GetStatePdus => Vec<RawJson>, repeatable;
     SyncRoom => Box<RoomSync>, repeatable;
-    SlideRoom => Box<RoomSlide>, repeatable;
-    GetFacts => RoomFacts, repeatable;
-    ListNotifications => Box<Notifications>, repeatable;
     GetPublicInfo => Box<PublicInfo>, repeatable;
     Summarize => Box<Summary>, repeatable;
     ListServers => Vec<OwnedServerName>, repeatable;

@@ -6,9 +6,7 @@ mod changes;
 mod dehydrated;
 mod errands;
 mod keys;
-mod push_rules;
 mod remote;
-mod sliding;
 mod to_device;
 
 use std::collections::BTreeMap;
@@ -41,16 +39,9 @@ pub use self::keys::{
     GetUserKeys, KeyCounts, KeysFor, RefusedSignatures, SetCrossSigning, SignaturesOfOthers,
     SignedMaster, UploadKeys, UserKeys,
 };
-pub use self::push_rules::{ChangePushRule, GetPushRules, PushRules};
 pub use self::remote::{Ending, GetRemoteRoom, RemoteMembership, RemoteRoom, TurnDown};
-pub use self::sliding::{
-    AskSliding, ConnectionRead, Place, ReadGivenRoom, SlidingChanges, SlidingRoom,
-};
 pub use self::to_device::{DeliverToDevice, Inbox, Recorded};
-use super::{
-    RawJson, Recipient, asks,
-    room::{Position, RoomFacts},
-};
+use super::{RawJson, Recipient, asks, room::Position};
 
 /// A position in a user's own stream: grows by one with every change and every recorded read.
 pub type StreamPosition = u64;
@@ -88,8 +79,6 @@ asks! { ToUser:
     SetAccountData => (), repeatable;
     GetAccountData => Option<RawJson>, repeatable;
     SetTag => (), repeatable;
-    GetPushRules => Box<PushRules>, repeatable;
-    ChangePushRule => (), repeatable;
     CreateFilter => String, repeatable;
     GetFilter => Option<RawJson>, repeatable;
     GetProfile => Option<Profile>, repeatable;
@@ -274,9 +263,6 @@ pub struct Membership {
     /// What a join repeats of the profile; none: it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<ShownProfile>,
-    /// What lists look at, of a room that was joined.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub facts: Option<RoomFacts>,
 }
 
 /// What a membership event repeats of a profile.

@@ -186,11 +186,6 @@ impl Object for Room {
                 Reply::GetStatePdus(Box::pin(self.get_state_pdus(*it)).await?)
             }
             Command::SyncRoom(it) => Reply::SyncRoom(Box::pin(self.sync(*it)).await?),
-            Command::SlideRoom(it) => Reply::SlideRoom(Box::pin(self.slide(*it)).await?),
-            Command::GetFacts(it) => Reply::GetFacts(Box::pin(self.get_facts(*it)).await?),
-            Command::ListNotifications(it) => {
-                Reply::ListNotifications(Box::pin(self.list_notifications(*it)).await?)
-            }
             Command::GetPublicInfo(_) => {
                 Reply::GetPublicInfo(Box::pin(self.get_public_info()).await?)
             }

@@ -12,7 +12,6 @@ mod backups;
 mod changes;
 mod clean;
 mod commit;
-mod connections;
 mod dehydrated;
 mod devices;
 mod due;
@@ -26,14 +25,11 @@ mod outbox;
 pub mod password;
 mod presence;
 mod profile;
-mod push_rules;
 mod registration;
 mod remote_rooms;
-mod room_index;
 mod rooms;
 mod sent_members;
 mod sessions;
-mod sliding;
 mod to_device;
 mod turned_down;
 
@@ -46,12 +42,9 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use self::{
     account::LoadedAccount,
-    connections::Connections,
     due::Due,
     ephemeral::EphemeralNews,
     presence::{OwnPresence, Statuses},
-    push_rules::LoadedRules,
-    room_index::RoomIndex,
     sent_members::SentMembers,
     to_device::Waiting,
 };
@@ -103,14 +96,8 @@ struct State {
     /// When the keys changed last. None: it has not been asked for.
     keys_seq: Option<StreamPosition>,
     keys_shown: keys::Shown,
-    /// None: they have not been asked for.
-    push_rules: Option<LoadedRules>,
     /// How many keys devices have left.
     key_counts: LruCache<OwnedDeviceId, KeyCounts>,
-    /// All rooms, as lists see them.
-    index: RoomIndex,
-    /// Connections of sliding sync that were used last.
-    connections: Connections,
 }
 
 impl std::fmt::Debug for User {
@@ -185,10 +172,6 @@ impl Object for User {
                 Reply::GetAccountData(Box::pin(self.get_account_data(*it)).await?)
             }
             Command::SetTag(it) => Reply::SetTag(Box::pin(self.set_tag(*it)).await?),
-            Command::GetPushRules(_) => Reply::GetPushRules(Box::pin(self.get_push_rules()).await?),
-            Command::ChangePushRule(it) => {
-                Reply::ChangePushRule(Box::pin(self.change_push_rule(*it)).await?)
-            }
             Command::CreateFilter(it) => {
                 Reply::CreateFilter(Box::pin(self.create_filter(&it.filter)).await?)
             }
@@ -362,10 +345,7 @@ impl User {
             waiting: None,
             keys_seq: None,
             keys_shown: keys::Shown::default(),
-            push_rules: None,
             key_counts: LruCache::sparse(limits::COUNTED_DEVICES),
-            index: RoomIndex::default(),
-            connections: Connections::default(),
         })
     }
 }

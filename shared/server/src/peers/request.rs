@@ -8,7 +8,7 @@ mod tests;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, header};
+use http::header;
 use ruma::{
     ServerName,
     api::{
@@ -20,7 +20,7 @@ use ruma::{
     },
 };
 use skerry_core::discovery::Endpoint;
-use url::{Position, Url};
+use url::Position;
 
 use super::{Limits, PeerError, Peers, USER_AGENT};
 use crate::ports::http::{Body, Request, Response};
@@ -86,45 +86,6 @@ impl Peers<'_> {
     {
         let response = self.send(server, message(request, ())?, limits).await?;
         Ok(response.bytes().await?)
-    }
-
-    /// Asks for a path, in nobody's name, and gives the answer while its body is still on the way.
-    ///
-    /// # Errors
-    ///
-    /// See [`PeerError`].
-    pub async fn stream_anonymously(
-        &self,
-        server: &ServerName,
-        target: &str,
-        limits: Limits,
-    ) -> Result<Response, PeerError> {
-        let message = http::Request::get(target).body(Bytes::new());
-        let message = message.map_err(|error| PeerError::Request(error.to_string()))?;
-        self.send(server, message, limits).await
-    }
-
-    /// Asks for what another server has said to be at a URL, in nobody's name, and gives the answer
-    /// while its body is still on the way. Where that leads elsewhere is nobody's business.
-    ///
-    /// # Errors
-    ///
-    /// See [`PeerError`]: [`PeerError::Answer`] where the URL is not one of HTTPS.
-    pub async fn follow(&self, url: Url, limits: Limits) -> Result<Response, PeerError> {
-        let host = url.host_str().unwrap_or_default();
-        let server = <&ServerName>::try_from(host);
-        let server = server.map_err(|error| PeerError::Answer(error.to_string()))?;
-        if url.scheme() != "https" {
-            return Err(PeerError::Answer("it leads to what is not HTTPS".to_owned()));
-        }
-        let addresses = self.server.config.addresses_of(server);
-        let request = Request::new(Method::GET, url, limits.max_answer_bytes, limits.timeout);
-        let mut request = Request { addresses, ..request };
-        request.headers.insert(header::USER_AGENT, USER_AGENT);
-        match self.http.send(request).await? {
-            response if response.status.is_success() => Ok(response),
-            response => Err(refusal(response).await),
-        }
     }
 
     /// Sends a message to a server, unless that has lately not answered. A refusal is an error.

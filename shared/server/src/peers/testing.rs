@@ -70,7 +70,6 @@ impl World {
             notaries: Vec::new(),
             presence: Presence::Off,
             limit_profile: false,
-            media: skerry_core::media::MediaLimits::default(),
         };
         let current = SigningKey::from_seed([7; 32], "ours").unwrap();
         let keys = OwnKeys { current, next: Vec::new(), old: Vec::new() };

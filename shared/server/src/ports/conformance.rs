@@ -4,7 +4,6 @@
 //! Functions instead of `#[test]`s, because at the edge they run inside workerd. Each fails with a
 //! sentence.
 
-pub mod blobs;
 pub mod dns;
 pub mod http;
 pub mod sql;

@@ -5,7 +5,6 @@
 pub mod accounts;
 pub mod aliases;
 pub mod directory;
-pub mod media;
 pub mod registration_tokens;
 pub mod server_keys;
 pub mod signing_keys;

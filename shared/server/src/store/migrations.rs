@@ -37,10 +37,7 @@ macro_rules! script {
 }
 
 /// The global store.
-pub const GLOBAL: &[Migration] = &[
-    script!("global", "0001_global", "0001_global"),
-    script!("global", "0002_media", "0001_global"),
-];
+pub const GLOBAL: &[Migration] = &[script!("global", "0001_global", "0001_global")];
 
 /// What the private store of every object has, of whatever kind.
 pub const OBJECT: &[Migration] = &[script!("object", "0001_object", "0001_object")];
@@ -66,8 +63,6 @@ pub const USER: &[Migration] = &[
     script!("user", "0007_key_backup", "0001_user"),
     script!("user", "0008_dehydrated_device", "0001_user"),
     script!("user", "0009_dropped_messages", "0001_user"),
-    script!("user", "0010_sliding_sync", "0001_user"),
-    script!("user", "0011_push_rules", "0001_user"),
 ];
 
 /// The private store of a `Destination`.

@@ -133,12 +133,6 @@ impl Cast {
             "state_key" => self.fitting("user_id", rng),
             "receipt_type" => one_of(rng, &RECEIPT_TYPES).to_string(),
             "field" => one_of(rng, &PROFILE_FIELDS).to_string(),
-            "kind" => one_of(rng, &RULE_KINDS).to_string(),
-            "rule_id" if rng.percent(30) => ".m.rule.message".to_owned(),
-            "rule_id" if rng.percent(30) => self.fitting("room_id", rng),
-            "rule_id" => one_of(rng, &["a", "b", "c"]).to_string(),
-            "server_name" => one_of(rng, &["localhost", "localhost", "other.example"]).to_string(),
-            "media_id" => one_of(rng, &["AQwafuaFswefuhsfAFAgsw", "-_"]).to_string(),
             "tag" => one_of(rng, &["m.favourite", "m.lowpriority", "u.some"]).to_string(),
             "place" => {
                 let Places { since, before, end, public } = &self.places;
@@ -224,5 +218,4 @@ const EVENT_TYPES: [&str; 8] = [
     "org.example.some",
 ];
 const RECEIPT_TYPES: [&str; 4] = ["m.read", "m.read.private", "m.fully_read", "org.example.seen"];
-const RULE_KINDS: [&str; 5] = ["override", "underride", "sender", "room", "content"];
 const PROFILE_FIELDS: [&str; 4] = ["displayname", "avatar_url", "m.tz", "org.example.mood"];

@@ -45,7 +45,7 @@ fn query(parameters: &[(&'static str, &str)]) -> Example {
 /// any version of the API.
 type Row = (&'static str, &'static str, fn(&Cast) -> Vec<Example>);
 
-const TABLE: [Row; 66] = [
+const TABLE: [Row; 62] = [
     ("POST", "/register", register),
     ("GET", "/register/available", |_| vec![query(&[("username", "somebody")])]),
     ("GET", "/validity", |_| vec![query(&[("token", "some")])]),
@@ -68,13 +68,6 @@ const TABLE: [Row; 66] = [
     ("PUT", "/user/{user_id}/account_data/{event_type}", account_data),
     ("PUT", "/user/{user_id}/rooms/{room_id}/account_data/{event_type}", |_| vec![anything()]),
     ("PUT", "/tags/{tag}", |_| vec![body(json!({ "order": 0.5 }))]),
-    ("PUT", "/pushrules/global/{kind}/{rule_id}", push_rules),
-    ("PUT", "/pushrules/global/{kind}/{rule_id}/actions", |_| {
-        vec![body(json!({ "actions": ["notify", { "set_tweak": "sound", "value": "x" }] }))]
-    }),
-    ("PUT", "/pushrules/global/{kind}/{rule_id}/enabled", |_| {
-        vec![body(json!({ "enabled": false }))]
-    }),
     ("PUT", "/profile/{user_id}/{field}", profile),
     ("POST", "/user/{user_id}/filter", |it| vec![body(filter(it))]),
     ("POST", "/rooms/{room_id}/receipt/{receipt_type}/{event_id}", |it| {
@@ -125,9 +118,6 @@ const TABLE: [Row; 66] = [
     }),
     ("PUT", "/directory/room/{room_alias}", |it| vec![body(json!({ "room_id": it.own_room }))]),
     ("PUT", "/directory/list/room/{room_id}", |_| vec![body(json!({ "visibility": "public" }))]),
-    ("GET", "/notifications", |_| {
-        vec![query(&[("limit", "5"), ("only", "highlight"), ("from", "1700000000000000")])]
-    }),
     ("GET", "/publicRooms", |it| {
         vec![query(&[("limit", "5"), ("since", &it.places.public), ("server", "localhost")])]
     }),
@@ -299,19 +289,6 @@ fn account_data(cast: &Cast) -> Vec<Example> {
         body(direct).at("event_type", "m.direct"),
         body(ignored).at("event_type", "m.ignored_user_list"),
         anything(),
-    ]
-}
-
-fn push_rules(cast: &Cast) -> Vec<Example> {
-    let conditions = json!([{ "kind": "event_match", "key": "content.body", "pattern": "a*b" },
-        { "kind": "room_member_count", "is": ">2" }]);
-    let rule = json!({ "conditions": conditions, "pattern": "a*?b", "actions": ["notify"] });
-    let of = |kind: &str, id: &str| body(rule.clone()).at("kind", kind).at("rule_id", id);
-    vec![
-        of("override", "a"),
-        of("content", "b").query(&[("after", "c")]),
-        of("room", &cast.own_room),
-        of("sender", cast.peer.id.as_str()).query(&[("before", "a")]),
     ]
 }
 

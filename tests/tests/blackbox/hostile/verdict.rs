@@ -40,14 +40,10 @@ pub(super) fn fault(sent: &Sent, reply: &Reply) -> Option<String> {
     None
 }
 
-/// An identity server, media of another server, or a user of a server that is called otherwise and
-/// whose address, where nobody answers, is to be had.
+/// An identity server, or a user of a server that is called otherwise and whose address, where
+/// nobody answers, is to be had.
 fn names_other_server(sent: &Sent) -> bool {
     let body = String::from_utf8_lossy(sent.body.as_deref().unwrap_or_default());
-    // Their media.
-    if sent.target.contains("/media/") {
-        return true;
-    }
     body.contains("\"id_server\"") || body.contains(":LOCALHOST")
 }
 
@@ -78,8 +74,7 @@ mod tests {
         };
         let json = serde_json::from_str(text).unwrap_or_default();
         let (headers, text) = (headers.collect(), text.to_owned());
-        let bytes = text.clone().into_bytes();
-        let reply = Reply { asked: String::new(), status, headers, bytes, text, json };
+        let reply = Reply { asked: String::new(), status, headers, text, json };
         fault(&sent, &reply).is_some()
     }
 

@@ -12,15 +12,13 @@ use ruma::{
         },
         error::ErrorKind,
     },
+    events::push_rules::PushRulesEventContent,
+    push::Ruleset,
     serde::Raw,
 };
-use serde_json::{json, value::to_raw_value};
-use skerry_core::push_rules::render;
+use serde_json::value::to_raw_value;
 
-use super::{
-    super::{Cx, access::change_account, mount::Routes},
-    push,
-};
+use super::super::{Cx, access::change_account, mount::Routes};
 use crate::{
     Error, Result,
     messages::{
@@ -50,8 +48,10 @@ pub async fn get_global_account_data(
 ) -> Result<get_global_account_data::v3::Response> {
     check_own(&caller, &request.user_id)?;
     let event_type = request.event_type.to_string();
+    // Nobody has changed their rules: they are the default ones.
     let content = if event_type == PUSH_RULES {
-        to_raw_value(&json!({ "global": render(&push::rules(&cx, &caller).await?)? }))?
+        let rules = PushRulesEventContent::new(Ruleset::server_default(&caller.user_id));
+        to_raw_value(&rules)?
     } else {
         get(&cx, &caller, None, event_type).await?
     };
@@ -111,7 +111,7 @@ pub(super) async fn set_fully_read(
     room_id: OwnedRoomId,
     event_id: &ruma::EventId,
 ) -> Result<()> {
-    let content = to_raw_value(&json!({ "event_id": event_id }))?;
+    let content = to_raw_value(&serde_json::json!({ "event_id": event_id }))?;
     set(cx, caller, Some(room_id), FULLY_READ.to_owned(), content).await
 }
 

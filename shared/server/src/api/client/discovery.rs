@@ -52,12 +52,8 @@ const VERSIONS: [MatrixVersion; 18] = [
 const V1_0: &str = "r0.6.1";
 
 /// Proposals whose unstable or early stable form is served.
-const UNSTABLE_FEATURES: [&str; 4] = [
-    "org.matrix.msc3814",
-    "org.matrix.simplified_msc3575",
-    "uk.tcpip.msc4133",
-    "uk.tcpip.msc4133.stable",
-];
+const UNSTABLE_FEATURES: [&str; 3] =
+    ["org.matrix.msc3814", "uk.tcpip.msc4133", "uk.tcpip.msc4133.stable"];
 
 /// `GET /_matrix/client/versions`
 async fn get_supported_versions(

@@ -137,7 +137,6 @@ fn question(
         looked_at,
         limit: ROOMS_PER_RESPONSE,
         presence,
-        sliding: None,
     }
 }
 
@@ -162,9 +161,7 @@ async fn assemble(
     let mut devices = Devices::new(std::mem::take(&mut changes.key_changes));
     let account_data = std::mem::take(&mut changes.account_data);
     let inbox = std::mem::take(&mut changes.inbox);
-    let are_rules_new = since.is_none() || changes.has_new_push_rules;
-    let rules = are_rules_new.then_some(&changes.push_rules);
-    builder.add_account_data(options, caller, rules, account_data)?;
+    builder.add_account_data(options, caller, since.is_none(), account_data)?;
     for (room_id, stripped_state) in std::mem::take(&mut changes.invited) {
         if options.passes_room(&room_id) {
             builder.add_invited(room_id, stripped_state);
@@ -190,7 +187,6 @@ async fn assemble(
                     room_id: room.change.room_id.clone(),
                     to: sync.to,
                     members: std::mem::take(&mut sync.members_sent),
-                    facts: sync.facts.take().filter(|_| room.is_joined),
                 });
             }
             devices.add(std::mem::take(&mut sync.devices));
@@ -204,8 +200,8 @@ async fn assemble(
     // The newest events of a room that is new to the client are of any time.
     let is_told = since.is_some() && cx.server.config.presence != Presence::Off;
     let active_ms = active_ms.filter(|_| is_told);
-    let read = Read { position, instance, device_id, rooms: read, active_ms, connection: None };
-    let Recorded { token, inbox, .. } = record(cx, caller, read, inbox).await?;
+    let read = Read { position, instance, device_id, rooms: read, active_ms };
+    let Recorded { token, inbox } = record(cx, caller, read, inbox).await?;
     let token = token.with_rest(rest).with_ephemeral(ephemeral).with_to_device(inbox.upto);
     builder.add_to_device(inbox.events);
     Ok((builder, token.with_made(made)))
@@ -222,7 +218,7 @@ fn is_more_than_ephemeral(sync: &RoomSync) -> bool {
 /// Records that the rooms were read. `inbox`: what waited before.
 async fn record(cx: &Cx, caller: &Caller, read: Read, inbox: Inbox) -> Result<Recorded> {
     if read.rooms.is_empty() {
-        return Ok(Recorded { token: SyncToken::at(read.position), inbox, pos: None });
+        return Ok(Recorded { token: SyncToken::at(read.position), inbox });
     }
     cx.ports.objects.ask(&*caller.user_id, read).await
 }

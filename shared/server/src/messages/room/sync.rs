@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use ruma::{OwnedEventId, OwnedUserId, api::client::filter::RoomEventFilter};
 use serde::{Deserialize, Serialize};
-use skerry_core::{presence::Status, push_rules::CountingRules};
+use skerry_core::presence::Status;
 
-use super::{DeviceChanges, Position, RoomFacts};
+use super::{DeviceChanges, Position};
 use crate::messages::{Caller, RawJson};
 
 /// One room's part of a `/sync` response.
@@ -43,9 +43,6 @@ pub struct SyncRoom {
     /// Whether the client is to know whose devices have changed.
     #[serde(default)]
     pub wants_devices: bool,
-    /// The rules by which events count for the caller in this room; none: the server-default ones.
-    #[serde(default)]
-    pub push_rules: Option<CountingRules>,
 }
 
 /// The answer to [`SyncRoom`].
@@ -87,9 +84,6 @@ pub struct RoomSync {
     /// Of whom keys are to be asked for anew.
     #[serde(default)]
     pub devices: DeviceChanges,
-    /// What lists look at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub facts: Option<RoomFacts>,
 }
 
 /// Unread counts.

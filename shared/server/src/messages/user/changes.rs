@@ -8,13 +8,8 @@ use skerry_core::{
     user_stream::Instance,
 };
 
-use super::{
-    AskSliding, ConnectionRead, Ending, Inbox, KeyCounts, PushRules, SlidingChanges, StreamPosition,
-};
-use crate::messages::{
-    RawJson,
-    room::{Position, RoomFacts},
-};
+use super::{Ending, Inbox, KeyCounts, StreamPosition};
+use crate::messages::{RawJson, room::Position};
 
 /// What changed since a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,9 +31,6 @@ pub struct GetChanges {
     /// What is said of the user by this request; none: nothing.
     #[serde(default)]
     pub presence: Option<AskedAs>,
-    /// It is asked by sliding sync, which has no `since` of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sliding: Option<Box<AskSliding>>,
 }
 
 /// What somebody who asks for what is new says of the user.
@@ -64,9 +56,6 @@ pub struct Read {
     /// When the user last did something, as far as the rooms tell; none: nobody wants to know.
     #[serde(default)]
     pub active_ms: Option<u64>,
-    /// What a connection of sliding sync is given with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connection: Option<Box<ConnectionRead>>,
 }
 
 /// A room that was read.
@@ -78,9 +67,6 @@ pub struct ReadRoom {
     pub to: Position,
     /// Members whose event was sent with it (lazy loading).
     pub members: Vec<OwnedUserId>,
-    /// What lists look at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub facts: Option<RoomFacts>,
 }
 
 /// The answer to [`GetChanges`]. Rooms of one kind stand in one list each.
@@ -129,15 +115,6 @@ pub struct Changes {
     /// How many keys the device has left.
     #[serde(default)]
     pub key_counts: KeyCounts,
-    /// To who asks by sliding sync: in place of the rooms above.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sliding: Option<Box<SlidingChanges>>,
-    /// The user's push rules.
-    #[serde(default)]
-    pub push_rules: PushRules,
-    /// The client does not know them yet.
-    #[serde(default)]
-    pub has_new_push_rules: bool,
 }
 
 /// A room with something new.
@@ -191,9 +168,6 @@ impl Changes {
             has_lost_statuses: false,
             key_changes: Vec::new(),
             key_counts: KeyCounts::default(),
-            sliding: None,
-            push_rules: PushRules::default(),
-            has_new_push_rules: false,
         }
     }
 
@@ -207,7 +181,5 @@ impl Changes {
             && self.statuses.is_empty()
             && self.inbox.events.is_empty()
             && self.key_changes.is_empty()
-            && self.sliding.as_ref().is_none_or(|it| it.is_empty())
-            && !self.has_new_push_rules
     }
 }

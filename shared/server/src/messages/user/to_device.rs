@@ -14,7 +14,7 @@ pub struct DeliverToDevice {
 }
 
 /// The first messages that wait for a device.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Inbox {
     /// As clients get them.
     pub events: Vec<RawJson>,
@@ -30,7 +30,4 @@ pub struct Recorded {
     /// What waits for the device now: whoever has sent a message before an event that was read has
     /// it in here.
     pub inbox: Inbox,
-    /// The position of the connection that was given something.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pos: Option<String>,
 }

@@ -61,19 +61,6 @@ pub const NEAR_SCANS: usize = 4;
 pub const UNREAD_EVENTS: u64 = 1_000;
 /// The newest events among which those are looked for: what notifies nobody can be many.
 pub const UNREAD_SCANNED_EVENTS: u64 = 5_000;
-/// Unread events that are looked at by the rules of one member, in bytes as they are stored, about:
-/// the newest. Where rules are the server-default ones, none is.
-pub const RULED_BYTES: usize = 4 << 20;
-/// Of those events, so many are read at a time.
-pub const RULED_PAGE: u64 = 200;
-/// Events that are looked at for a page of the list of notifications, about.
-pub const NOTIFICATION_EVENTS: usize = 100;
-/// Positions among which they are looked for by one statement: what cannot notify can be many. Few
-/// where tests are to meet more.
-pub const NOTIFICATION_POSITIONS: u64 =
-    if cfg!(feature = "test-routes") { 50 } else { UNREAD_SCANNED_EVENTS };
-/// Such statements for a page.
-pub const NOTIFICATION_RANGES: usize = 10;
 /// Threads of which a user's receipts are kept; of the others they are as if never set.
 pub const RECEIPT_THREADS: usize = 500;
 /// Receipts in one `/sync` response.

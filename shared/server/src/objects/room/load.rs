@@ -1,7 +1,6 @@
 //! Reading the room from its store: the room itself, pieces of its current state, stored events.
 
 mod decide;
-mod facts;
 mod policy;
 pub(super) mod power;
 

@@ -1,13 +1,9 @@
 //! One room's part of a `/sync` response.
 
-mod bump;
 mod devices;
 mod ending;
 mod lazy;
-mod notifications;
 mod reconcile;
-mod ruled;
-mod sliding;
 mod summary;
 mod unread;
 
@@ -123,14 +119,12 @@ impl Room {
         view: &View,
         sync: &mut RoomSync,
     ) -> Result<()> {
-        sync.facts = Some(self.facts(room).await?);
         if command.statuses {
             sync.statuses = self.statuses_of_members(room).await?;
         }
         let user_id = &command.caller.user_id;
         let joined_at = start_of_stay(&view.timeline.memberships);
-        let rules = command.push_rules.as_ref();
-        let reader = Reader::new(user_id, &command.ignored_users).with_rules(rules);
+        let reader = Reader::new(user_id, &command.ignored_users);
         (sync.unread, sync.unread_threads) =
             self.unread(room, reader, joined_at, command.thread_counts).await?;
         let from = command.from.unwrap_or(0);

@@ -23,8 +23,7 @@ use crate::{
     },
 };
 
-pub(super) const TAG: &str = "m.tag";
-pub(super) const DIRECT: &str = "m.direct";
+const TAG: &str = "m.tag";
 const IGNORED_USER_LIST: &str = "m.ignored_user_list";
 
 /// The content of `m.tag`.
@@ -95,9 +94,6 @@ impl User {
             state.ignored_users = None;
         }
         self.commit_step(state, stmts, None).await?;
-        if matches!(it.event_type.as_str(), DIRECT | TAG) {
-            state.index.forget();
-        }
         state.account_data_bytes = Some(others + new_bytes);
         if let Some(room_id) = room_id {
             state.changed.account_data_changed(&room_id.to_owned(), seq);

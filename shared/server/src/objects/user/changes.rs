@@ -19,11 +19,10 @@ use crate::{
     Result,
     messages::{
         RawJson,
-        room::{Position, RoomFacts},
+        room::Position,
         user::{Changes, GetChanges, Read, Recorded, Reply, RoomChange, StreamPosition},
     },
-    objects::{Answer, agenda::AgendaPlan},
-    ports::Stmt,
+    objects::Answer,
     store::user::{
         account_data::{self, AccountData},
         rooms::{self, RecordedRead},
@@ -31,7 +30,7 @@ use crate::{
 };
 
 /// Account data as events, by room, each with the position of the stream at which it changed.
-pub(super) type AccountDataEvents = BTreeMap<String, Vec<(StreamPosition, RawJson)>>;
+type AccountDataEvents = BTreeMap<String, Vec<(StreamPosition, RawJson)>>;
 
 impl User {
     /// What changed since a token. Writes nothing, but that the client has what came with it.
@@ -41,10 +40,7 @@ impl User {
         if let Some(asked) = ask.presence.clone() {
             self.presence_of_asking(&mut state, &device_id, asked).await?;
         }
-        match ask.sliding {
-            Some(asked) => self.sliding_changes(&mut state, *asked, device_id).await,
-            None => self.find_changes(&mut state, ask, device_id).await,
-        }
+        self.find_changes(&mut state, ask, device_id).await
     }
 
     /// What changed since a token, and whether it is anything that a client waits for.
@@ -53,16 +49,6 @@ impl User {
         let device_id = self.authenticate(&mut state, &ask.access_hash).await?.caller.device_id;
         if let Some(asked) = ask.presence.clone() {
             self.presence_of_asking(&mut state, &device_id, asked).await?;
-        }
-        if let Some(asked) = ask.sliding {
-            let looked_at = ask.looked_at.zip(asked.looked_at);
-            let changes = self.sliding_changes(&mut state, *asked, device_id).await?;
-            let version = changes.sliding.as_ref().map_or(0, |it| it.version);
-            let is_looked_at = looked_at == Some((state.seq, version));
-            return Ok(match changes.is_empty() || is_looked_at {
-                true => Answer::NothingNew(Reply::GetChanges(changes)),
-                false => Answer::News(Reply::GetChanges(changes)),
-            });
         }
         let position = state.seq;
         let can_wait = !ask.full_state && ask.since.is_some_and(|it| it.newest() <= position);
@@ -85,7 +71,7 @@ impl User {
     }
 
     /// No changes for a device, up to now.
-    pub(super) fn no_changes(&self, state: &State, device_id: OwnedDeviceId) -> Box<Changes> {
+    fn no_changes(&self, state: &State, device_id: OwnedDeviceId) -> Box<Changes> {
         Box::new(Changes::none(
             state.seq,
             self.host.clock().instant_us(),
@@ -101,7 +87,6 @@ impl User {
         ask: GetChanges,
         device_id: OwnedDeviceId,
     ) -> Result<Box<Changes>> {
-        let push_rules = self.push_rules(state).await?.clone();
         let position = state.seq;
         // A token beyond the stream is another server's, or from before a backup was restored.
         let since = ask.since.filter(|it| it.newest() <= position);
@@ -125,8 +110,6 @@ impl User {
         changes.has_lost_statuses = since.is_some_and(|it| state.ephemeral.given(it).is_none());
         changes.inbox = inbox;
         (changes.key_changes, changes.key_counts) = (key_changes, key_counts);
-        changes.has_new_push_rules = since.is_some_and(|it| push_rules.revision > it.base);
-        changes.push_rules = push_rules;
         let global = account_data.remove(account_data::GLOBAL).unwrap_or_default();
         changes.account_data = unseen(global, since.map(|it| it.base));
         let mut candidates = Vec::with_capacity(rooms.len());
@@ -161,7 +144,7 @@ impl User {
     }
 
     /// The rooms that may have something new for a token.
-    pub(super) async fn candidates(
+    async fn candidates(
         &self,
         state: &State,
         since: Option<SyncToken>,
@@ -177,7 +160,7 @@ impl User {
         }
     }
 
-    pub(super) async fn account_data_since(
+    async fn account_data_since(
         &self,
         state: &mut State,
         since: Option<SyncToken>,
@@ -251,58 +234,26 @@ impl User {
             let plan = user_stream::plan_read(&room.entry, &room.marks, &read, seq);
             plans.extend(plan.map(|plan| (&*room.room_id, plan)));
         }
-        let token = match plans.is_empty() {
-            true => SyncToken::at(base),
-            false => SyncToken::after_read(base, seq),
-        };
-        let connection = match &read.connection {
-            Some(it) => {
-                // What nobody remembers to have been read is given again.
-                let lost = if is_same_instance { &[][..] } else { &read.rooms };
-                Some(self.plan_connection(&mut state, &read.device_id, it, (token, lost)).await?)
-            }
-            None => None,
-        };
-        let stmts = connection.as_ref().map(|it| it.stmts.clone()).unwrap_or_default();
-        let facts = read.rooms.iter().filter_map(|it| Some((&*it.room_id, it.facts.as_ref()?)));
-        let facts: Vec<_> = facts.collect();
-        match plans.is_empty() {
-            true => self.write(&mut state, stmts, AgendaPlan::default()).await?,
-            false => self.record(&mut state, &plans, &facts, stmts).await?,
+        let mut token = SyncToken::at(base);
+        if !plans.is_empty() {
+            self.record(&mut state, &plans).await?;
+            token = SyncToken::after_read(base, seq);
         }
-        let pos = connection.map(|it| state.connections.put(it));
         state.sent_members.insert(&read.device_id, read.rooms, token.newest());
         let inbox = self.inbox(&mut state, &read.device_id).await?;
-        Ok(Recorded { token, inbox, pos })
+        Ok(Recorded { token, inbox })
     }
 
-    async fn record(
-        &self,
-        state: &mut State,
-        plans: &[(&RoomId, ReadPlan)],
-        facts: &[(&RoomId, &RoomFacts)],
-        connection: Vec<Stmt>,
-    ) -> Result<()> {
+    async fn record(&self, state: &mut State, plans: &[(&RoomId, ReadPlan)]) -> Result<()> {
         let seq = state.seq + 1;
         let recorded = plans.iter().map(|(room_id, plan)| {
             let entry = &plan.entry;
             let (known_position, known_seq) = (entry.known_position, entry.known_seq);
-            let facts = facts.iter().find(|(of, _)| of == room_id).map(|(_, facts)| *facts);
-            RecordedRead(
-                room_id,
-                &plan.marks,
-                entry.read_position,
-                known_position,
-                known_seq,
-                facts.map_or(0, |it| it.active_us),
-                facts.and_then(|it| it.room_type.as_deref()),
-                facts.map(|it| u8::from(it.is_encrypted)),
-            )
+            RecordedRead(room_id, &plan.marks, entry.read_position, known_position, known_seq)
         });
         let recorded: Vec<_> = recorded.collect();
         let stmt = rooms::update_read_list(self.scope(), &recorded, seq)?;
-        let stmts = [stmt].into_iter().chain(connection).collect();
-        self.commit_step(state, stmts, None).await?;
+        self.commit_step(state, vec![stmt], None).await?;
         for (room_id, plan) in plans {
             let room_id = (*room_id).to_owned();
             state.heard.recorded(&room_id, plan);
@@ -372,7 +323,7 @@ fn unseen(events: Vec<(StreamPosition, RawJson)>, since: Option<StreamPosition>)
     events.into_iter().filter(|(seq, _)| is_unseen(*seq)).map(|(_, event)| event).collect()
 }
 
-pub(super) fn to_event(it: &AccountData) -> Result<RawJson> {
+fn to_event(it: &AccountData) -> Result<RawJson> {
     #[derive(Serialize)]
     struct Event<'a> {
         #[serde(rename = "type")]

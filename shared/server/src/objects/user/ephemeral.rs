@@ -95,7 +95,7 @@ impl User {
             && is_lost_on_some
         {
             let activity = RoomActivity { room_id: room_id.clone(), position };
-            if self.note_activity(&mut state, activity, false).await? == Delivered::Noted {
+            if self.note_activity(&mut state, activity).await? == Delivered::Noted {
                 return Ok(());
             }
         }

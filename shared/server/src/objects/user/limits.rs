@@ -38,16 +38,6 @@ pub const FILTERS_BYTES: usize = 1024 * 1024;
 pub const OPENID_TOKENS: u64 = 100;
 /// Devices.
 pub const DEVICES: usize = 1_000;
-/// Bytes of what is in memory of connections of sliding sync: two of somebody in a few thousand
-/// rooms.
-pub const CONNECTIONS_BYTES: Bound = Bound { most: 1 << 20, share: 32 << 10 };
-/// Bytes of all rooms as lists of sliding sync see them, in memory.
-pub const ROOM_INDEX_BYTES: Bound = Bound { most: 4 << 20, share: 256 << 10 };
-/// Rooms of which one answer of sliding sync gives something; the others come with the next.
-pub const ROOMS_PER_ANSWER: usize = if cfg!(feature = "test-routes") { 24 } else { 200 };
-/// Rooms that one answer of sliding sync asks whose devices have changed. Who has to hear of more
-/// begins anew, and takes all of them for changed.
-pub const ROOMS_WITH_DEVICES: usize = 200;
 /// Characters of a device's name; the rest is cut off.
 pub const DEVICE_NAME_CHARS: usize = 100;
 /// Devices that are gone of which it is kept that they are, so that other servers learn of it.

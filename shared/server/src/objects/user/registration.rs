@@ -15,8 +15,8 @@ use crate::{
     objects::agenda::AgendaPlan,
     store::user::{
         account::{self, Account},
-        account_data, connections, cross_signing, dehydrated, device_keys, devices, filters,
-        one_time_keys, openid_tokens, presence, profile, push_rules, to_device, tokens,
+        account_data, cross_signing, dehydrated, device_keys, devices, filters, one_time_keys,
+        openid_tokens, presence, profile, to_device, tokens,
     },
 };
 
@@ -97,7 +97,6 @@ impl User {
             dehydrated::remove(scope),
             profile::remove_all(scope),
             account_data::remove_all(scope),
-            push_rules::remove(scope),
             filters::remove_all(scope),
             device_keys::remove_all(scope),
             openid_tokens::remove_all(scope),
@@ -105,7 +104,6 @@ impl User {
             self.nothing_to_do(&Effect::UpdateProfile {}),
         ];
         stmts.extend(to_device::remove_all(scope));
-        stmts.push(connections::remove_all(scope));
         stmts.extend(self.drop_backups(&mut agenda).await?);
         stmts.extend(one_time_keys::remove_list(scope, &device_ids)?);
         stmts.extend(cross_signing::remove_all(scope));
@@ -114,9 +112,7 @@ impl User {
             stmts.push(self.outbox_entry(&state, effect, &mut agenda)?);
         }
         self.commit_with(&mut state, stmts, agenda).await?;
-        (state.ignored_users, state.push_rules) = (None, None);
-        state.index.forget();
-        state.connections.forget_all();
+        state.ignored_users = None;
         self.presence_is_over(&mut state);
         state.keys_seq = None;
         state.key_counts.clear();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ruma::{OwnedRoomId, RoomId, events::room::member::MembershipState};
 use skerry_core::user_stream::{self, MembershipPlan};
 
-use super::{State, User, limits, outbox::Effect, room_index::facts_of, turned_down::content_of};
+use super::{State, User, limits, outbox::Effect, turned_down::content_of};
 use crate::{
     Error, Result,
     messages::{
@@ -71,15 +71,8 @@ impl User {
             return Ok(());
         };
         let remote = Remote { event_id, room_version, servers, ending };
-        let facts = facts_of(stripped_state);
-        let new = NewMembership {
-            entry: &entry,
-            sender: &sender,
-            stripped_state,
-            remote: Some(&remote),
-            active_us: self.host.clock().instant_us(),
-            facts: facts.as_ref(),
-        };
+        let new =
+            NewMembership { entry: &entry, sender: &sender, stripped_state, remote: Some(&remote) };
         let mut stmts = vec![rooms::upsert(self.scope(), room_id, new, (seq, drops_marks))?];
         let mut agenda = AgendaPlan::default();
         if let Some(effect) = effect {

@@ -8,7 +8,7 @@ use ruma::{
 };
 use skerry_core::user_stream::{self, Heard, Marks, MembershipPlan, Whereabouts};
 
-use super::{State, User, limits, outbox::Effect, room_index::facts_of};
+use super::{State, User, limits, outbox::Effect};
 use crate::{
     Error, Result,
     messages::user::{Delivered, GetWhereabouts, Membership, RoomActivity, ShownProfile},
@@ -23,8 +23,7 @@ impl User {
     /// A room tells of a membership. What it shows to be out of date in the room is for the outbox.
     /// Of whom nobody has registered nothing is stored: any name may be banned.
     pub(super) async fn take_membership(self: &Arc<Self>, told: Membership) -> Result<()> {
-        let Membership { room_id, membership, position, sender, mut stripped_state, shown, facts } =
-            told;
+        let Membership { room_id, membership, position, sender, mut stripped_state, shown } = told;
         let mut state = self.lock().await?;
         let account = self.account(&mut state).await?;
         if account.account.is_none() {
@@ -52,14 +51,11 @@ impl User {
             false => None,
         };
         stripped_state.truncate(limits::STRIPPED_STATE_EVENTS);
-        let facts = facts.or_else(|| facts_of(&stripped_state));
         let new = NewMembership {
             entry: &entry,
             sender: &sender,
             stripped_state: &stripped_state,
             remote: None,
-            active_us: self.host.clock().instant_us(),
-            facts: facts.as_ref(),
         };
         let mut stmts = vec![rooms::upsert(self.scope(), &room_id, new, (seq, drops_marks))?];
         let mut agenda = AgendaPlan::default();
@@ -95,19 +91,16 @@ impl User {
     /// A room tells that something waits to be read.
     pub(super) async fn take_activity(&self, activity: RoomActivity) -> Result<Delivered> {
         let mut state = self.lock().await?;
-        self.note_activity(&mut state, activity, true).await
+        self.note_activity(&mut state, activity).await
     }
 
     /// Notes in the stream that something waits in a room, unless the room is unread already.
-    /// `active`: it is something by which rooms are in order.
     pub(super) async fn note_activity(
         &self,
         state: &mut State,
         activity: RoomActivity,
-        active: bool,
     ) -> Result<Delivered> {
         let RoomActivity { room_id, position } = activity;
-        let now_us = self.host.clock().instant_us();
         let heard = match state.heard.hear_from_memory(&room_id, position) {
             Some(heard) => heard,
             None => {
@@ -116,18 +109,12 @@ impl User {
             }
         };
         match heard {
-            Heard::Unread => {
-                if active && state.index.heard(&room_id, now_us) {
-                    self.host.wake();
-                }
-                return Ok(Delivered::Unread);
-            }
+            Heard::Unread => return Ok(Delivered::Unread),
             Heard::Known => return Ok(Delivered::Noted),
             Heard::News => {}
         }
         let seq = state.seq + 1;
-        let active_us = if active { now_us } else { 0 };
-        let stmts = vec![rooms::update_known(self.scope(), &room_id, position, seq, active_us)];
+        let stmts = vec![rooms::update_known(self.scope(), &room_id, position, seq)];
         self.commit_step(state, stmts, None).await?;
         state.heard.noted(&room_id, position);
         state.changed.changed(&room_id, seq, true);
@@ -182,7 +169,6 @@ impl User {
             self.outbox_entry_about(&state, &Effect::Forget {}, room_id, &mut agenda)?,
         ];
         self.commit_with(&mut state, stmts, agenda).await?;
-        state.index.forget();
         drop(state);
         self.host.wake();
         self.drain_outbox_soon().await;

@@ -130,7 +130,7 @@ mod tests {
 
     fn read(members: impl IntoIterator<Item = OwnedUserId>) -> Vec<ReadRoom> {
         let members = members.into_iter().collect();
-        vec![ReadRoom { room_id: owned_room_id!("!a:example.org"), to: 1, members, facts: None }]
+        vec![ReadRoom { room_id: owned_room_id!("!a:example.org"), to: 1, members }]
     }
 
     #[test]

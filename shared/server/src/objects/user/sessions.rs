@@ -20,7 +20,7 @@ use crate::{
     ports::Stmt,
     store::user::{
         account::{self, Account},
-        connections, dehydrated, devices, to_device,
+        dehydrated, devices, to_device,
     },
 };
 
@@ -177,7 +177,6 @@ impl User {
             }
             stmts.push(devices::remove_list(self.scope(), device_ids)?);
             stmts.push(to_device::remove_of(self.scope(), device_ids)?);
-            stmts.push(connections::remove_of(self.scope(), device_ids)?);
             stmts.extend(self.devices_gone(state, device_ids, &mut agenda).await?);
             self.commit_with(state, stmts, agenda).await?;
             self.sessions_changed(state, plan);
@@ -185,7 +184,6 @@ impl User {
                 loaded.dehydrated = None;
             }
             state.forget_inboxes(device_ids);
-            state.connections.forget(device_ids);
             self.host.wake();
         } else {
             self.write(state, stmts, agenda).await?;

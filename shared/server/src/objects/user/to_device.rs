@@ -129,16 +129,6 @@ impl User {
 
     /// The first messages that wait for a device.
     pub(super) async fn inbox(&self, state: &mut State, device_id: &DeviceId) -> Result<Inbox> {
-        self.inbox_of(state, device_id, PAGE_MESSAGES).await
-    }
-
-    /// As [`Self::inbox`], of no more messages than this.
-    pub(super) async fn inbox_of(
-        &self,
-        state: &mut State,
-        device_id: &DeviceId,
-        most: usize,
-    ) -> Result<Inbox> {
         let waiting = self.waiting(state).await?;
         let is_empty = waiting.inboxes.is_empty(device_id);
         state.waiting = Some(waiting);
@@ -148,7 +138,7 @@ impl User {
         let (sql, scope) = (self.sql(), self.scope());
         let mut first = to_device::list_after(sql, scope, device_id, 0, PAGE_MESSAGES).await?;
         let sizes = first.iter().map(|(_, event)| event.len());
-        first.truncate(fitting(sizes, most.clamp(1, PAGE_MESSAGES), PAGE_BYTES));
+        first.truncate(fitting(sizes, PAGE_MESSAGES, PAGE_BYTES));
         let upto = first.last().map(|(seq, _)| *seq);
         let events = first.into_iter().map(|(_, event)| RawJsonValue::from_string(event));
         Ok(Inbox { events: events.collect::<Result<_, _>>()?, upto })

@@ -1,7 +1,5 @@
 //! When events were stored, and so where the room was at a time: `stored_us` of `room_events`.
 
-use skerry_core::engine::Num;
-
 use crate::{
     Result,
     messages::room::Position,
@@ -13,14 +11,6 @@ pub async fn find_newest(sql: &dyn Sql, scope: i64) -> Result<u64> {
     let stmt =
         Stmt::new("SELECT stored_us FROM room_events WHERE scope = ? ORDER BY num DESC LIMIT 1")
             .bind(scope);
-    sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
-}
-
-/// When an event was stored; zero where it is not there.
-pub async fn find(sql: &dyn Sql, scope: i64, num: Num) -> Result<u64> {
-    let stmt = Stmt::new("SELECT stored_us FROM room_events WHERE scope = ? AND num = ?")
-        .bind(scope)
-        .bind(num);
     sql.row(stmt).await?.map_or(Ok(0), |mut row| row.take(0))
 }
 

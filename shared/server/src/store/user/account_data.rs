@@ -94,22 +94,6 @@ pub async fn list_of(sql: &dyn Sql, scope: i64, room_ids: &[&RoomId]) -> Result<
     sql.rows(stmt).await?.into_iter().map(account_data).collect()
 }
 
-/// One type of all rooms: room and content.
-pub async fn list_by_type(
-    sql: &dyn Sql,
-    scope: i64,
-    event_type: &str,
-) -> Result<Vec<(String, String)>> {
-    let stmt = Stmt::new(
-        "SELECT room_id, content FROM user_account_data \
-         WHERE scope = ? AND room_id > '' AND type = ?",
-    )
-    .bind(scope)
-    .bind(event_type);
-    let read = |mut row: Row| Ok((row.take(0)?, row.take(1)?));
-    sql.rows(stmt).await?.into_iter().map(read).collect()
-}
-
 /// Sets one piece.
 pub fn upsert(scope: i64, it: &AccountData, seq: StreamPosition) -> Stmt {
     Stmt::new(

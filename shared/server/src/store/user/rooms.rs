@@ -15,7 +15,7 @@ use crate::{
     Error, Result,
     messages::{
         RawJson,
-        room::{Position, RoomFacts},
+        room::Position,
         user::{Ending, StreamPosition},
     },
     ports::{Row, Sql, Stmt},
@@ -36,10 +36,6 @@ pub struct Room {
     pub stripped_state: Vec<RawJson>,
     /// Where the membership is one that no room has told.
     pub remote: Option<Remote>,
-    /// When something happened in it, as far as is known.
-    pub active_us: u64,
-    /// What else lists look at, if it is known.
-    pub facts: Option<RoomFacts>,
 }
 
 /// What is stored of a membership besides that no room has told. Names are never changed.
@@ -59,17 +55,13 @@ pub struct Remote {
 macro_rules! columns {
     () => {
         "r.room_id, r.membership, r.membership_position, r.membership_seq, r.known_position, \
-         r.known_seq, r.read_position, r.forgotten, r.marks, r.sender, r.stripped_state, r.remote, \
-         r.active_us, r.room_type, r.is_encrypted"
+         r.known_seq, r.read_position, r.forgotten, r.marks, r.sender, r.stripped_state, r.remote"
     };
 }
 
 fn room(mut row: Row) -> Result<Room> {
     let stripped_state: Option<String> = row.take(10)?;
     let remote: Option<String> = row.take(11)?;
-    let active_us = row.take(12)?;
-    let room_type = row.take(13)?;
-    let is_encrypted: Option<bool> = row.take(14)?;
     Ok(Room {
         room_id: parse(row.take::<String>(0)?)?,
         entry: RoomEntry {
@@ -88,8 +80,6 @@ fn room(mut row: Row) -> Result<Room> {
             None => Vec::new(),
         },
         remote: remote.map(|json| serde_json::from_str(&json)).transpose()?,
-        active_us,
-        facts: is_encrypted.map(|is_encrypted| RoomFacts { active_us, room_type, is_encrypted }),
     })
 }
 
@@ -205,10 +195,6 @@ pub struct NewMembership<'a> {
     pub stripped_state: &'a [RawJson],
     /// Where no room has told it.
     pub remote: Option<&'a Remote>,
-    /// When it was set, an instant.
-    pub active_us: u64,
-    /// What lists look at; none: it is not known.
-    pub facts: Option<&'a RoomFacts>,
 }
 
 /// Sets a room's membership and all that goes with it. How far it was read stays as it is, save
@@ -219,7 +205,7 @@ pub fn upsert(
     it: NewMembership<'_>,
     (seq, drops_marks): (StreamPosition, bool),
 ) -> Result<Stmt> {
-    let NewMembership { entry, sender, stripped_state, remote, active_us, facts } = it;
+    let NewMembership { entry, sender, stripped_state, remote } = it;
     let stripped_state = match stripped_state {
         [] => None,
         events => Some(serde_json::to_string(events)?),
@@ -228,17 +214,14 @@ pub fn upsert(
     let stmt = Stmt::new(
         "INSERT INTO user_rooms (scope, room_id, membership, membership_position, \
          membership_seq, sender, stripped_state, known_position, known_seq, read_position, \
-         marks, forgotten, last_seq, remote, active_us, room_type, is_encrypted) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '[]', ?, ?, ?, ?, ?, ?) \
+         marks, forgotten, last_seq, remote) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '[]', ?, ?, ?) \
          ON CONFLICT (scope, room_id) DO UPDATE SET membership = excluded.membership, \
          membership_position = excluded.membership_position, \
          membership_seq = excluded.membership_seq, sender = excluded.sender, \
          stripped_state = excluded.stripped_state, known_position = excluded.known_position, \
          known_seq = excluded.known_seq, forgotten = excluded.forgotten, \
          last_seq = excluded.last_seq, remote = excluded.remote, \
-         active_us = excluded.active_us, \
-         room_type = iif(excluded.is_encrypted IS NULL, room_type, excluded.room_type), \
-         is_encrypted = coalesce(excluded.is_encrypted, is_encrypted), \
          read_position = iif(?, NULL, read_position), marks = iif(?, '[]', marks)",
     )
     .bind(scope)
@@ -253,38 +236,26 @@ pub fn upsert(
     .bind(entry.forgotten)
     .bind(seq)
     .bind(remote)
-    .bind(active_us)
-    .bind(facts.and_then(|it| it.room_type.clone()))
-    .bind(facts.map(|it| it.is_encrypted))
     .bind(drops_marks)
     .bind(drops_marks);
     Ok(stmt)
 }
 
-/// The stream has heard of a position of the room; something has happened in it at an instant, or
-/// earlier.
-pub fn update_known(
-    scope: i64,
-    room_id: &RoomId,
-    position: Position,
-    seq: StreamPosition,
-    active_us: u64,
-) -> Stmt {
+/// The stream has heard of a position of the room.
+pub fn update_known(scope: i64, room_id: &RoomId, position: Position, seq: StreamPosition) -> Stmt {
     Stmt::new(
-        "UPDATE user_rooms SET known_position = ?, known_seq = ?, last_seq = ?, \
-         active_us = max(active_us, ?) WHERE scope = ? AND room_id = ?",
+        "UPDATE user_rooms SET known_position = ?, known_seq = ?, last_seq = ? \
+         WHERE scope = ? AND room_id = ?",
     )
     .bind(position)
     .bind(seq)
     .bind(seq)
-    .bind(active_us)
     .bind(scope)
     .bind(room_id.as_str())
 }
 
-/// A read of a room, as it is recorded: the room's ID, its marks, how far it was read, what the
-/// stream knows of it afterwards, and what lists look at: when something happened in it, its type,
-/// whether it is encrypted. The last is null where these are not known.
+/// A read of a room, as it is recorded: the room's ID, its marks, how far it was read, and what
+/// the stream knows of it afterwards.
 #[derive(Debug, Serialize)]
 pub struct RecordedRead<'a>(
     pub &'a RoomId,
@@ -292,9 +263,6 @@ pub struct RecordedRead<'a>(
     pub Option<Position>,
     pub Position,
     pub StreamPosition,
-    pub u64,
-    pub Option<&'a str>,
-    pub Option<u8>,
 );
 
 /// Records reads of rooms at one position of the stream: a row each.
@@ -307,14 +275,9 @@ pub fn update_read_list(
     // for each of the user's rooms.
     Ok(Stmt::new(
         "UPDATE user_rooms SET marks = j.marks, read_position = j.read_position, \
-         known_position = j.known_position, known_seq = j.known_seq, last_seq = ?, \
-         active_us = iif(j.is_encrypted IS NULL, user_rooms.active_us, j.active_us), \
-         room_type = iif(j.is_encrypted IS NULL, user_rooms.room_type, j.room_type), \
-         is_encrypted = coalesce(j.is_encrypted, user_rooms.is_encrypted) \
+         known_position = j.known_position, known_seq = j.known_seq, last_seq = ? \
          FROM (SELECT value ->> 0 AS room_id, value ->> 1 AS marks, value ->> 2 AS read_position, \
-         value ->> 3 AS known_position, value ->> 4 AS known_seq, value ->> 5 AS active_us, \
-         value ->> 6 AS room_type, value ->> 7 AS is_encrypted \
-         FROM json_each(?) LIMIT -1) j \
+         value ->> 3 AS known_position, value ->> 4 AS known_seq FROM json_each(?) LIMIT -1) j \
          WHERE scope = ? AND user_rooms.room_id = j.room_id",
     )
     .bind(seq)

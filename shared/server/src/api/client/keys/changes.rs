@@ -38,7 +38,6 @@ pub(super) async fn get_key_changes(
         looked_at: None,
         limit: usize::MAX,
         presence: None,
-        sliding: None,
     };
     let changes = cx.ports.objects.ask(&*token.user_id, question).await?;
     let mut devices = Devices::new(changes.key_changes);

@@ -2,10 +2,10 @@
 //!
 //! `t7` is position 7 of the room. A token of `/sync` is a place in the user's own stream. Where
 //! their client was given the room, their object knows how far; where it was not, the room is asked
-//! where it was at the time of the token. So it is with a position of sliding sync.
+//! where it was at the time of the token.
 
 use ruma::RoomId;
-use skerry_core::{integer, sliding_sync::Pos, sync_token::SyncToken, user_stream::Whereabouts};
+use skerry_core::{integer, sync_token::SyncToken, user_stream::Whereabouts};
 
 use super::ask;
 use crate::{
@@ -57,8 +57,7 @@ enum Token {
 
 fn parse(token: &str) -> Option<Token> {
     let Some(position) = token.strip_prefix('t') else {
-        let pos = || token.parse::<Pos>().map(|it| it.token).ok();
-        return token.parse().ok().or_else(pos).map(Token::Sync);
+        return token.parse().ok().map(Token::Sync);
     };
     integer::parse(position).map(Token::Room)
 }
@@ -72,7 +71,6 @@ mod tests {
         assert_eq!(parse(&of(7)), Some(Token::Room(7)));
         assert_eq!(parse("s12"), Some(Token::Sync(SyncToken::at(12))));
         assert_eq!(parse("t0"), Some(Token::Room(0)));
-        assert_eq!(parse("s12:7.5"), Some(Token::Sync(SyncToken::at(12))));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ruma::OwnedUserId;
 use skerry_core::{
     client_event::{self, Rendered, Unsigned},
-    push_rules::CountingRules,
     sync_token::{Rest, SyncToken},
     user_stream::Page,
 };
@@ -62,7 +61,7 @@ pub(super) async fn read_rooms(
     since: Option<SyncToken>,
     changes: Changes,
 ) -> Result<ReadRooms> {
-    let Changes { joined, left, ignored_users, rest, has_lost_statuses, push_rules, .. } = changes;
+    let Changes { joined, left, ignored_users, rest, has_lost_statuses, .. } = changes;
     let joined = joined.into_iter().map(|it| (it, true));
     let mut rooms: Vec<_> = joined.chain(left.into_iter().map(|it| (it, false))).collect();
     rooms.sort_by_key(|(change, is_joined)| turn(change, *is_joined).map(Reverse));
@@ -71,7 +70,6 @@ pub(super) async fn read_rooms(
         ignored_users: &ignored_users,
         statuses: has_lost_statuses,
         devices: since.is_some(),
-        push_rules: push_rules.counting(&caller.user_id),
     };
     let reads: Vec<_> = rooms
         .into_iter()
@@ -110,8 +108,6 @@ struct Wanted<'a> {
     statuses: bool,
     /// Whose devices have changed.
     devices: bool,
-    /// Counts by these rules; none: by the server-default ones.
-    push_rules: Option<CountingRules>,
 }
 
 async fn read_room(
@@ -144,7 +140,6 @@ async fn read_room(
         statuses: cx.server.config.presence != Presence::Off
             && (wanted.statuses || change.from.is_none()),
         wants_devices: wanted.devices,
-        push_rules: wanted.push_rules.as_ref().and_then(|it| it.in_room(&change.room_id)),
     };
     match cx.ports.objects.ask(&*change.room_id, question).await {
         Ok(sync) => Ok(Some(ReadRoom { change, is_joined, sync: Some(sync) })),

@@ -15,15 +15,15 @@ use ruma::{
     serde::Raw,
 };
 use serde_json::{json, value::to_raw_value};
-use skerry_core::{gather::Gather as _, presence::Status, push_rules, sync_token::SyncToken};
+use skerry_core::{gather::Gather as _, presence::Status, sync_token::SyncToken};
 
-use super::{complete::Complete, options::SyncOptions, read_rooms::ReadRoom};
+use super::{super::push, complete::Complete, options::SyncOptions, read_rooms::ReadRoom};
 use crate::{
     Result,
     messages::{
         Caller, RawJson,
         room::{DeviceChanges, RoomSync, UnreadCount},
-        user::{KeyCounts, PushRules},
+        user::KeyCounts,
     },
 };
 
@@ -69,16 +69,16 @@ impl Builder {
         Complete(response)
     }
 
-    /// Adds account data of no room, the push rules with it where the client does not know them.
+    /// Adds account data of no room. A client that begins gets the push rules with it.
     pub(super) fn add_account_data(
         &mut self,
         options: &SyncOptions,
         caller: &Caller,
-        rules: Option<&PushRules>,
+        is_initial: bool,
         mut events: Vec<RawJson>,
     ) -> Result<()> {
-        if let Some(PushRules { rules, .. }) = rules {
-            let content = json!({ "global": push_rules::render(&rules.all(&caller.user_id))? });
+        if is_initial {
+            let content = json!({ "global": push::rules(&caller.user_id)? });
             let event = json!({ "type": "m.push_rules", "content": content });
             events.push(to_raw_value(&event)?);
         }

@@ -160,7 +160,7 @@ impl Room {
         if let Some(withdrawal) = decision.withdrawal {
             intake.withdraw(withdrawal);
         }
-        decided.may_notify = notify::may_mention_room(arrived.pdu.content.get())
+        decided.may_notify = notify::may_mention_room(&arrived.pdu.content)
             && self.may_notify_by(room, &arrived.pdu, decision.before.as_ref()).await?;
         self.write_decided(room, plan, decided, arrived, intake).await?;
         Ok(Step::Done(outcome))

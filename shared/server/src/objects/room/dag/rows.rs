@@ -44,9 +44,9 @@ impl Room {
         let EventRow { num, position, pdu, states, replaces, judgment } = row;
         let is_visible = judgment.verdict == Verdict::Accepted && states.is_some();
         let is_new = is_visible && position == num;
-        let state_key = pdu.state_key.as_deref();
+        let is_state = pdu.state_key.is_some();
         let notifies = match is_new {
-            true => notify::evaluate(&pdu.event_type, &pdu.content, state_key, may_notify),
+            true => notify::evaluate(&pdu.event_type, &pdu.content, is_state, may_notify),
             false => notify::Notifies::default(),
         };
         let stored = StoredEvent {

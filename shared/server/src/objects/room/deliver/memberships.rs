@@ -71,13 +71,6 @@ impl Room {
             MembershipState::Join => pdu.and_then(shown_profile),
             _ => None,
         };
-        let facts = match membership {
-            MembershipState::Join => {
-                let room = self.read().await?;
-                Some(self.facts(&room).await?)
-            }
-            _ => None,
-        };
         let message = user::Membership {
             room_id: self.id.clone(),
             membership,
@@ -85,7 +78,6 @@ impl Room {
             sender: pdu.map_or_else(|| user_id.to_owned(), |it| it.sender.clone()),
             stripped_state,
             shown,
-            facts,
         };
         self.host.objects().ask(user_id, message).await
     }

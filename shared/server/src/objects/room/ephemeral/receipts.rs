@@ -1,12 +1,9 @@
 //! Receipts.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::{
-    EventId, OwnedEventId, ServerName, UserId,
+    EventId, ServerName, UserId,
     events::{receipt::ReceiptThread, room::member::MembershipState},
 };
 use serde_json::{Value as JsonValue, json, value::to_raw_value};
@@ -180,27 +177,11 @@ impl Room {
         after: Position,
         user_id: &UserId,
     ) -> Result<Option<RawJson>> {
-        self.receipts_for(room, after, user_id, None).await
-    }
-
-    /// As [`Self::receipts_since`]; where events are given, of these alone, and the user's own.
-    pub(crate) async fn receipts_for(
-        &self,
-        room: &Loaded,
-        after: Position,
-        user_id: &UserId,
-        of: Option<&BTreeSet<OwnedEventId>>,
-    ) -> Result<Option<RawJson>> {
         if room.receipts_head <= after {
             return Ok(None);
         }
         let (sql, scope) = (self.sql(), self.scope());
-        let mut receipts =
-            receipts::list_after(sql, scope, after, user_id, limits::RECEIPTS).await?;
-        if let Some(of) = of {
-            let is_of = |it: &str| of.iter().any(|event| event.as_str() == it);
-            receipts.retain(|it| it.user_id == user_id.as_str() || is_of(&it.event_id));
-        }
+        let receipts = receipts::list_after(sql, scope, after, user_id, limits::RECEIPTS).await?;
         match receipts.is_empty() {
             true => Ok(None),
             false => receipt_event(&receipts).map(Some),

@@ -36,9 +36,8 @@ pub(crate) struct Tally {
     pub(crate) everywhere: Position,
     /// Read up to here by thread, `main` among them.
     pub(crate) by_thread: BTreeMap<String, Position>,
-    /// By which of the member's rules it was counted, and whose events were not, because the
-    /// member ignores them: a hash.
-    pub(crate) reader_hash: u64,
+    /// Which users' events were not counted, because the member ignores them: a hash of the list.
+    pub(crate) ignored_hash: u64,
     pub(crate) main: UnreadCount,
     pub(crate) threads: BTreeMap<String, UnreadCount>,
 }
@@ -69,9 +68,6 @@ struct Inner {
     server_timelines: Cache<OwnedServerName, Arc<ServerTimeline>>,
     tallies: Cache<OwnedUserId, Tally>,
     recent: RecentEvents,
-    /// Up to where of the room it is known when people were last active in it, and when: an
-    /// instant.
-    bump: Option<(Position, u64)>,
 }
 
 impl Memory {
@@ -86,7 +82,6 @@ impl Memory {
             server_timelines: Cache::new(limits::CACHED_SERVERS, bytes),
             tallies: Cache::new(members, bytes),
             recent: RecentEvents::after(head),
-            bump: None,
         }))
     }
 
@@ -189,16 +184,6 @@ impl Memory {
     /// The room has a new newest event.
     pub(crate) fn append(&self, event: Recent) {
         self.inner().recent.append(event);
-    }
-
-    /// Up to where it is known when people were last active, and when.
-    pub(crate) fn bump(&self) -> Option<(Position, u64)> {
-        self.inner().bump
-    }
-
-    /// Up to a position people were last active at this instant.
-    pub(crate) fn remember_bump(&self, upto: Position, at_us: u64) {
-        self.inner().bump = Some((upto, at_us));
     }
 
     /// [`RecentEvents::newest`].

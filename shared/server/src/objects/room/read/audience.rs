@@ -92,7 +92,7 @@ impl<'a> Audience<'a> {
 /// ([spec]).
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#ignoring-users
-fn is_ignored(ignored: &[OwnedUserId], event: &StoredEvent) -> bool {
+pub(crate) fn is_ignored(ignored: &[OwnedUserId], event: &StoredEvent) -> bool {
     event.state_key.is_none()
         && ignored.binary_search_by(|it| it.as_str().cmp(&event.sender)).is_ok()
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
-use skerry_core::{dummy_event, push_rules::CountingRules};
+use skerry_core::dummy_event;
 
 use crate::{
     Result,
@@ -22,6 +22,7 @@ use crate::{
     objects::room::{
         Room, limits,
         loaded::{Loaded, memory::Tally, recent::Recent},
+        read::audience::is_ignored,
     },
     store::room::{
         receipts,
@@ -30,18 +31,16 @@ use crate::{
 };
 
 /// The thread of events that are in none.
-pub(super) const MAIN: &str = "main";
+const MAIN: &str = "main";
 
 /// Whose counts they are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
-    pub(super) user_id: &'a UserId,
-    /// Whose events they are not notified of, in order.
-    pub(super) ignored: &'a [OwnedUserId],
-    /// By which rules events count; none: by the server-default ones.
-    rules: Option<&'a CountingRules>,
-    /// What tells this reader from the same one with another list or other rules.
-    hash: u64,
+    user_id: &'a UserId,
+    /// Whose events they do not see, and so do not count, in order.
+    ignored: &'a [OwnedUserId],
+    /// What tells one such list from another.
+    ignored_hash: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -49,17 +48,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(user_id: &'a UserId, ignored: &'a [OwnedUserId]) -> Self {
         let mut hasher = DefaultHasher::new();
         ignored.hash(&mut hasher);
-        Self { user_id, ignored, rules: None, hash: hasher.finish() }
-    }
-
-    /// The same with rules of their own.
-    pub(crate) fn with_rules(mut self, rules: Option<&'a CountingRules>) -> Self {
-        if let Some(rules) = rules {
-            let mut hasher = DefaultHasher::new();
-            (self.hash, rules.revision).hash(&mut hasher);
-            (self.rules, self.hash) = (Some(rules), hasher.finish());
-        }
-        self
+        Self { user_id, ignored, ignored_hash: hasher.finish() }
     }
 }
 
@@ -75,13 +64,24 @@ impl Room {
     ) -> Result<(UnreadCount, BTreeMap<OwnedEventId, UnreadCount>)> {
         let user_id = reader.user_id;
         let known = room.memory.tally(user_id);
-        let mut tally = match known.filter(|it| it.reader_hash == reader.hash) {
+        let mut tally = match known.filter(|it| it.ignored_hash == reader.ignored_hash) {
             Some(tally) => tally,
             None => self.new_tally(reader, since).await?,
         };
-        let events = match reader.rules {
-            Some(rules) => self.ruled_events(room, reader, rules, tally.upto).await?,
-            None => self.unread_events(room, reader, tally.upto).await?,
+        let known = room.memory.events_after(tally.upto, |it| matters(it, reader));
+        let events = match known {
+            Some(events) => events,
+            None => {
+                let (sql, scope) = (self.sql(), self.scope());
+                let most = unread::Limits {
+                    scanned: limits::UNREAD_SCANNED_EVENTS,
+                    given: limits::UNREAD_EVENTS,
+                };
+                let mut events =
+                    unread::list(sql, scope, tally.upto, user_id, reader.ignored, most).await?;
+                events.reverse();
+                events
+            }
         };
         for event in &events {
             tally.take(event, user_id);
@@ -92,33 +92,10 @@ impl Room {
         Ok(counts)
     }
 
-    /// What matters to a member by the server-default rules, oldest first.
-    async fn unread_events(
-        &self,
-        room: &Loaded,
-        reader: Reader<'_>,
-        after: Position,
-    ) -> Result<Vec<Unread>> {
-        let matters = |it: &Recent| {
-            let counts = it.unread.notifies > 0 || it.unread.mentions.is_some();
-            matters(it, reader, counts).then(|| it.unread.clone())
-        };
-        if let Some(known) = room.memory.events_after(after, matters) {
-            return Ok(known);
-        }
-        let Reader { user_id, ignored, .. } = reader;
-        let most =
-            unread::Limits { scanned: limits::UNREAD_SCANNED_EVENTS, given: limits::UNREAD_EVENTS };
-        let mut events =
-            unread::list(self.sql(), self.scope(), after, user_id, ignored, most).await?;
-        events.reverse();
-        Ok(events)
-    }
-
     /// A tally that has counted nothing yet.
-    pub(super) async fn new_tally(&self, reader: Reader<'_>, since: Position) -> Result<Tally> {
-        let reader_hash = reader.hash;
-        let mut tally = Tally { everywhere: since, reader_hash, ..Tally::default() };
+    async fn new_tally(&self, reader: Reader<'_>, since: Position) -> Result<Tally> {
+        let ignored_hash = reader.ignored_hash;
+        let mut tally = Tally { everywhere: since, ignored_hash, ..Tally::default() };
         for receipt in receipts::list_by_user(self.sql(), self.scope(), reader.user_id).await? {
             let at = receipt.event_position;
             if receipt.thread.is_empty() {
@@ -133,22 +110,21 @@ impl Room {
     }
 }
 
-/// Whether an event is anything to a member's counts: another's event that may count, or one that
-/// the member sent. Their own membership is not, because their server writes that into all of
-/// their rooms when their profile changes; nor is a dummy event, which their server sends by
-/// itself too; nor is what those have sent whom they ignore, be it state, which they see.
-pub(super) fn matters(event: &Recent, reader: Reader<'_>, may_count: bool) -> bool {
-    let Recent { stored, .. } = event;
+/// What an event is to a member's counts, if it is anything: another's event that notifies
+/// somebody, or one that the member sent. Their own membership is not, because their server
+/// writes that into all of their rooms when their profile changes; nor is a dummy event, which
+/// their server sends by itself too; nor is what they do not see because they ignore its sender.
+fn matters(event: &Recent, reader: Reader<'_>) -> Option<Unread> {
+    let Recent { stored, unread } = event;
     let Reader { user_id, ignored, .. } = reader;
     let is_of_them = stored.sender == user_id.as_str();
     let is_their_membership = stored.event_type == "m.room.member"
         && stored.state_key.as_deref() == Some(user_id.as_str());
-    let is_ignored = || ignored.binary_search_by(|it| it.as_str().cmp(&stored.sender)).is_ok();
-    !dummy_event::is_hidden(&stored.event_type)
-        && match is_of_them {
-            true => !is_their_membership,
-            false => may_count && !is_ignored(),
-        }
+    let matters = match is_of_them {
+        true => !is_their_membership && !dummy_event::is_hidden(&stored.event_type),
+        false => (unread.notifies > 0 || unread.mentions.is_some()) && !is_ignored(ignored, stored),
+    };
+    matters.then(|| unread.clone())
 }
 
 impl Tally {
@@ -301,15 +277,14 @@ mod tests {
             ("an own profile", recent("@alice:b", "m.room.member", Some("@alice:b"), 0), false),
             ("an own dummy event", recent("@alice:b", "org.matrix.dummy_event", None, 0), false),
             ("one they ignore", recent("@eve:b", "m.room.message", None, 1), false),
-            ("state of one they ignore", recent("@eve:b", "m.room.tombstone", Some(""), 2), false),
+            ("state of one they ignore", recent("@eve:b", "m.room.tombstone", Some(""), 2), true),
         ];
         let ignored = ["@dan:b", "@eve:b"].map(|it| it.try_into().unwrap());
         let reader = Reader::new(alice, &ignored);
         for (name, recent, expected) in cases {
-            let may_count = recent.unread.notifies > 0;
-            assert_eq!(matters(&recent, reader, may_count), expected, "{name}");
+            assert_eq!(matters(&recent, reader).is_some(), expected, "{name}");
         }
         let nobody = Reader::new(alice, &[]);
-        assert_ne!(reader.hash, nobody.hash);
+        assert_ne!(reader.ignored_hash, nobody.ignored_hash);
     }
 }
