@@ -39,10 +39,11 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Notes a token or a password: neither its beginning nor its end may be in a log. A single word in
-/// lower case, or a name of such words, is none of the suite's: hostile requests have it in the
-/// place of one.
+/// lower case, a name of such words, or an identifier is none of the suite's: hostile requests have
+/// it in the place of one.
 pub fn note_secret(secret: &str) {
-    if secret.chars().all(|it| it.is_ascii_lowercase() || it == '.') {
+    let is_id = secret.starts_with(['@', '!', '#']) && secret.contains(':');
+    if is_id || secret.chars().all(|it| it.is_ascii_lowercase() || it == '.') {
         return;
     }
     lock(&TEXTS).extend(ends(secret).flat_map(forms));
