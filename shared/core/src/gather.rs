@@ -2,9 +2,9 @@
 
 /// [`Iterator::collect`] for sorted maps and sets.
 ///
-/// `collect` makes a list of the items, sorts it and builds the tree from that: some 7 KB of code
-/// for each type, where putting items in one by one has none that is not there anyway. The
-/// Worker, which is uploaded whole, is a twentieth smaller for it.
+/// `collect` makes a list of the items, sorts it and builds the tree from that: some 5 KB of code
+/// for each type, where putting items in one by one has little that is not there anyway. Of the
+/// Worker, which is uploaded whole, that was 314 KB of 8.6 MB, before it is optimized.
 pub trait Gather: Iterator + Sized {
     /// A collection of all items. Of those with the same key the last one stays.
     fn gather<C: Default + Extend<Self::Item>>(self) -> C {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ruma::{EventId, OwnedUserId, ServerName, UserId, events::receipt::ReceiptThread};
 use serde_json::value::RawValue as RawJsonValue;
-use skerry_core::{destination::fitting_receipts, edu::ReadReceipt};
+use skerry_core::{destination::fitting_receipts, edu::ReadReceipt, integer};
 
 use crate::{
     Error, Result,
@@ -115,8 +115,8 @@ impl Room {
             return Ok(after.max(presence.since));
         };
         let instant_us = joined_ms.saturating_sub(limits::CLOCK_SKEW_MS).saturating_mul(1_000);
-        // What is asked of the database fits into a signed number.
-        let instant_us = instant_us.min(i64::MAX.unsigned_abs());
+        // A store refuses what is larger, and the other server says what it likes.
+        let instant_us = instant_us.min(integer::MAX_SAFE);
         let then = stored_us::find_position_before(sql, scope, instant_us).await?;
         Ok(after.max(then.min(presence.since)))
     }
